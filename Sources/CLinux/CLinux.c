@@ -1,0 +1,81 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+const uint32_t clinux_EPOLLIN = EPOLLIN, clinux_EPOLLOUT = EPOLLOUT, clinux_EPOLLRDHUP = EPOLLRDHUP,
+               clinux_EPOLLHUP = EPOLLHUP, clinux_EPOLLERR = EPOLLERR, clinux_EPOLLET = EPOLLET;
+
+int clinux_accept(int fd, struct sockaddr_storage *address, socklen_t *length) {
+    *length = sizeof *address;
+    return accept4(fd, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int clinux_socket(int family, int type) {
+    return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+int clinux_socketpair(int fds[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
+}
+
+int clinux_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -1;
+    // A socket that is not a Unix socket, or has no peer, answers with uid -1: that is nobody, not an identity.
+    if (length != sizeof credentials || credentials.uid == (uid_t)-1) {
+        errno = ENOTCONN;
+        return -1;
+    }
+    *pid = credentials.pid;
+    *uid = credentials.uid;
+    *gid = credentials.gid;
+    return 0;
+}
+
+int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+static void fill(sigset_t *set, const int *signals, int count) {
+    sigemptyset(set);
+    for (int i = 0; i < count; i++) sigaddset(set, signals[i]);
+}
+
+int clinux_signalfd(const int *signals, int count) {
+    sigset_t set;
+    fill(&set, signals, count);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int clinux_block_signals(const int *signals, int count) {
+    sigset_t set;
+    fill(&set, signals, count);
+    return pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int clinux_unblock_signals(const int *signals, int count) {
+    sigset_t set;
+    fill(&set, signals, count);
+    return pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int clinux_ignore_signal(int signal) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_IGN;
+    return sigaction(signal, &action, NULL);
+}
+
+int clinux_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+
+int clinux_get_thread_name(char *name, size_t size) { return pthread_getname_np(pthread_self(), name, size); }
+
+const char *clinux_errno_name(int error) { return strerrorname_np(error); }
+
+const char *clinux_errno_text(int error) { return strerrordesc_np(error); }
+
+uintptr_t clinux_thread_identity(void) { return (uintptr_t)pthread_self(); }
+
+int clinux_open(const char *path, int flags) { return open(path, flags | O_CLOEXEC); }

@@ -1,0 +1,66 @@
+#ifndef CLINUX_H
+#define CLINUX_H
+// Linux calls and macros that Swift's Glibc module lacks: headers it leaves out, calls behind _GNU_SOURCE, variadics
+// and macros that the importer does not translate.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+// Values whose macros or types the importer cannot use as they are.
+extern const uint32_t clinux_EPOLLIN, clinux_EPOLLOUT, clinux_EPOLLRDHUP, clinux_EPOLLHUP, clinux_EPOLLERR,
+    clinux_EPOLLET;
+
+/// accept4 with SOCK_NONBLOCK | SOCK_CLOEXEC; stores the peer's address in `address`. -1 and errno on error.
+int clinux_accept(int fd, struct sockaddr_storage *address, socklen_t *length);
+
+/// A socket with SOCK_NONBLOCK | SOCK_CLOEXEC; `type` is SOCK_STREAM or SOCK_DGRAM. -1 and errno on error.
+int clinux_socket(int family, int type);
+
+/// A pair of connected Unix stream sockets with SOCK_NONBLOCK | SOCK_CLOEXEC. -1 and errno on error.
+int clinux_socketpair(int fds[2]);
+
+/// The credentials of the peer of a Unix socket (SO_PEERCRED), as of its connect() or listen(). -1 and errno on error.
+int clinux_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid);
+
+/// An eventfd with EFD_NONBLOCK | EFD_CLOEXEC. -1 and errno on error.
+int clinux_eventfd(void);
+
+/// A signalfd for `count` signals, non-blocking and close-on-exec. -1 and errno on error.
+int clinux_signalfd(const int *signals, int count);
+
+/// Blocks `count` signals in the calling thread and all that it starts. 0 or an errno value.
+int clinux_block_signals(const int *signals, int count);
+
+/// Unblocks `count` signals in the calling thread. 0 or an errno value.
+int clinux_unblock_signals(const int *signals, int count);
+
+/// Ignores `signal` in the whole process. -1 and errno on error.
+int clinux_ignore_signal(int signal);
+
+/// Names the calling thread; at most 15 bytes. 0 or an errno value.
+int clinux_set_thread_name(const char *name);
+
+/// Copies the calling thread's name into `name` (at least 16 bytes). 0 or an errno value.
+int clinux_get_thread_name(char *name, size_t size);
+
+/// The symbol of an errno value ("EACCES"), or NULL.
+const char *clinux_errno_name(int error);
+
+/// The text of an errno value in English, or NULL.
+const char *clinux_errno_text(int error);
+
+/// A number that differs between the threads that are alive, and is cheap to get; never 0.
+uintptr_t clinux_thread_identity(void);
+
+/// open() of an existing path with O_CLOEXEC. -1 and errno on error.
+int clinux_open(const char *path, int flags);
+
+#endif
