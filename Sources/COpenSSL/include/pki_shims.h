@@ -1,0 +1,93 @@
+#ifndef PKI_SHIMS_H
+#define PKI_SHIMS_H
+// What PKI needs of OpenSSL 3.0 and Swift cannot call by itself: type-safe stacks (macros), composite flags (macros),
+// the passphrase callback. Ownership is as in the OpenSSL function of the same purpose.
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/provider.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <openssl/x509_vfy.h>
+
+// Stacks of certificates. `pki_certificates_free` frees the stack and drops one reference of each element.
+static inline STACK_OF(X509) *pki_certificates_new(void) { return sk_X509_new_null(); }
+static inline int pki_certificates_count(const STACK_OF(X509) *stack) { return stack ? sk_X509_num(stack) : 0; }
+static inline X509 *pki_certificates_at(const STACK_OF(X509) *stack, int index) { return sk_X509_value(stack, index); }
+static inline void pki_certificates_free(STACK_OF(X509) *stack) { sk_X509_pop_free(stack, X509_free); }
+// Appends with a new reference; 1 when done, 0 when out of memory.
+static inline int pki_certificates_append(STACK_OF(X509) *stack, X509 *certificate) {
+    if (!X509_up_ref(certificate)) return 0;
+    if (sk_X509_push(stack, certificate) > 0) return 1;
+    X509_free(certificate);
+    return 0;
+}
+
+// Alternative names (GENERAL_NAMES) and extended key usages.
+static inline int pki_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
+static inline void pki_names_free(GENERAL_NAMES *names) { GENERAL_NAMES_free(names); }
+// The bytes of name `index` when it is an email, DNS, URI or IP name; NULL for the other kinds. `type` is GEN_…
+static inline const unsigned char *pki_names_at(const GENERAL_NAMES *names, int index, int *type, int *length) {
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+    void *value = GENERAL_NAME_get0_value(name, type);
+    switch (*type) {
+    case GEN_EMAIL:
+    case GEN_DNS:
+    case GEN_URI:
+    case GEN_IPADD:
+        *length = ASN1_STRING_length((const ASN1_STRING *)value);
+        return ASN1_STRING_get0_data((const ASN1_STRING *)value);
+    default:
+        *length = 0;
+        return NULL;
+    }
+}
+static inline int pki_usages_count(const EXTENDED_KEY_USAGE *usages) { return sk_ASN1_OBJECT_num(usages); }
+static inline const ASN1_OBJECT *pki_usages_at(const EXTENDED_KEY_USAGE *usages, int index) {
+    return sk_ASN1_OBJECT_value(usages, index);
+}
+static inline void pki_usages_free(EXTENDED_KEY_USAGE *usages) { EXTENDED_KEY_USAGE_free(usages); }
+
+// Writes a name as one line (RFC 2253 order and escapes, UTF-8 left readable).
+static inline int pki_name_print(BIO *bio, const X509_NAME *name) {
+    return X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB & ~XN_FLAG_SPC_EQ);
+}
+
+static inline const char *pki_bio_contents(BIO *bio, long *length) {
+    char *data = NULL;
+    *length = BIO_get_mem_data(bio, &data);
+    return data;
+}
+
+// Signature digest of a certificate as NID; NID_undef where the algorithm has none of its own (Ed25519).
+static inline int pki_signature_digest(X509 *certificate) {
+    int digest = NID_undef;
+    if (!X509_get_signature_info(certificate, &digest, NULL, NULL, NULL)) return NID_undef;
+    return digest;
+}
+
+// EC and RSA key generation (EVP_PKEY_Q_keygen is variadic).
+EVP_PKEY *pki_generate_ec(const char *curve);
+EVP_PKEY *pki_generate_rsa(unsigned bits);
+EVP_PKEY *pki_generate_ed25519(void);
+
+// Reads a private key in one of the traditional PEM forms ("RSA PRIVATE KEY", "EC PRIVATE KEY"), possibly encrypted.
+// `passphrase` may be NULL. `asked` becomes 1 when the key turned out to be encrypted.
+EVP_PKEY *pki_read_traditional_key(const void *pem, int length, const void *passphrase, int passphrase_length, int *asked);
+
+// A library context of its own that has the legacy provider, so that old files can be read without making old ciphers
+// available to the rest of the process. NULL where the provider is missing.
+struct pki_legacy_context {
+    OSSL_LIB_CTX *library;
+    OSSL_PROVIDER *legacy;
+    OSSL_PROVIDER *standard;
+};
+struct pki_legacy_context *pki_legacy_context_new(void);
+void pki_legacy_context_free(struct pki_legacy_context *context);
+// Decodes PKCS#12; `context` NULL means the default library context. Refuses trailing bytes.
+PKCS12 *pki_pkcs12_decode(const void *bytes, long length, const struct pki_legacy_context *context);
+// 1 when the error queue holds "unsupported algorithm", which here means a cipher of the legacy provider.
+int pki_errors_say_unsupported(void);
+#endif

@@ -1,0 +1,1 @@
+// Anchor of the module; its content is in include/.

@@ -1,0 +1,50 @@
+import CSodium
+
+/// A passphrase in guarded memory: locked where the limits permit, surrounded by guard pages, wiped when released.
+public final class Passphrase: @unchecked Sendable {
+    // Unchecked: written once in init, read-only afterwards (the pages are protected against writing).
+    private let memory: UnsafeMutableRawPointer
+    /// Length in bytes.
+    public let count: Int
+
+    /// Copies the bytes; the caller should wipe its own copy.
+    public init(bytes: some Collection<UInt8>) {
+        Sodium.start()
+        guard let allocated = sodium_malloc(max(1, bytes.count)) else {
+            preconditionFailure("no memory for a passphrase")
+        }
+        memory = allocated
+        count = bytes.count
+        for (index, byte) in bytes.enumerated() { allocated.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
+        sodium_mprotect_readonly(allocated)
+    }
+
+    /// Takes the UTF-8 bytes of a string.
+    public convenience init(_ text: String) {
+        self.init(bytes: text.utf8)
+    }
+
+    /// Reads a passphrase from a file: the first line, without its line end.
+    ///
+    /// - Parameter permissions: whether a file that group or others may read is refused (`key_readable_by_others`).
+    public static func load(file: String, permissions: KeyPermissions = .enforced) throws(CertificateError)
+        -> Passphrase
+    {
+        var bytes = try SafeFile.readSecret(file, limit: 4096, permissions: permissions)
+        defer { bytes.wipe() }
+        let line = bytes.prefix { $0 != 0x0A && $0 != 0x0D }
+        guard !line.isEmpty else {
+            throw CertificateError(
+                .emptyFile, "the passphrase file has an empty first line",
+                hint: "write the passphrase into its first line", file: file)
+        }
+        return Passphrase(bytes: line)
+    }
+
+    /// Lends the bytes; they are not NUL-terminated.
+    public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory, count: count)) }
+    }
+
+    deinit { sodium_free(memory) }
+}

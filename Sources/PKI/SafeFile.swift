@@ -1,0 +1,151 @@
+import Bytes
+import Glibc
+
+/// Whether a private key that group or others may read is refused.
+public enum KeyPermissions: Sendable, Hashable {
+    /// Refuse with `key_readable_by_others`.
+    case enforced
+    /// Accept any mode (for secrets mounted by an orchestrator with a group).
+    case ignored
+}
+
+/// Reading and writing the files that identities live in: bounded reads, atomic writes with an exact mode.
+public enum SafeFile {
+    /// The largest file that is read, in bytes. A bundle of all public web roots is about 220 KiB.
+    public static let sizeLimit = 1 << 20
+
+    /// Reads a whole regular file.
+    ///
+    /// Errors: `unreadable_file`, `too_large`, `empty_file`.
+    public static func read(_ path: String, limit: Int = sizeLimit) throws(CertificateError) -> [UInt8] {
+        try contents(of: path, limit: limit, refusing: 0)
+    }
+
+    /// Reads a whole regular file that holds a secret; the mode is that of the opened file, not of the path.
+    ///
+    /// Errors: those of `read`, and `key_readable_by_others`.
+    public static func readSecret(
+        _ path: String, limit: Int = sizeLimit, permissions: KeyPermissions = .enforced
+    ) throws(CertificateError) -> [UInt8] {
+        try contents(of: path, limit: limit, refusing: permissions == .enforced ? 0o077 : 0)
+    }
+
+    /// Writes a file atomically: temporary file in the same directory, exact mode whatever the umask, fsync, rename,
+    /// fsync of the directory. A reader sees the old file or the new one, never a part.
+    ///
+    /// Errors: `unwritable_file`, also when `replace` is false and the file exists.
+    public static func write(
+        _ bytes: [UInt8], to path: String, mode: UInt32, replace: Bool = true
+    ) throws(CertificateError) {
+        let (directory, name) = split(path)
+        let temporary = "\(directory)/.\(name).\(Hex.encode(Sodium.random(6))).tmp"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw unwritable(path, "cannot create a file in \(directory)", errno) }
+        var failure = store(bytes, in: descriptor, mode: mode)
+        if close(descriptor) != 0, failure == 0 { failure = errno }
+        if failure == 0 {
+            if replace {
+                if rename(temporary, path) != 0 { failure = errno }
+            } else if link(temporary, path) != 0 {
+                failure = errno
+            }
+        }
+        if failure != 0 || !replace { unlink(temporary) }
+        guard failure == 0 else { throw unwritable(path, "cannot write", failure) }
+        let folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if folder >= 0 {
+            // A file system that cannot sync directories (EINVAL) gives no better promise; the file itself is synced.
+            _ = fsync(folder)
+            _ = close(folder)
+        }
+    }
+
+    private static func contents(of path: String, limit: Int, refusing mask: mode_t) throws(CertificateError) -> [UInt8]
+    {
+        // Non-blocking, so that a FIFO put there by mistake does not hang the start.
+        let descriptor = retrying { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+        guard descriptor >= 0 else { throw unreadable(path, errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw unreadable(path, errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw CertificateError(
+                .unreadableFile, "is not a regular file", hint: "give the path of a regular file", file: path)
+        }
+        guard status.st_mode & mask == 0 else {
+            let mode = String(status.st_mode & 0o777, radix: 8)
+            throw CertificateError(
+                .keyReadableByOthers, "group or others have access to this secret (mode 0\(mode))",
+                hint: "run: chmod 600 \(path)", file: path)
+        }
+        guard status.st_size <= limit else { throw tooLarge(path, limit) }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Int(status.st_size) + 1)
+        var chunk = [UInt8](repeating: 0, count: 16_384)
+        defer { chunk.wipe() }
+        while true {
+            let count = chunk.withUnsafeMutableBytes { buffer in
+                retrying { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
+            }
+            guard count >= 0 else { throw unreadable(path, errno) }
+            guard count > 0 else { break }
+            bytes.append(contentsOf: chunk[..<count])
+            guard bytes.count <= limit else { throw tooLarge(path, limit) }
+        }
+        guard !bytes.isEmpty else {
+            throw CertificateError(.emptyFile, "the file is empty", hint: "create it again: mesh ca issue", file: path)
+        }
+        return bytes
+    }
+
+    /// Writes, sets the mode and syncs; 0 or an errno.
+    private static func store(_ bytes: [UInt8], in descriptor: Int32, mode: UInt32) -> Int32 {
+        var offset = 0
+        while offset < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                retrying { Glibc.write(descriptor, buffer.baseAddress! + offset, buffer.count - offset) }
+            }
+            guard count >= 0 else { return errno }
+            offset += count
+        }
+        guard fchmod(descriptor, mode) == 0, retrying({ fsync(descriptor) }) == 0 else { return errno }
+        return 0
+    }
+
+    private static func retrying<Value: SignedInteger>(_ call: () -> Value) -> Value {
+        while true {
+            let result = call()
+            if result != -1 || errno != EINTR { return result }
+        }
+    }
+
+    private static func split(_ path: String) -> (directory: String, name: String) {
+        guard let slash = path.lastIndex(of: "/") else { return (".", path) }
+        let name = String(path[path.index(after: slash)...])
+        return (slash == path.startIndex ? "/" : String(path[..<slash]), name)
+    }
+
+    private static func tooLarge(_ path: String, _ limit: Int) -> CertificateError {
+        CertificateError(
+            .tooLarge, "the file is larger than \(limit) bytes",
+            hint: "keys and certificate chains are a few KiB; check the path", file: path)
+    }
+
+    private static func unreadable(_ path: String, _ code: Int32) -> CertificateError {
+        let hint =
+            switch code {
+            case ENOENT: "check the path, or create it: mesh ca issue NODE"
+            case EACCES: "run as the user that owns the file, or give that user access (ls -l \(path))"
+            default: "check the path (ls -l \(path))"
+            }
+        return CertificateError(.unreadableFile, "cannot read: \(text(of: code))", hint: hint, file: path)
+    }
+
+    private static func unwritable(_ path: String, _ what: String, _ code: Int32) -> CertificateError {
+        let hint =
+            code == EEXIST ? "move the old file away, or ask for it to be replaced" : "check directory and rights"
+        return CertificateError(.unwritableFile, "\(what): \(text(of: code))", hint: hint, file: path)
+    }
+
+    private static func text(of code: Int32) -> String { String(cString: strerror(code)) }
+}
