@@ -1,0 +1,429 @@
+#include "include/tls_shims.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+// An emptied output buffer above this goes back to the allocator at once: a batch of 256 KiB, sealed, fits below, so
+// that bulk transfer reuses its buffer, and what a stalled peer made grow does not stay.
+static const size_t KEPT_OUTPUT = 320 * 1024;
+
+// First allocation of the output: a handshake flight with a chain of two certificates.
+static const size_t FIRST_OUTPUT = 4096;
+
+// Post-handshake messages (KeyUpdate, NewSessionTicket) that may follow one another without application data. OpenSSL
+// 3.0 sets no bound itself; each costs us key derivations and, if the peer asks, an answer. A server sends two tickets
+// as a rule, a peer updates keys every few GiB.
+static const uint32_t QUIET_MESSAGES = 32;
+
+// What sealing adds to one record: header 5, tag 16, content type 1 (TLS 1.2: explicit nonce 8), rounded up.
+static const size_t RECORD_OVERHEAD = 32;
+
+// ---- Output buffer -------------------------------------------------------------------------------------------------
+
+static bool output_reserve(ctls_session *s, size_t count) {
+    if (s->output_capacity - s->output_tail >= count) return true;
+    size_t held = s->output_tail - s->output_head;
+    if (s->output_head > 0 && s->output_capacity - held >= count && s->output_head >= held) {
+        memcpy(s->output, s->output + s->output_head, held);
+    } else {
+        if (count > SIZE_MAX / 4 - held) return false;
+        // What is asked for, in pages; at least twice what there was if older output waits, so that a queue behind a
+        // slow peer is not copied for every record.
+        size_t capacity = (held + count + FIRST_OUTPUT - 1) / FIRST_OUTPUT * FIRST_OUTPUT;
+        if (held > 0 && capacity < 2 * s->output_capacity) capacity = 2 * s->output_capacity;
+        unsigned char *grown = malloc(capacity);
+        if (grown == NULL) return false;
+        if (held > 0) memcpy(grown, s->output + s->output_head, held);
+        free(s->output);
+        s->output = grown;
+        s->output_capacity = capacity;
+    }
+    s->output_head = 0;
+    s->output_tail = held;
+    return true;
+}
+
+static void output_free(ctls_session *s) {
+    free(s->output);
+    s->output = NULL;
+    s->output_head = s->output_tail = s->output_capacity = 0;
+}
+
+void ctls_consume_output(ctls_session *s, size_t count) {
+    size_t held = s->output_tail - s->output_head;
+    s->output_head += count < held ? count : held;
+    if (s->output_head == s->output_tail) {
+        s->output_head = s->output_tail = 0;
+        if (s->output_capacity > KEPT_OUTPUT) output_free(s);
+    }
+}
+
+// ---- Input window --------------------------------------------------------------------------------------------------
+
+void ctls_set_input(ctls_session *s, const void *bytes, size_t count) {
+    if (s->ending != 0) return;
+    if (s->first_count < CTLS_FIRST_BYTES && count > 0) {
+        size_t room = CTLS_FIRST_BYTES - s->first_count;
+        size_t kept = count < room ? count : room;
+        memcpy(s->first + s->first_count, bytes, kept);
+        s->first_count = (uint8_t)(s->first_count + kept);
+    }
+    s->input = bytes;
+    s->input_left = count;
+    s->wants_input = false;
+}
+
+// ---- BIO -----------------------------------------------------------------------------------------------------------
+
+static int bio_create(BIO *bio) {
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+static int bio_read(BIO *bio, char *buffer, size_t capacity, size_t *count) {
+    ctls_session *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    size_t n = s->input_left < capacity ? s->input_left : capacity;
+    if (n == 0) {
+        *count = 0;
+        if (!s->end_of_input) BIO_set_retry_read(bio);
+        return 0;
+    }
+    memcpy(buffer, s->input, n);
+    s->input += n;
+    s->input_left -= n;
+    *count = n;
+    return 1;
+}
+
+static int bio_write(BIO *bio, const char *bytes, size_t length, size_t *count) {
+    ctls_session *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    *count = 0;
+    if (!output_reserve(s, length)) {
+        s->failure = CTLS_FAILURE_MEMORY;
+        return 0;
+    }
+    memcpy(s->output + s->output_tail, bytes, length);
+    s->output_tail += length;
+    s->records_sealed += 1;
+    *count = length;
+    return 1;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *pointer) {
+    (void)number;
+    (void)pointer;
+    ctls_session *s = BIO_get_data(bio);
+    switch (command) {
+        case BIO_CTRL_FLUSH: return 1;
+        case BIO_CTRL_EOF: return s->end_of_input && s->input_left == 0;
+        case BIO_CTRL_PENDING: return (long)s->input_left;
+        case BIO_CTRL_WPENDING: return 0;
+        default: return 0;
+    }
+}
+
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+static BIO_METHOD *method = NULL;
+
+static void method_make(void) {
+    BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conduit window");
+    if (made == NULL) return;
+    if (BIO_meth_set_create(made, bio_create) && BIO_meth_set_read_ex(made, bio_read) &&
+        BIO_meth_set_write_ex(made, bio_write) && BIO_meth_set_ctrl(made, bio_control)) {
+        method = made;
+    } else {
+        BIO_meth_free(made);
+    }
+}
+
+// ---- Callbacks -----------------------------------------------------------------------------------------------------
+
+static int verify_certificates(X509_STORE_CTX *store, void *unused) {
+    (void)unused;
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    ctls_session *s = SSL_get_app_data(ssl);
+    int verdict = s->verify(s->verify_context, store);
+    X509_STORE_CTX_set_error(store, verdict);
+    return verdict == X509_V_OK;
+}
+
+static void note_alert(const SSL *ssl, int where, int value) {
+    if ((where & SSL_CB_ALERT) == 0 || (value & 0xff) == SSL3_AD_CLOSE_NOTIFY) return;
+    ctls_session *s = SSL_get_app_data(ssl);
+    if (s == NULL) return;
+    if (where & SSL_CB_READ) {
+        s->alert_received = value & 0xff;
+    } else {
+        s->alert_sent = value & 0xff;
+    }
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_count,
+                           const unsigned char *offered, unsigned int offered_count, void *argument) {
+    (void)ssl;
+    const ctls_alpn *ours = argument;
+    unsigned char *result = NULL;
+    if (SSL_select_next_proto(&result, chosen_count, ours->bytes, ours->count, offered, offered_count) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *chosen = result;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+// ---- Context -------------------------------------------------------------------------------------------------------
+
+SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server_alpn) {
+    ERR_clear_error();
+    SSL_CTX *context = SSL_CTX_new(settings->server ? TLS_server_method() : TLS_client_method());
+    if (context == NULL) return NULL;
+    SSL_CTX_set_security_level(context, settings->security_level);
+
+    // The system's openssl.cnf has been applied by now; what matters is set here whatever it says.
+    SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT |
+                                       SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION | SSL_OP_ALLOW_NO_DHE_KEX |
+                                       SSL_OP_NO_TLSv1_2 | SSL_OP_NO_TLSv1_3 | SSL_OP_TLS_ROLLBACK_BUG);
+    // Without tickets and cache no handshake skips the verification of certificates.
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(context, 0);
+    SSL_CTX_set_max_early_data(context, 0);
+    SSL_CTX_set_recv_max_early_data(context, 0);
+
+    // Without AUTO_RETRY SSL_read comes back after each post-handshake message, so that they can be counted. Without
+    // RELEASE_BUFFERS the record buffers live until ctls_release_memory: see TLSSession.releaseIdleMemory.
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
+    // OpenSSL takes header and body of a record out of the window one after the other: the same copies as with
+    // read-ahead, no second buffer, and no ciphertext that waits inside.
+    SSL_CTX_set_read_ahead(context, 0);
+
+    SSL_CTX_set_verify(context, settings->verify_mode, NULL);
+    SSL_CTX_set_max_cert_list(context, settings->max_certificate_list);
+    SSL_CTX_set_cert_verify_callback(context, verify_certificates, NULL);
+    SSL_CTX_set_info_callback(context, note_alert);
+
+    bool good = SSL_CTX_set_min_proto_version(context, settings->minimum_version) &&
+                SSL_CTX_set_max_proto_version(context, settings->maximum_version) &&
+                SSL_CTX_set_cipher_list(context, settings->cipher_list) &&
+                SSL_CTX_set_ciphersuites(context, settings->cipher_suites) &&
+                (settings->groups == NULL || SSL_CTX_set1_groups_list(context, settings->groups)) &&
+                (settings->signature_algorithms == NULL ||
+                 (SSL_CTX_set1_sigalgs_list(context, settings->signature_algorithms) &&
+                  SSL_CTX_set1_client_sigalgs_list(context, settings->signature_algorithms)));
+    if (good && settings->alpn_count > 0) {
+        if (settings->server) {
+            SSL_CTX_set_alpn_select_cb(context, choose_protocol, (void *)server_alpn);
+        } else {
+            good = SSL_CTX_set_alpn_protos(context, settings->alpn, settings->alpn_count) == 0;
+        }
+    }
+    if (good) return context;
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+int ctls_context_add_chain_certificate(SSL_CTX *context, X509 *certificate) {
+    return (int)SSL_CTX_add1_chain_cert(context, certificate);
+}
+
+// ---- Session -------------------------------------------------------------------------------------------------------
+
+ctls_session *ctls_session_new(SSL_CTX *context, bool server, const char *server_name, ctls_verify verify,
+                               void *verify_context) {
+    pthread_once(&method_once, method_make);
+    ERR_clear_error();
+    if (method == NULL) return NULL;
+    ctls_session *s = calloc(1, sizeof *s);
+    if (s == NULL) return NULL;
+    s->verify = verify;
+    s->verify_context = verify_context;
+    s->alert_sent = s->alert_received = -1;
+    s->ssl = SSL_new(context);
+    BIO *bio = BIO_new(method);
+    if (s->ssl == NULL || bio == NULL ||
+        (server_name != NULL && !SSL_set_tlsext_host_name(s->ssl, server_name))) {
+        BIO_free(bio);
+        SSL_free(s->ssl);
+        free(s);
+        return NULL;
+    }
+    BIO_set_data(bio, s);
+    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_app_data(s->ssl, s);
+    if (server) {
+        SSL_set_accept_state(s->ssl);
+    } else {
+        SSL_set_connect_state(s->ssl);
+    }
+    return s;
+}
+
+void ctls_session_free(ctls_session *s) {
+    if (s == NULL) return;
+    SSL_free(s->ssl);
+    ERR_clear_error();
+    free(s->output);
+    free(s);
+}
+
+// The error that says most: the first one of the SSL library, else the first one.
+static unsigned long telling_error(void) {
+    unsigned long first = 0, code;
+    while ((code = ERR_get_error()) != 0) {
+        if (first == 0) first = code;
+        if (ERR_GET_LIB(code) == ERR_LIB_SSL) {
+            ERR_clear_error();
+            return code;
+        }
+    }
+    return first;
+}
+
+static int end(ctls_session *s, int ending) {
+    s->ending = ending;
+    s->input = NULL; // the caller may reuse its memory: nothing reads from it any more
+    s->input_left = 0;
+    return ending;
+}
+
+static int fail(ctls_session *s, int failure) {
+    if (s->failure == CTLS_FAILURE_NONE) s->failure = failure;
+    return end(s, CTLS_FAILED);
+}
+
+// What a call that brought nothing means: CTLS_OK "go on", CTLS_WANTS_INPUT or an ending.
+static int outcome(ctls_session *s, int result) {
+    switch (SSL_get_error(s->ssl, result)) {
+        case SSL_ERROR_WANT_READ:
+            if (s->input_left > 0) {
+                s->quiet_messages += 1;
+                return s->quiet_messages > QUIET_MESSAGES ? fail(s, CTLS_FAILURE_MESSAGE_FLOOD) : CTLS_OK;
+            }
+            if (!s->end_of_input) {
+                s->wants_input = true;
+                return CTLS_WANTS_INPUT;
+            }
+            return end(s, CTLS_TRUNCATED);
+        case SSL_ERROR_ZERO_RETURN:
+            return end(s, CTLS_CLOSED);
+        default:
+            s->failure_code = telling_error();
+            if (ERR_GET_LIB(s->failure_code) == ERR_LIB_SSL &&
+                ERR_GET_REASON(s->failure_code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+                return end(s, CTLS_TRUNCATED);
+            }
+            return fail(s, CTLS_FAILURE_OPENSSL);
+    }
+}
+
+// SSL_get_error looks at the queue, so nothing old may be in it. Looking is cheaper than clearing what is clear.
+static inline void forget_errors(void) {
+    if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
+int ctls_handshake(ctls_session *s) {
+    if (s->ending != 0) return s->ending;
+    if (s->connected) return CTLS_OK;
+    s->wants_input = false;
+    for (;;) {
+        ERR_clear_error();
+        int result = SSL_do_handshake(s->ssl);
+        if (result == 1) {
+            s->quiet_messages = 0;
+            s->connected = true;
+            return CTLS_OK;
+        }
+        int what = outcome(s, result);
+        if (what != CTLS_OK) return what;
+    }
+}
+
+int ctls_read(ctls_session *s, void *buffer, size_t capacity, size_t *count) {
+    *count = 0;
+    if (s->ending != 0) return s->ending;
+    if (!s->connected) {
+        int handshake = ctls_handshake(s);
+        if (handshake != CTLS_OK) return handshake;
+    }
+    if (s->input_left == 0 && !s->end_of_input && !SSL_has_pending(s->ssl)) {
+        s->wants_input = true;
+        return CTLS_WANTS_INPUT;
+    }
+    s->wants_input = false;
+    size_t total = 0;
+    forget_errors();
+    while (total < capacity) {
+        size_t got = 0;
+        int result = SSL_read_ex(s->ssl, (unsigned char *)buffer + total, capacity - total, &got);
+        if (result == 1) {
+            total += got;
+            s->quiet_messages = 0;
+            if (s->input_left == 0 && !s->end_of_input && !SSL_has_pending(s->ssl)) {
+                s->wants_input = true; // known without asking OpenSSL once more
+                break;
+            }
+            continue;
+        }
+        int what = outcome(s, result);
+        if (what == CTLS_OK) continue;
+        if (total > 0) break; // the ending is sticky and comes with the next call
+        return what;
+    }
+    *count = total;
+    return CTLS_OK;
+}
+
+int ctls_write(ctls_session *s, const void *bytes, size_t count) {
+    if (s->ending == CTLS_FAILED || s->ending == CTLS_TRUNCATED) return s->ending;
+    if (SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN) return CTLS_CLOSED;
+    if (count == 0) return CTLS_OK;
+    if (!output_reserve(s, count + (count / SSL3_RT_MAX_PLAIN_LENGTH + 1) * RECORD_OVERHEAD)) {
+        return fail(s, CTLS_FAILURE_MEMORY);
+    }
+    forget_errors();
+    size_t sealed = 0;
+    int result = SSL_write_ex(s->ssl, bytes, count, &sealed);
+    if (result == 1 && sealed == count) {
+        s->bytes_sealed += count;
+        return CTLS_OK;
+    }
+    s->failure_code = telling_error();
+    return fail(s, CTLS_FAILURE_OPENSSL);
+}
+
+int ctls_update_key(ctls_session *s) {
+    if (s->ending == CTLS_FAILED || s->ending == CTLS_TRUNCATED) return -1;
+    if (SSL_version(s->ssl) != TLS1_3_VERSION || !s->connected) return 0;
+    ERR_clear_error();
+    if (SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) {
+        ERR_clear_error();
+        return 0;
+    }
+    int result = SSL_do_handshake(s->ssl);
+    if (result != 1) {
+        s->failure_code = telling_error();
+        fail(s, CTLS_FAILURE_OPENSSL);
+        return -1;
+    }
+    s->bytes_sealed = 0;
+    s->records_sealed = 0;
+    return 1;
+}
+
+void ctls_shutdown(ctls_session *s) {
+    if (s->ending == CTLS_FAILED || s->ending == CTLS_TRUNCATED || !s->connected) return;
+    ERR_clear_error();
+    if ((SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN) == 0) SSL_shutdown(s->ssl);
+    ERR_clear_error();
+}
+
+void ctls_release_memory(ctls_session *s) {
+    // Between two records only ("RH": the next header has not begun).
+    if (strcmp(SSL_rstate_string(s->ssl), "RH") == 0) SSL_free_buffers(s->ssl);
+    if (s->output_head == s->output_tail) output_free(s);
+}

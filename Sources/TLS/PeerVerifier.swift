@@ -1,0 +1,90 @@
+internal import COpenSSL
+internal import Glibc
+internal import PKI
+
+/// Judges the peer's certificates inside the handshake, with PKI's verifier: OpenSSL's chain verification and the mesh's
+/// own checks on the verified chain, the same that `mesh` uses on files. One small object a session; it is what the C
+/// callback gets, and knows nothing of the session.
+final class PeerVerifier {
+    /// Set when everything is fine.
+    private(set) var identity: PeerIdentity?
+    /// The verified chain, leaf first; set with the identity.
+    private(set) var chain: [Certificate] = []
+    /// Set when something is not.
+    private(set) var refusal: CertificateError?
+
+    private let context: TLSContext
+    private let expecting: ExpectedPeer
+    private let now: Int64?
+
+    init(context: TLSContext, expecting: ExpectedPeer, now: Int64?) {
+        self.context = context
+        self.expecting = expecting
+        self.now = now
+    }
+
+    /// What the C half calls. The argument is a verifier that its session keeps alive.
+    static let callback: ctls_verify = { argument, store in
+        guard let argument, let store else { return X509_V_ERR_UNSPECIFIED }
+        return Unmanaged<PeerVerifier>.fromOpaque(argument).takeUnretainedValue().verdict(store)
+    }
+
+    /// X509_V_OK, or the error whose alert the peer is to get.
+    private func verdict(_ store: OpaquePointer) -> Int32 {
+        identity = nil
+        chain = []
+        refusal = nil
+        do throws(CertificateError) {
+            var presented: [Certificate] = []
+            let sent = X509_STORE_CTX_get0_untrusted(store)
+            for index in 0..<ctls_certificate_count(sent) {
+                if let x509 = ctls_certificate_at(sent, index) { presented.append(try Certificate(retaining: x509)) }
+            }
+            guard let verifier = context.verifier else {
+                throw CertificateError(
+                    .unknownCA, "no root is trusted here", hint: "configure the CA certificate (mesh ca init makes one)"
+                )
+            }
+            let peer = try verifier.verify(presented, expecting: expectation)
+            if verifier.checks.contains(.presentedChain) { try refuseSecondLeaf(presented, peer.chain) }
+            identity = peer.identity
+            chain = peer.chain
+            return X509_V_OK
+        } catch {
+            refusal = error
+            return PeerVerifier.opensslError(for: error.reason)
+        }
+    }
+
+    /// PKI lets other certificates of our CAs pass beside the chain (cross-signed ones during a change of roots). In a
+    /// handshake they can only be CAs: a second leaf is bait for whoever reads names from the wrong certificate.
+    private func refuseSecondLeaf(_ presented: [Certificate], _ verified: [Certificate]) throws(CertificateError) {
+        for other in presented.dropFirst() where !other.isCA && !verified.contains(other) {
+            throw CertificateError(
+                .unrelatedCertificate, "the peer sent the certificate of \(other.subject) beside its own",
+                hint: "let its certificate file hold the leaf, then its intermediates, and nothing else")
+        }
+    }
+
+    private var expectation: PeerVerification.Expectation {
+        let configuration = context.configuration
+        return PeerVerification.Expectation(
+            role: configuration.role == .client ? .serverOfLink : .clientOfLink, node: expecting.node,
+            hostName: expecting.host, trustDomains: configuration.trustDomains,
+            legacyCertificates: configuration.legacyCertificates, now: now ?? Int64(time(nil)))
+    }
+
+    /// OpenSSL chooses the alert by its own error; this one leads to the alert that says most about the reason.
+    private static func opensslError(for reason: CertificateReason) -> Int32 {
+        switch reason {
+        case .expired: X509_V_ERR_CERT_HAS_EXPIRED  // certificate_expired
+        case .revoked: X509_V_ERR_CERT_REVOKED  // certificate_revoked
+        case .wrongUsage, .caAsLeaf, .unsupportedKey: X509_V_ERR_INVALID_PURPOSE  // unsupported_certificate
+        case .unknownCA, .selfSigned, .missingIntermediate, .notACA, .chainTooLong:
+            X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY  // unknown_ca
+        case .badSignature: X509_V_ERR_CERT_SIGNATURE_FAILURE  // decrypt_error
+        case .libraryFailure: X509_V_ERR_OUT_OF_MEM  // internal_error
+        default: X509_V_ERR_CERT_REJECTED  // bad_certificate
+        }
+    }
+}

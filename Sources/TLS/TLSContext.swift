@@ -1,0 +1,147 @@
+internal import COpenSSL
+internal import PKI
+
+/// What the sessions of one listener or one kind of dialling have in common: versions, suites, our credentials, whom we
+/// trust. Immutable and shared between threads.
+///
+/// Rotating credentials means making a new context; sessions keep the one they were made with. There are no session
+/// tickets and no session cache, since a resumed session would skip the verification of certificates, no renegotiation,
+/// no compression and no early data.
+///
+/// The serving name (SNI) does not select certificates here; a listener that needs it will choose the context in
+/// OpenSSL's client-hello callback, which this room leaves free.
+public final class TLSContext: Sendable {
+    /// What the context was made from.
+    public let configuration: Configuration
+
+    /// What judges peers; nil when nobody is trusted.
+    let verifier: ChainVerifier?
+    /// SSL_CTX; OpenSSL counts its references by itself, and sessions hold this object besides.
+    nonisolated(unsafe) let pointer: OpaquePointer
+    /// What a server chooses from when a client offers ALPN; its bytes lie behind it in the same allocation.
+    private nonisolated(unsafe) let serverALPN: UnsafeMutablePointer<ctls_alpn>
+
+    /// TLS 1.2: ECDHE for forward secrecy, AEAD only. AES-128 first: the cheapest that is beyond attack.
+    static let cipherList =
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+        + "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    /// TLS 1.3, in the same order.
+    static let cipherSuites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+    /// Key exchange; the first one is what a client sends its share for.
+    static let groups = "X25519:P-256:P-384"
+    /// Signatures in the handshake and in certificates. PKCS #1 v1.5 is there for RSA CAs and for TLS 1.2.
+    static let signatureAlgorithms =
+        "ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha256:rsa_pss_pss_sha256:"
+        + "rsa_pss_rsae_sha384:rsa_pss_pss_sha384:rsa_pss_rsae_sha512:rsa_pss_pss_sha512:"
+        + "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512"
+    /// 112 bits and more: RSA from 2048, no SHA-1 (SSL_CTX_set_security_level(3)).
+    static let securityLevel: Int32 = 2
+    /// Bytes of certificates that a stranger may make us hold: as many as PKI looks at, of a generous size (RSA-4096
+    /// with many names takes 3 KiB).
+    static let maximumCertificateBytes = ChainVerifier.maximumPresented * 4096
+
+    /// Makes a context.
+    ///
+    /// - Throws: `badConfiguration` for what cannot work; `badCredentials` when OpenSSL refuses certificate or key.
+    public init(_ configuration: Configuration) throws(TLSError) {
+        try configuration.validate()
+        self.configuration = configuration
+        verifier = configuration.trust.map { ChainVerifier(trust: $0, checks: configuration.checks) }
+        let wire = try configuration.alpnWire()
+        let alpn = TLSContext.makeALPN(wire)
+        guard let made = TLSContext.make(configuration, alpn) else {
+            TLSContext.release(alpn)
+            throw TLSError(
+                .badConfiguration, "OpenSSL refuses the settings: \(TLSError.queued())",
+                hint: "check versions and suites, and that OpenSSL 3.0 or newer is installed")
+        }
+        serverALPN = alpn
+        pointer = made
+        try loadCredentials()
+    }
+
+    deinit {
+        SSL_CTX_free(pointer)
+        TLSContext.release(serverALPN)
+    }
+
+    // MARK: Parts
+
+    private static func makeALPN(_ wire: [UInt8]) -> UnsafeMutablePointer<ctls_alpn> {
+        let room = UnsafeMutableRawPointer.allocate(
+            byteCount: MemoryLayout<ctls_alpn>.size + wire.count, alignment: MemoryLayout<ctls_alpn>.alignment)
+        let bytes = (room + MemoryLayout<ctls_alpn>.size).bindMemory(to: UInt8.self, capacity: wire.count)
+        wire.withUnsafeBufferPointer {
+            if let base = $0.baseAddress { bytes.initialize(from: base, count: wire.count) }
+        }
+        let alpn = room.bindMemory(to: ctls_alpn.self, capacity: 1)
+        alpn.initialize(to: ctls_alpn(bytes: bytes, count: UInt32(wire.count)))
+        return alpn
+    }
+
+    private static func release(_ alpn: UnsafeMutablePointer<ctls_alpn>) {
+        UnsafeMutableRawPointer(alpn).deallocate()
+    }
+
+    private static func make(_ wanted: Configuration, _ alpn: UnsafeMutablePointer<ctls_alpn>) -> OpaquePointer? {
+        var settings = ctls_settings()
+        settings.server = wanted.role == .server
+        settings.minimum_version = wanted.minimumVersion.wire
+        settings.maximum_version = wanted.maximumVersion.wire
+        settings.security_level = wanted.probe == nil ? securityLevel : 0
+        settings.verify_mode =
+            switch wanted.peerCertificate {
+            case .required where wanted.checks.contains(.clientCertificate):
+                SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+            case .required, .optional: SSL_VERIFY_PEER
+            case .none: SSL_VERIFY_NONE
+            }
+        settings.max_certificate_list = maximumCertificateBytes
+        settings.alpn = alpn.pointee.bytes
+        settings.alpn_count = alpn.pointee.count
+        let algorithms: String? = wanted.probe == nil ? signatureAlgorithms : nil
+        let offeredGroups: String? = wanted.probe == nil ? groups : nil
+        return (wanted.probe?.cipherList ?? cipherList).withCString { list in
+            (wanted.probe?.cipherSuites ?? cipherSuites).withCString { suites in
+                withOptionalCString(offeredGroups) { groups in
+                    withOptionalCString(algorithms) { algorithms in
+                        settings.cipher_list = list
+                        settings.cipher_suites = suites
+                        settings.groups = groups
+                        settings.signature_algorithms = algorithms
+                        return ctls_context_new(&settings, alpn)
+                    }
+                }
+            }
+        }
+    }
+
+    private func loadCredentials() throws(TLSError) {
+        guard let credentials = configuration.credentials else { return }
+        ERR_clear_error()
+        guard credentials.leaf.withX509({ SSL_CTX_use_certificate(pointer, $0) }) == 1 else {
+            throw refuse(.weakKey, "OpenSSL refuses our certificate: \(TLSError.queued())")
+        }
+        for certificate in credentials.chain.dropFirst() + configuration.appendedCertificates {
+            guard certificate.withX509({ ctls_context_add_chain_certificate(pointer, $0) }) == 1 else {
+                throw refuse(.weakKey, "OpenSSL refuses a certificate of our chain: \(TLSError.queued())")
+            }
+        }
+        guard credentials.key.withKey({ SSL_CTX_use_PrivateKey(pointer, $0) }) == 1,
+            SSL_CTX_check_private_key(pointer) == 1
+        else {
+            throw refuse(.keyMismatch, "our key does not fit our certificate: \(TLSError.queued())")
+        }
+    }
+
+    private func refuse(_ reason: CertificateReason, _ message: String) -> TLSError {
+        let hint = "issue a new one with mesh ca issue NODE; RSA needs 2048 bits or more"
+        return TLSError(
+            .badCredentials, message, hint: hint, certificate: CertificateError(reason, message, hint: hint))
+    }
+}
+
+/// `String.withCString` for a string that may be absent.
+func withOptionalCString<Result>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> Result) -> Result {
+    if let text { text.withCString(body) } else { body(nil) }
+}

@@ -1,0 +1,275 @@
+internal import COpenSSL
+public import PKI
+
+/// One TLS connection without a socket: ciphertext in, plaintext out, and back.
+///
+/// The owner hands in a window of received ciphertext with ``setInput(_:)``, calls ``handshake()`` and then
+/// ``read(into:)`` until they want more, and sends what stands in the output. After `.wantsInput` the whole window has
+/// been taken into the session and its memory is free again. Nothing blocks, allocates on Swift's heap per call, takes a
+/// lock or knows the time, except for the verification of certificates, which asks for the time unless it was given.
+///
+/// A session may be used on one thread at a time, and moved to another between two calls.
+///
+/// Output has no bound here: every call adds what it must. An owner stops reading from its peer while
+/// ``pendingOutput`` is beyond its limit, since some input (a key update that asks for an answer) produces output.
+///
+/// Memory, measured with P-256 certificates and TLS 1.3: 60 KiB a session after the handshake, of which 34 KiB are
+/// OpenSSL's record buffers and 4 KiB output; 23 KiB after ``releaseIdleMemory()``, of which the peer's parsed
+/// certificates take 4.
+public final class TLSSession {
+    /// What the session was made from; stays in use when the owner rotates to another context.
+    public let context: TLSContext
+
+    private let session: UnsafeMutablePointer<ctls_session>
+    private let verifier: PeerVerifier
+    private let isServer: Bool
+    private var endingError: TLSError?
+
+    /// Makes a session; the handshake begins with the first call of ``handshake()``.
+    ///
+    /// - Parameters:
+    ///   - serverName: what a client sends as SNI (RFC 6066): a host name, never an address. Nil sends none.
+    ///   - expecting: whom the peer must prove to be.
+    ///   - now: the time at which certificates must be valid, in Unix seconds; nil means the time of the handshake.
+    /// - Throws: `badConfiguration` for a server name that cannot be sent, `internalFailure` when memory is short.
+    public init(
+        context: TLSContext, serverName: String? = nil, expecting: ExpectedPeer, now: Int64? = nil
+    ) throws(TLSError) {
+        self.context = context
+        isServer = context.configuration.role == .server
+        if let serverName {
+            let bytes = serverName.utf8
+            guard !bytes.isEmpty, bytes.count <= 255, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+                throw TLSError(
+                    .badConfiguration, "\"\(serverName)\" cannot be sent as a server name (SNI)",
+                    hint: "give the DNS name of the host: 1 to 255 letters, digits, dots and hyphens")
+            }
+        }
+        verifier = PeerVerifier(context: context, expecting: expecting, now: now)
+        let made = withOptionalCString(isServer ? nil : serverName) { [isServer, verifier] name in
+            ctls_session_new(
+                context.pointer, isServer, name, PeerVerifier.callback, Unmanaged.passUnretained(verifier).toOpaque())
+        }
+        guard let made else { throw TLSError.outOfMemory }
+        session = made
+    }
+
+    deinit {
+        ctls_session_free(session)
+    }
+
+    // MARK: Input
+
+    /// Gives the session the ciphertext that it reads next.
+    ///
+    /// The memory must stay as it is until a call reports `.wantsInput` or an end. The window before must have been
+    /// used up.
+    public func setInput(_ ciphertext: UnsafeRawBufferPointer) {
+        precondition(session.pointee.input_left == 0, "the window before has not been read to its end")
+        ctls_set_input(session, ciphertext.baseAddress, ciphertext.count)
+    }
+
+    /// Bytes of the window that have not been read yet.
+    public var unreadInput: Int { session.pointee.input_left }
+
+    /// The last call used the window up: no need to call again before there is more input. False again after
+    /// ``setInput(_:)``, so that `while !session.wantsInput` reads a window to its end.
+    public var wantsInput: Bool { session.pointee.wants_input }
+
+    /// Tells the session that the peer sends nothing more. Read on: what is buffered comes first, then
+    /// `.closed(clean: false)` unless the peer had said goodbye.
+    public func receivedEOF() {
+        session.pointee.end_of_input = true
+        session.pointee.wants_input = false
+    }
+
+    // MARK: Handshake
+
+    /// Takes the handshake as far as the input allows.
+    ///
+    /// `.complete` on a TLS 1.3 client does not mean that the server accepts the client's certificate: that shows in the
+    /// first read.
+    public func handshake() -> HandshakeStep {
+        switch ctls_handshake(session) {
+        case CTLS_OK: .complete
+        case CTLS_WANTS_INPUT: .wantsInput
+        default: .failed(end())
+        }
+    }
+
+    /// The handshake is complete on this side.
+    public var isConnected: Bool { session.pointee.connected }
+
+    // MARK: Plaintext
+
+    /// Opens as many records as the window holds and the buffer takes; 256 KiB is a good size.
+    public func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadStep {
+        guard buffer.count > 0 else { return .bytes(0) }
+        var count = 0
+        switch ctls_read(session, buffer.baseAddress, buffer.count, &count) {
+        case CTLS_OK: return .bytes(count)
+        case CTLS_WANTS_INPUT: return .wantsInput
+        case CTLS_CLOSED where isConnected: return .closed(clean: true)
+        case CTLS_TRUNCATED where isConnected: return .closed(clean: false)
+        default: return .failed(end())
+        }
+    }
+
+    /// Seals everything into the output, in records of 16 KiB as far as it goes. Never blocks, never writes a part.
+    public func write(_ plaintext: UnsafeRawBufferPointer) -> WriteStep {
+        guard isConnected else { return .failed(endingError ?? TLSError.notYetConnected) }
+        switch ctls_write(session, plaintext.baseAddress, plaintext.count) {
+        case CTLS_OK: return .written(plaintext.count)
+        case CTLS_CLOSED: return .failed(TLSError.afterTheEnd)
+        default: return .failed(end())
+        }
+    }
+
+    /// Says goodbye (close_notify). Reading goes on until the peer says so too; writing is over.
+    public func shutdown() {
+        ctls_shutdown(session)
+    }
+
+    // MARK: Output
+
+    /// Bytes of ciphertext that wait to be sent.
+    public var pendingOutput: Int { session.pointee.output_tail - session.pointee.output_head }
+
+    /// Lets `body` send from the output and takes off as many bytes as it returns. The session must not be used inside.
+    ///
+    /// A buffer that has become empty is kept for the next batch up to 320 KiB and given back at once above that.
+    public func withOutput<Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Int
+    ) throws(Failure) {
+        let pending = pendingOutput
+        guard pending > 0, let output = session.pointee.output else { return }
+        let sent = try body(
+            UnsafeRawBufferPointer(start: output + session.pointee.output_head, count: pending))
+        precondition(sent >= 0 && sent <= pending, "more was sent than there was")
+        ctls_consume_output(session, sent)
+    }
+
+    /// Gives back what an idle session does not need: record buffers, and the output buffer if it is empty. They come
+    /// back with the next byte. For sessions that have been quiet for a second or so: doing this per message costs 8 %
+    /// (measured), so it is not done by itself.
+    public func releaseIdleMemory() {
+        ctls_release_memory(session)
+    }
+
+    // MARK: Keys
+
+    /// Plaintext bytes sealed under the present sending key.
+    public var bytesSealedSinceKeyUpdate: UInt64 { session.pointee.bytes_sealed }
+
+    /// Records sealed under the present sending key.
+    public var recordsSealedSinceKeyUpdate: UInt64 { session.pointee.records_sealed }
+
+    /// Records after which a sender should change its key: 2^22, which is 64 GiB in full records. AES-GCM allows 2^24.5
+    /// (RFC 8446, section 5.5); the rest is margin for owners that look seldom, and a change costs microseconds.
+    public static let recordsPerKey: UInt64 = 1 << 22
+
+    /// It is time for ``requestKeyUpdate()``.
+    public var isKeyUpdateDue: Bool { recordsSealedSinceKeyUpdate >= TLSSession.recordsPerKey }
+
+    /// Changes our sending key (RFC 8446, section 4.6.3) without asking the peer to change its own; each sender counts
+    /// for itself.
+    ///
+    /// Key updates of the peer are handled inside ``read(into:)``. OpenSSL sets no bound on them; here more than 32
+    /// post-handshake messages in a row without data end the session (`messageFlood`).
+    public func requestKeyUpdate() -> KeyUpdateStep {
+        guard endingError == nil else { return .failed(end()) }
+        switch ctls_update_key(session) {
+        case 1: return .updated
+        case 0: return .notSupported
+        default: return .failed(end())
+        }
+    }
+
+    /// Key material that both ends derive from this session and nobody else can (RFC 5705; RFC 8446, section 7.5).
+    ///
+    /// - Throws: `notConnected` before the end of the handshake.
+    public func exporter(label: String, context: [UInt8] = [], count: Int) throws(TLSError) -> [UInt8] {
+        guard isConnected else { throw TLSError.notYetConnected }
+        var good = false
+        let label = Array(label.utf8CString)
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { output, made in
+            ERR_clear_error()
+            good =
+                SSL_export_keying_material(
+                    session.pointee.ssl, output.baseAddress, count, label, label.count - 1, context, context.count, 1)
+                == 1
+            made = good ? count : 0
+        }
+        guard good else {
+            throw TLSError(
+                .internalFailure, "OpenSSL could not export key material: \(TLSError.queued())",
+                hint: "the label must not be one that TLS itself uses")
+        }
+        return bytes
+    }
+
+    // MARK: What was negotiated
+
+    /// Who the peer proved to be; nil without a certificate, before it is verified, and after a refusal.
+    public var peerIdentity: PeerIdentity? { verifier.identity }
+
+    /// The verified chain, leaf first, root last; empty as long as there is none.
+    public var peerChain: [Certificate] { verifier.chain }
+
+    /// What our verification found wrong with the peer's certificate. Where certificates are demanded the handshake has
+    /// failed with it; with ``TLSContext/PeerCertificate/none`` it is only noted here.
+    public var certificateError: CertificateError? { verifier.refusal }
+
+    /// The version in use; nil before it is settled.
+    public var protocolVersion: TLSVersion? { TLSVersion(wire: SSL_version(session.pointee.ssl)) }
+
+    /// The suite in use, as OpenSSL names it.
+    public var cipherName: String? {
+        SSL_get_current_cipher(session.pointee.ssl) == nil
+            ? nil : ctls_cipher_name(session.pointee.ssl).map { String(cString: $0) }
+    }
+
+    /// The key exchange group in use ("X25519", "P-256").
+    public var groupName: String? {
+        guard isConnected else { return nil }
+        let group = ctls_group(session.pointee.ssl)
+        return SSL_group_to_name(session.pointee.ssl, group).map { String(cString: $0) }
+    }
+
+    /// The application protocol (ALPN); nil when none was negotiated.
+    public var alpn: String? {
+        var bytes: UnsafePointer<UInt8>?
+        var count: UInt32 = 0
+        SSL_get0_alpn_selected(session.pointee.ssl, &bytes, &count)
+        guard let bytes, count > 0 else { return nil }
+        return String(decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
+    }
+
+    /// The server name (SNI) that the client sent.
+    public var serverName: String? { ctls_server_name(session.pointee.ssl).map { String(cString: $0) } }
+
+    /// The last fatal alert that the peer sent.
+    public var alertReceived: TLSAlert? { alert(session.pointee.alert_received) }
+
+    /// The last fatal alert that we sent.
+    public var alertSent: TLSAlert? { alert(session.pointee.alert_sent) }
+
+    /// Heap bytes of the output buffer, for tests and gauges.
+    public var outputCapacity: Int { session.pointee.output_capacity }
+
+    // MARK: Ends
+
+    private func alert(_ number: Int32) -> TLSAlert? {
+        number >= 0 ? TLSAlert(rawValue: UInt8(truncatingIfNeeded: number)) : nil
+    }
+
+    private func end() -> TLSError {
+        if let endingError { return endingError }
+        let ending = Ending(
+            session: session, server: isServer, handshaking: !isConnected, refusal: verifier.refusal,
+            sentCertificate: SSL_get_certificate(session.pointee.ssl) != nil)
+        let error = ending.error()
+        endingError = error
+        return error
+    }
+}

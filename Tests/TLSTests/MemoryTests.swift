@@ -1,0 +1,148 @@
+import Foundation
+import Glibc
+import TLS
+import Testing
+
+/// Bytes in use on the heap of the process, all arenas together; glibc's malloc_info, which the Glibc module does not
+/// have. (mallinfo2 sees the main arena alone.) The same number always under the address sanitizer, which brings its own
+/// allocator.
+func heapBytes() -> Int {
+    typealias MallocInfo = @convention(c) (Int32, UnsafeMutablePointer<FILE>) -> Int32
+    var text: UnsafeMutablePointer<CChar>?
+    var size = 0
+    guard let symbol = dlsym(dlopen(nil, RTLD_NOW), "malloc_info"), let stream = open_memstream(&text, &size) else {
+        return 0
+    }
+    _ = unsafeBitCast(symbol, to: MallocInfo.self)(0, stream)
+    fclose(stream)
+    defer { free(text) }
+    guard let text else { return 0 }
+    let report = String(cString: text)
+    // The totals of all arenas stand last.
+    func total(_ tag: String) -> Int {
+        guard let place = report.range(of: tag, options: .backwards),
+            let size = report.range(of: "size=\"", range: place.upperBound..<report.endIndex)
+        else { return 0 }
+        return Int(report[size.upperBound...].prefix { $0 != "\"" }) ?? 0
+    }
+    return total("<system type=\"current\"") - total("<total type=\"fast\"") - total("<total type=\"rest\"")
+        + total("<total type=\"mmap\"")
+}
+
+extension TLSTests {
+    @Suite("Memory")
+    struct MemoryTests {
+        @Test("an idle session takes less than 28 KiB, one in use less than 64")
+        func idle() throws {
+            let count = 50
+            let client = try Fixture.context(.client)
+            let server = try Fixture.context(.server)
+            _ = try Fixture.connected(client, server)
+            let before = heapBytes()
+            var pairs: [Pair] = []
+            for _ in 0..<count { pairs.append(try Fixture.connected(client, server)) }
+            let used = (heapBytes() - before) / (2 * count)
+            for pair in pairs {
+                pair.client.releaseIdleMemory()
+                pair.server.releaseIdleMemory()
+            }
+            let idle = (heapBytes() - before) / (2 * count)
+            #expect(used < 64 * 1024, "\(used) bytes")
+            #expect(idle < 28 * 1024, "\(idle) bytes")
+            for pair in pairs {
+                write([1, 2, 3], to: pair.client)
+                #expect(
+                    transfer(from: pair.client, to: pair.server).bytes == [1, 2, 3], "memory comes back when needed")
+            }
+            pairs = []
+            #expect((heapBytes() - before) / (2 * count) < 512, "freed")
+        }
+
+        @Test("releasing between the header and the body of a record loses nothing", arguments: 0..<30)
+        func releaseInsideRecord(cut: Int) throws {
+            let pair = try Fixture.connected()
+            write(Array("a record that comes in two pieces".utf8), to: pair.client)
+            let wire = take(pair.client)
+            feed(Array(wire[..<cut]), to: pair.server) { #expect(readAll($0).wantsInput) }
+            pair.server.releaseIdleMemory()
+            feed(Array(wire[cut...]), to: pair.server) {
+                #expect(readAll($0).bytes == Array("a record that comes in two pieces".utf8))
+            }
+        }
+
+        @Test("releasing keeps output that waits")
+        func releaseKeepsOutput() throws {
+            let pair = try Fixture.connected()
+            write([1, 2, 3], to: pair.client)
+            pair.client.releaseIdleMemory()
+            #expect(transfer(from: pair.client, to: pair.server).bytes == [1, 2, 3])
+        }
+
+        @Test("a large output buffer is given back when it is empty, an ordinary one kept")
+        func output() throws {
+            let pair = try Fixture.connected()
+            let batch = [UInt8](repeating: 1, count: 256 * 1024)
+            write(batch, to: pair.client)
+            _ = take(pair.client)
+            let kept = pair.client.outputCapacity
+            #expect(kept >= 256 * 1024)
+            for _ in 0..<8 { write(batch, to: pair.client) }
+            #expect(pair.client.pendingOutput > 2 << 20)
+            pair.client.withOutput { $0.count - 1 }
+            #expect(pair.client.outputCapacity > 2 << 20)
+            pair.client.withOutput { $0.count }
+            #expect(pair.client.outputCapacity == 0)
+        }
+
+        @Test("200,000 messages leave the heap as it was")
+        func flat() throws {
+            let pair = try Fixture.connected()
+            let message = [UInt8](repeating: 0x2a, count: 100)
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
+            let wire = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
+            defer {
+                buffer.deallocate()
+                wire.deallocate()
+            }
+            func exchange(_ from: TLSSession, _ to: TLSSession) -> Bool {
+                guard case .written = message.withUnsafeBytes({ from.write($0) }) else { return false }
+                var count = 0
+                from.withOutput { output in
+                    count = output.count
+                    wire.copyMemory(from: output)
+                    return count
+                }
+                to.setInput(UnsafeRawBufferPointer(rebasing: wire[..<count]))
+                guard case .bytes(100) = to.read(into: buffer) else { return false }
+                return to.wantsInput
+            }
+            for _ in 0..<1000 { #expect(exchange(pair.client, pair.server)) }
+            let before = heapBytes()
+            let capacity = pair.client.outputCapacity
+            var good = true
+            for _ in 0..<100_000 {
+                good = exchange(pair.client, pair.server) && good
+                good = exchange(pair.server, pair.client) && good
+            }
+            #expect(good)
+            #expect(abs(heapBytes() - before) < 16 * 1024)
+            #expect(pair.client.outputCapacity == capacity)
+        }
+
+        @Test("2,000 refused handshakes leave nothing behind")
+        func refusals() throws {
+            let client = try Fixture.context(.client, alpn: ["a"])
+            let server = try Fixture.context(.server, alpn: ["b"])
+            func refuse() throws {
+                let pair = Pair(
+                    try TLSSession(context: client, expecting: .anyIdentity),
+                    try TLSSession(context: server, expecting: .anyIdentity))
+                #expect(pair.connect().server.error?.code == .noSharedProtocol)
+            }
+            for _ in 0..<50 { try refuse() }
+            let before = heapBytes()
+            for _ in 0..<2000 { try refuse() }
+            #expect(abs(heapBytes() - before) < 128 * 1024)
+        }
+    }
+}
