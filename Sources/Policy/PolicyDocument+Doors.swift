@@ -1,0 +1,97 @@
+/// One question for each door. Every one takes principals of any document and answers under this one.
+extension PolicyDocument {
+    /// Whether a peer may hold a link with a node. Each end asks it of the other, whoever dialled.
+    public func authorizeLink(peer: Principal, with node: String) -> Decision {
+        decide(peer, .link, node)
+    }
+
+    /// Whether a peer may open a stream to a service in its own name or in somebody's.
+    ///
+    /// - One's own name: the peer needs `connect`.
+    /// - One of its service identities, which its mapping gives: that identity needs `connect`, and no rule may deny
+    ///   it to the peer itself.
+    /// - Anybody else: the peer needs `act-as` for that principal, and both need `connect` (the peer for itself or for
+    ///   one of its service identities), so that a peer never reaches more in other names than it could in its own.
+    ///
+    /// The same function serves the dialler's early check and the control socket's callers, with the node itself as
+    /// `peer`, and the serving agent, which decides.
+    public func authorizeOpen(peer: Principal, actingAs acting: PrincipalID? = nil, service: String) -> Decision {
+        let peer = current(peer)
+        guard let acting, acting != peer.id, peer.isIdentified else {
+            return decide(peer, .connect, service, peer: nil)
+        }
+        if acting.namespace == .service, let own = peer.storage.identities[acting.name] {
+            let match = index.match(peer.storage.roles, .connect, service)
+            if match.deny >= 0 {
+                return decision(.deniedByRule, own, .connect, service, peer: peer, rule: match.deny, step: .peer)
+            }
+            return decide(own, .connect, service, peer: peer)
+        }
+        let principal = principal(for: Subject(acting, trustDomain: trustDomains.min()))
+        let permit = index.match(peer.storage.roles, .actAs, acting.description)
+        if permit.deny >= 0 {
+            return decision(
+                .deniedByRule, principal, .connect, service, peer: peer, rule: permit.deny, step: .actAs)
+        }
+        guard permit.allow >= 0 else {
+            return decision(.actAsMissing, principal, .connect, service, peer: peer, step: .actAs)
+        }
+        let asked = decide(principal, .connect, service, peer: peer)
+        guard asked.allowed else { return asked }
+        let own = decideAsAnybody(peer, .connect, service)
+        if own.reason == .deniedByRule {
+            return decision(
+                .deniedByRule, principal, .connect, service, peer: peer, rule: own.ruleNumber, step: .peer)
+        }
+        guard own.allowed else {
+            return decision(.nodeNotAllowed, principal, .connect, service, peer: peer, step: .peer)
+        }
+        return asked
+    }
+
+    /// Whether a node may put an instance of a service into the directory; and, where a local caller asked for it,
+    /// whether that one may too. Names of built-in services can't be registered.
+    public func authorizeRegister(node: Principal, caller: Principal? = nil, service: String) -> Decision {
+        let node = current(node)
+        if Name.isReserved(service), node.isIdentified {
+            return decision(.reservedName, node, .register, service)
+        }
+        let decision = decide(node, .register, service, peer: nil)
+        guard decision.allowed, let caller else { return decision }
+        return decide(current(caller), .register, service, peer: nil)
+    }
+
+    /// Whether a node may serve a service: whoever dials asks it of the node that it reached. Every node is its own
+    /// `mesh.agent`.
+    public func authorizeProvide(node: Principal, service: String) -> Decision {
+        let node = current(node)
+        if service == Name.agentService, node.id.namespace == .node {
+            return decision(.allowed, node, .provide, service)
+        }
+        let decision = decide(node, .provide, service, peer: nil)
+        guard decision.reason == .noRule else { return decision }
+        return self.decision(.notProvider, node, .provide, service)
+    }
+
+    /// Whether a principal may see a service in the directory.
+    public func authorizeDiscover(_ principal: Principal, service: String) -> Decision {
+        decide(principal, .discover, service)
+    }
+
+    /// Whether a principal may change an agent's state.
+    public func authorizeAdminister(_ principal: Principal, node: String) -> Decision {
+        decide(principal, .administer, node)
+    }
+
+    /// The right of a peer for itself or, where it has none, for one of its service identities; a deny for the peer
+    /// itself wins.
+    private func decideAsAnybody(_ peer: Principal, _ verb: Verb, _ target: String) -> Decision {
+        let own = decide(peer, verb, target, peer: nil)
+        guard own.reason == .noRule else { return own }
+        for identity in peer.storage.identities.values {
+            let decision = decide(identity, verb, target, peer: peer)
+            if decision.allowed { return decision }
+        }
+        return own
+    }
+}
