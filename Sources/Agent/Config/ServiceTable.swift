@@ -1,0 +1,71 @@
+/// The keys of services and upstreams.
+enum ServiceTable {
+    static let service: [Field<Configuration.Service>] = [
+        .value(
+            "name", \.name, .name("a service's name", "NAME"), "The service's name in the directory.", required: true),
+        .value(
+            "target", \.target, .address([.names, .unix]),
+            "Where the service accepts connections: a loopback address or a Unix socket.", required: true),
+        .value("protocol", \.protocol, .choice, "What it speaks."),
+        .value(
+            "tags", \.tags, .list(.name("a tag", "TAG"), "a list of tags", maximum: 32),
+            "Labels by which the service can be found."),
+        .value(
+            "weight", \.weight, .integer(1...65535), "The instance's share of connections relative to other instances."),
+        .value("metadata", \.metadata, .metadata, "Free facts about the instance for the directory."),
+        .value(
+            "check.kind", \.check.kind, .choice,
+            "`tcp`: healthy while the target accepts connections. `none`: always healthy."),
+        .value(
+            "check.interval", \.check.interval, .duration(.milliseconds(100) ... .seconds(3600)),
+            "The time between two checks."),
+        .value(
+            "check.timeout", \.check.timeout, .duration(.milliseconds(10) ... .seconds(300)),
+            "How long a check may take."),
+        .value(
+            "check.failures", \.check.failures, .integer(1...100),
+            "So many failures in a row make the instance critical."),
+        .value(
+            "check.successes", \.check.successes, .integer(1...100),
+            "So many successes in a row make it passing again."),
+        .value(
+            "connectTimeout", \.connectTimeout, .duration(.milliseconds(10) ... .seconds(300)),
+            "How long connecting to the target may take."),
+        .value(
+            "allowNonLoopback", \.allowNonLoopback, .boolean,
+            "Allow a target on another host. The way there is neither encrypted nor authenticated by the mesh."),
+    ]
+
+    static let upstream: [Field<Configuration.Upstream>] = [
+        .value(
+            "listen", \.listen, .address([.unix, .anyPort, .wildcard]),
+            "Where local applications connect: a loopback address or a Unix socket.", required: true),
+        .value("service", \.service, .name("a service's name", "NAME"), "The service it leads to.", required: true),
+        .value(
+            "as", \.actAs, .optional(.name("a service identity", "IDENTITY")),
+            "The service identity that asks, which policy must give to this node.", default: "the node's own"),
+        .value(
+            "node", \.node, .optional(.name("a node's name", "NAME")), "Use only the instance on this node.",
+            default: "any node"),
+        .value(
+            "instance", \.instance, .optional(.instance), "Use only this instance, written NODE/SERVICE.",
+            default: "any instance"),
+        .value(
+            "connectTimeout", \.connectTimeout, .duration(.milliseconds(10) ... .seconds(300)),
+            "How long it may take until an instance has accepted a connection, other instances included."),
+        .value(
+            "allowNonLoopback", \.allowNonLoopback, .boolean,
+            "Allow other hosts to connect. They get the upstream's rights without proving who they are."),
+    ]
+}
+
+extension Codec where Value == String {
+    /// An instance's name: NODE/SERVICE.
+    fileprivate static var instance: Codec {
+        .string("an instance NODE/SERVICE", "NODE/SERVICE", pattern: "^[^/]+/[^/]+$", maximumLength: 127) { text in
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2 else { return "write the node's name, a slash and the service's name" }
+            return parts.lazy.compactMap { NameRule.problem(String($0)) }.first
+        }
+    }
+}
