@@ -1,0 +1,277 @@
+import Bytes
+import EventLoop
+import HTTP
+import JSON
+import Link
+import PKI
+import Policy
+
+extension ControlAPI {
+    /// Routes about this agent.
+    func addAgentRoutes() {
+        let both: Set<Door> = [.control, .agentService]
+        add(.get, "/v1/agent", both) { [unowned self] call in self.json(self.agent.statusJSON) }
+        add(.get, "/v1/whoami", both.union([.directoryService])) { [unowned self] call in self.whoami(call) }
+        add(.get, "/v1/links", both) { [unowned self] call in try await self.links(call) }
+        add(.get, "/v1/services", both) { [unowned self] call in self.services(call) }
+        add(.put, "/v1/services/{name}", both) { [unowned self] call in try await self.register(call) }
+        add(.delete, "/v1/services/{name}", both) { [unowned self] call in try await self.deregister(call) }
+        add(.post, "/v1/reload", both) { [unowned self] call in try await self.reload(call) }
+        add(.post, "/v1/authorize", both) { [unowned self] call in try self.authorize(call) }
+        add(.get, "/v1/why", both) { [unowned self] call in try await self.why(call) }
+        add(.get, "/v1/connect/{service}", [.control]) { [unowned self] call in try self.connect(call) }
+    }
+
+    // MARK: - Looking
+
+    private func whoami(_ call: Call) -> ControlAnswer {
+        let principal = call.principal
+        return json([
+            "principal": .string(principal.id.description), "subject": .string(principal.subject.description),
+            "services": .init(principal.services.sorted()), "groups": .init(principal.groups.sorted()),
+            "permissions": .init(principal.permissions.sorted()),
+            "derivation": .init(principal.derivation.map(\.description)),
+        ])
+    }
+
+    private func links(_ call: Call) async throws -> ControlAnswer {
+        let reports = await agent.reports()
+        let live = Dictionary(
+            reports.flatMap(\.links).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let now = Clock.unixMilliseconds()
+        let links = agent.supervisor.status.map { peer -> JSONValue in
+            var object: JSONObject = [
+                "node": .string(peer.node), "state": .string(peer.state), "permanent": .bool(peer.isPermanent),
+            ]
+            if let link = peer.link {
+                object["remote"] = .string(link.remote)
+                object["dialled"] = .bool(link.isDialler)
+                object["peerVersion"] = .string(link.peerVersion)
+                if let status = live[link.link] {
+                    object["streams"] = .init(status.streams)
+                    object["rttMicroseconds"] = status.roundTrip.map { .init($0 / 1_000) } ?? .null
+                    object["bytesReceived"] = .init(status.bytesReceived)
+                    object["bytesSent"] = .init(status.bytesSent)
+                    object["retainedBytes"] = .init(status.retained)
+                    object["tls"] = .string(status.tlsVersion)
+                    object["cipher"] = .string(status.cipher)
+                    object["worker"] = .init(status.worker)
+                    object["ageSeconds"] = .integer(max(0, now - status.establishedAt) / 1000)
+                    object["peerCertificateExpires"] = .string(
+                        Timestamp.rfc3339(milliseconds: status.peerExpires * 1000))
+                    object["clockOffsetMilliseconds"] = status.clockOffset.map { .integer($0) } ?? .null
+                }
+            } else if let error = peer.lastError {
+                object["reason"] = .string(error.code)
+                object["detail"] = .string(error.text)
+                if let hint = error.hint { object["hint"] = .string(hint) }
+            }
+            return .object(object)
+        }
+        return json(["node": .string(agent.shared.node), "links": .array(links)])
+    }
+
+    private func services(_ call: Call) -> ControlAnswer {
+        let registry = agent.registry
+        let services = registry.entries.values.sorted { $0.service.name < $1.service.name }.map { entry -> JSONValue in
+            var object = ServiceJSON.encode(entry.service).object ?? JSONObject()
+            object["health"] = .string(registry.isHealthy(entry.service.name) ? "passing" : "critical")
+            object["origin"] = .string(entry.isDynamic ? "registered" : "configuration")
+            let decision = agent.policy.authorizeRegister(node: agent.own, service: entry.service.name)
+            object["registered"] = .bool(decision.allowed)
+            if !decision.allowed { object["reason"] = .string(decision.reason.rawValue) }
+            return .object(object)
+        }
+        return json(["node": .string(agent.shared.node), "services": .array(services)])
+    }
+
+    // MARK: - Changing
+
+    private func register(_ call: Call) async throws -> ControlAnswer {
+        let name = call.parameters["name"] ?? ""
+        let service = try ServiceJSON.decode(try body(call), name: name)
+        try demand(agent.policy.authorizeRegister(node: agent.own, caller: call.principal, service: name))
+        if let entry = agent.registry.entries[name], !entry.isDynamic {
+            throw Problem(
+                "configured", status: 409, detail: "service \(name) stands in the configuration",
+                hint: "change it there and run mesh reload")
+        }
+        let target: SocketAddress
+        do throws(AddressError) {
+            target = try SocketAddress(parsing: service.target.description)
+        } catch {
+            throw Problem("bad_target", status: 400, detail: error.description, hint: "give an address, not a name")
+        }
+        guard service.target.isLoopback else {
+            throw Problem(
+                "not_loopback", status: 400, detail: "target \(service.target) is not on this host",
+                hint:
+                    "a registered service's target is loopback or a Unix socket; another host needs the configuration "
+                    + "with allowNonLoopback")
+        }
+        let isNew = agent.registry.entries[name] == nil
+        try agent.registry.register(service, target: target)
+        agent.log.info(
+            "service_registered", "service \(name) was registered",
+            [
+                ("service", .string(name)), ("target", .string("\(target)")),
+                ("by", .string(call.request.caller.description)),
+            ])
+        await agent.settled()
+        let isKnown = await agent.directoryClient?.synchronise() ?? true
+        return json(
+            [
+                "service": .string(name), "instance": .string("\(agent.shared.node)/\(name)"),
+                "directory": .bool(isKnown),
+            ],
+            status: isNew ? 201 : 200)
+    }
+
+    private func deregister(_ call: Call) async throws -> ControlAnswer {
+        let name = call.parameters["name"] ?? ""
+        try demand(agent.policy.authorizeRegister(node: agent.own, caller: call.principal, service: name))
+        guard let entry = agent.registry.entries[name] else {
+            throw Problem("no_such_service", status: 404, detail: "no service \(name) is registered at this node")
+        }
+        guard entry.isDynamic, try agent.registry.deregister(name) else {
+            throw Problem(
+                "configured", status: 409, detail: "service \(name) stands in the configuration",
+                hint: "remove it there and run mesh reload")
+        }
+        agent.log.info(
+            "service_deregistered", "service \(name) was deregistered",
+            [("service", .string(name)), ("by", .string(call.request.caller.description))])
+        await agent.settled()
+        let isKnown = await agent.directoryClient?.synchronise() ?? true
+        return json(["service": .string(name), "directory": .bool(isKnown)])
+    }
+
+    private func reload(_ call: Call) async throws -> ControlAnswer {
+        try demandAdminister(call)
+        let outcome = agent.reload(by: call.request.caller.description)
+        // Who is told that the new policy is in force can rely on it.
+        await agent.settled()
+        switch outcome {
+        case .failed(let lines):
+            throw Problem(
+                "invalid_configuration", status: 422, detail: lines.joined(separator: "\n"),
+                hint: "nothing was changed; the old configuration stays in force")
+        case .applied(let applied, let needRestart):
+            return json([
+                "applied": .init(applied), "needRestart": .init(needRestart),
+                "policy": .string(agent.policy.fingerprint),
+            ])
+        }
+    }
+
+    // MARK: - Deciding
+
+    private func authorize(_ call: Call) throws -> ControlAnswer {
+        let object = try body(call).requireObject()
+        let from = try object.string("principal")
+        let verb = try verb(object.optionalString("verb"))
+        let target = try object.optionalString("service") ?? object.string("target")
+        let explanation = try explain(call, from: from, verb: verb, target: target)
+        return json([
+            "allowed": .bool(explanation.allowed), "reason": .string(explanation.reason.rawValue),
+            "rule": explanation.rule.map { .string($0.description) } ?? .null,
+        ])
+    }
+
+    private func why(_ call: Call) async throws -> ControlAnswer {
+        let query = try query(call, ["from", "to", "verb", "at"])
+        let from = try query.required("from")
+        let target = try query.required("to")
+        let verb = try verb(try query.single("verb"))
+        if let node = try query.single("at"), node != agent.shared.node {
+            try demandAdminister(call)
+            let path =
+                "/v1/why?" + HTTPQuery.encode([("from", from), ("to", target), ("verb", verb.rawValue)])
+            let answer = try await agent.ask(node: node, service: Policy.Name.agentService, .get, path)
+            return .response(answer)
+        }
+        var object = try explain(call, from: from, verb: verb, target: target).json.object ?? JSONObject()
+        object["node"] = .string(agent.shared.node)
+        return json(.object(object))
+    }
+
+    /// The decision about somebody: for oneself and for administrators.
+    private func explain(_ call: Call, from: String, verb: Verb, target: String) throws -> Explanation {
+        let policy = agent.policy
+        let subject: Subject
+        if from.hasPrefix("spiffe://") {
+            subject = .node(commonName: nil, spiffe: from)
+        } else if from.hasPrefix("cn:") {
+            subject = .node(commonName: String(from.dropFirst(3)), spiffe: nil)
+        } else {
+            guard let id = PrincipalID(from) else {
+                throw Problem(
+                    "bad_principal", status: 400, detail: "\"\(from)\" is no identity",
+                    hint: "write node:NAME, service:NAME, uid:N, spiffe://DOMAIN/node/NAME or cn:NAME")
+            }
+            subject =
+                id.uid.map { .user(uid: $0, name: UserName.of($0), gids: []) }
+                ?? Subject(id, trustDomain: agent.identity.trustDomain)
+        }
+        let principal = policy.principal(for: subject)
+        let isOneself =
+            principal.id == call.principal.id || subject == call.principal.subject
+            || (principal.id.namespace == .service && call.principal.services.contains(principal.id.name))
+        if !isOneself { try demandAdminister(call) }
+        switch verb {
+        case .link: return policy.authorizeLink(peer: principal, with: target).explanation
+        case .register: return policy.authorizeRegister(node: principal, service: target).explanation
+        case .provide: return policy.authorizeProvide(node: principal, service: target).explanation
+        case .discover: return policy.authorizeDiscover(principal, service: target).explanation
+        case .connect: return policy.authorizeOpen(peer: principal, service: target).explanation
+        case .administer: return policy.authorizeAdminister(principal, node: target).explanation
+        case .actAs: return policy.decide(principal, .actAs, target).explanation
+        }
+    }
+
+    private func verb(_ text: String?) throws -> Verb {
+        guard let text else { return .connect }
+        guard let verb = Verb(rawValue: text) else {
+            throw Problem(
+                "unknown_verb", status: 400, detail: "there is no verb \(text)",
+                hint: "verbs are \(Verb.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return verb
+    }
+
+    // MARK: - Connecting
+
+    /// The control socket's connection becomes the application's side of a stream.
+    private func connect(_ call: Call) throws -> ControlAnswer {
+        guard case .user(let uid, let gid) = call.request.caller else {
+            throw Problem("not_found", status: 404, detail: "only local users connect here")
+        }
+        guard call.request.head.upgrade.contains("conduit-stream") else {
+            throw Problem("upgrade_required", status: 426, detail: "send Upgrade: conduit-stream")
+        }
+        let query = try query(call, ["as", "node"])
+        let service = call.parameters["service"] ?? ""
+        let named = try query.single("as")
+        let shared = agent.own.services.intersection(call.principal.services)
+        let identity = named ?? (shared.count == 1 ? shared.first : nil)
+        let acting = ActingAs.user(uid: uid, gid: gid, service: identity)
+        let node = try query.single("node")
+        let decision = agent.routing.authorizeOpening(acting, service: service)
+        try demand(decision)
+        let worker = agent.worker(for: node)
+        let answers = OpenAttempt.Answers(
+            accepted: Array(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: conduit-stream\r\n\r\n".utf8),
+            failed: { Problem.response(for: $0) })
+        return .takeOver { descriptor, leftover in
+            let raw = descriptor.release()
+            worker.submit { core in
+                core.open(
+                    FileDescriptor(owning: raw),
+                    OpenAttempt(
+                        service: service, acting: acting, node: node, origin: "mesh connect by uid \(uid)",
+                        timeout: 10_000_000_000, answers: answers, firstBytes: leftover))
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+import Bytes
+import Directory
+import EventLoop
+import HTTP
+import JSON
+import Link
+import PKI
+import Policy
+
+/// The control API: one router for the control socket, for streams to `mesh.agent` and `mesh.directory`, and, later, for
+/// the edge. Written once, authorised once.
+@ControlPlane
+final class ControlAPI {
+    /// Where a request came in; decides which routes exist.
+    enum Door: Sendable {
+        /// The control socket.
+        case control
+        /// A stream to `mesh.agent`.
+        case agentService
+        /// A stream to `mesh.directory`.
+        case directoryService
+    }
+
+    /// One request on its way to its handler.
+    struct Call {
+        let request: ControlRequest
+        let parameters: RouteParameters
+        let door: Door
+        /// The caller under the policy in force.
+        let principal: Principal
+    }
+
+    typealias Handler = @ControlPlane (Call) async throws -> ControlAnswer
+
+    private struct Route {
+        let doors: Set<Door>
+        let handler: Handler
+    }
+
+    unowned let agent: Agent
+    private var router = Router<Int>()
+    private var routes: [Route] = []
+
+    init(agent: Agent) {
+        self.agent = agent
+        addAgentRoutes()
+        addDirectoryRoutes()
+    }
+
+    /// Adds a route for these doors.
+    func add(_ method: HTTPMethod, _ pattern: String, _ doors: Set<Door>, _ handler: @escaping Handler) {
+        do {
+            try router.add(method, pattern, routes.count)
+            routes.append(Route(doors: doors, handler: handler))
+        } catch {
+            preconditionFailure("route \(method) \(pattern): \(error)")
+        }
+    }
+
+    /// The handler for connections that come in at `door`.
+    func serve(_ door: Door) -> HTTPServerConnection.Handler {
+        { [weak self] request in
+            guard let self else { return .response(Problem("going_away", status: 503).response()) }
+            return await self.answer(request, door)
+        }
+    }
+
+    private func answer(_ request: ControlRequest, _ door: Door) async -> ControlAnswer {
+        let principal = self.principal(of: request.caller)
+        guard principal.isIdentified else {
+            let reason = principal.problem ?? .notAuthenticated
+            agent.log.warning(
+                "control_denied", "a caller of the control API is not known to the policy",
+                [("caller", .string(request.caller.description)), ("reason", .string(reason.rawValue))])
+            return problem(
+                reason.rawValue, 403, "the policy does not know \(request.caller.description)",
+                hint: "map it in the policy: { match: { uid: N }, groups: [\"operators\"] }")
+        }
+        switch router.match(request.head.method, request.head.path) {
+        case .found(let index, let parameters):
+            let route = routes[index]
+            guard route.doors.contains(door) else { return notFound(request) }
+            let call = Call(request: request, parameters: parameters, door: door, principal: principal)
+            do {
+                return try await route.handler(call)
+            } catch let problem as Problem {
+                return .response(problem.response())
+            } catch let error as JSONError {
+                return problem("bad_json", 400, error.description)
+            } catch let error as JSONAccessError {
+                return problem("bad_request", 400, error.description)
+            } catch let error as HTTPError {
+                return .response(Problem(error).response())
+            } catch let error as CertificateError {
+                return problem(error.code, 500, error.description, hint: error.hint)
+            } catch {
+                return problem("failed", 502, "\(error)")
+            }
+        case .notFound: return notFound(request)
+        case .methodNotAllowed(let allow):
+            var headers = HTTPHeaders()
+            headers.set("Allow", allow.map(\.rawValue).joined(separator: ", "))
+            return .response(Problem("method_not_allowed", status: 405).response(headers: headers))
+        case .refused(let error): return .response(Problem(error).response())
+        }
+    }
+
+    private func notFound(_ request: ControlRequest) -> ControlAnswer {
+        problem("not_found", 404, "there is nothing at \(request.head.path)")
+    }
+
+    private func problem(_ reason: String, _ status: Int, _ detail: String, hint: String? = nil) -> ControlAnswer {
+        .response(Problem(reason, status: status, detail: detail, hint: hint).response())
+    }
+
+    /// The caller under the policy in force.
+    func principal(of caller: ControlCaller) -> Principal {
+        let policy = agent.policy
+        switch caller {
+        case .user(let uid, let gid):
+            return policy.principal(for: .user(uid: uid, name: UserName.of(uid), gids: [gid]))
+        case .peer(let principal, _): return policy.principal(for: principal.subject)
+        case .itself: return agent.own
+        case .loopback: return policy.principal(for: .anonymous)
+        }
+    }
+
+    // MARK: - For handlers
+
+    /// A 200 with JSON.
+    func json(_ value: JSONValue, status: Int = 200) -> ControlAnswer {
+        .response(.json(value.text() + "\n", status: status))
+    }
+
+    /// The request's body as JSON.
+    func body(_ call: Call) throws(JSONError) -> JSONValue {
+        try JSONReader.parse(call.request.body)
+    }
+
+    /// The request's query; keys besides `known` are refused.
+    func query(_ call: Call, _ known: Set<String>) throws -> HTTPQuery {
+        let query = try HTTPQuery(decoding: call.request.head.query)
+        if let unknown = query.unknown(besides: known) {
+            throw Problem(
+                "bad_request", status: 400, detail: "there is no query parameter \(unknown)",
+                hint: known.isEmpty ? nil : "known are \(known.sorted().joined(separator: ", "))")
+        }
+        return query
+    }
+
+    /// Throws unless the caller may administer this node.
+    func demandAdminister(_ call: Call) throws {
+        try demand(agent.policy.authorizeAdminister(call.principal, node: agent.shared.node))
+    }
+
+    /// Throws a 403 unless allowed.
+    func demand(_ decision: Decision) throws {
+        guard !decision.allowed else { return }
+        throw Problem(
+            decision.reason.rawValue, status: 403, detail: decision.explanation.summary,
+            hint: "mesh why " + Self.question(behind: decision))
+    }
+
+    /// The question whose answer explains a denial: what the peer lacks, where the peer is the reason.
+    private static func question(behind decision: Decision) -> String {
+        let (asked, target, verb) = (decision.principal.id, decision.target, decision.verb)
+        return switch (decision.reason, decision.peer?.id) {
+        case (.actAsMissing, let peer?): "--from \(peer) --to \(asked) --verb \(Verb.actAs)"
+        case (.nodeNotAllowed, let peer?): "--from \(peer) --to \(target) --verb \(verb)"
+        default: "--from \(asked) --to \(target) --verb \(verb)"
+        }
+    }
+}

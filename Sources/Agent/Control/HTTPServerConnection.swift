@@ -1,0 +1,358 @@
+import Bytes
+import EventLoop
+import HTTP
+
+/// One request of the control API as handlers see it.
+struct ControlRequest: Sendable {
+    /// The request's head, checked.
+    let head: HTTPRequestHead
+    /// Its whole body.
+    let body: [UInt8]
+    /// Who asks.
+    let caller: ControlCaller
+}
+
+/// What a handler answers.
+enum ControlAnswer: Sendable {
+    /// A whole response.
+    case response(HTTPResponse)
+    /// A response that goes on: `start` gets the stream to write to, and must end it some time.
+    case stream(contentType: String, start: @ControlPlane @Sendable (ControlStream) -> Void)
+    /// The connection leaves HTTP: `take` gets the socket and what was received behind the request. It has to write the
+    /// 101 itself.
+    case takeOver(@ControlPlane @Sendable (consuming FileDescriptor, [UInt8]) -> Void)
+}
+
+/// Serves HTTP on one local socket: the control socket's clients, built-in services' streams, the metrics listener.
+@ControlPlane
+final class HTTPServerConnection: EventHandler, TimerHandler {
+    /// Answers a request.
+    typealias Handler = @ControlPlane @Sendable (ControlRequest) async -> ControlAnswer
+
+    /// A registration of a large node is far below this; more is refused.
+    private static let maximumBody = 8 << 20
+    /// A response that a client does not read waits here at most; then the connection is dropped.
+    private static let maximumWaiting = 16 << 20
+    /// What a client may send ahead of its answer; then it is not read.
+    private static let maximumAhead = 256 << 10
+    /// Time from a request's first byte to its last.
+    private static let requestTimeout: UInt64 = 15_000_000_000
+    /// The tags of the connection's two timers.
+    private static let requestTag = 0
+    private static let idleTag = 1
+
+    private var owned: FileDescriptor?
+    private let descriptor: Int32
+    private let caller: ControlCaller
+    private let handler: Handler
+    private let onClose: @ControlPlane @Sendable () -> Void
+    private let idleTimeout: UInt64?
+    private var idleTimer: TimerID?
+    private var wasActive = false
+    private var registration: Registration?
+    private var parser: RequestParser
+    private var input = ByteQueue()
+    private var output = ByteQueue()
+    private var head: HTTPRequestHead?
+    private var body: [UInt8] = []
+    private var isAnswering = false
+    private var inputEnded = false
+    private var closesAfterOutput = false
+    private var stream: ControlStream?
+    private var timer: TimerID?
+    private var wantsWritable = false
+    private var isClosed = false
+
+    /// Serves `descriptor`, which is non-blocking and belongs to the connection from now on. With an `idleTimeout` a
+    /// connection on which nothing moves for as long (twice as long at most) is closed.
+    init(
+        _ owned: consuming FileDescriptor, caller: ControlCaller, idleTimeout: UInt64? = nil,
+        handler: @escaping Handler,
+        onClose: @escaping @ControlPlane @Sendable () -> Void = {}
+    ) {
+        descriptor = owned.rawValue
+        self.owned = consume owned
+        self.caller = caller
+        self.idleTimeout = idleTimeout
+        self.handler = handler
+        self.onClose = onClose
+        var limits = HTTPLimits()
+        limits.body = Self.maximumBody
+        parser = RequestParser(limits: limits)
+    }
+
+    /// Starts serving.
+    func start() throws(SystemError) {
+        registration = try ControlPlane.loop.register(descriptor, [.readable], self)
+        watchIdle()
+    }
+
+    private func watchIdle() {
+        guard let idleTimeout else { return }
+        wasActive = false
+        idleTimer = ControlPlane.loop.schedule(after: idleTimeout, self, tag: Self.idleTag)
+    }
+
+    nonisolated func ready(_ readiness: Readiness, loop: EventLoop) {
+        ControlPlane.assumeIsolated { handle(readiness) }
+    }
+
+    nonisolated func timerFired(tag: Int, loop: EventLoop) {
+        ControlPlane.assumeIsolated {
+            guard tag == Self.requestTag else {
+                idleTimer = nil
+                return wasActive ? watchIdle() : close()
+            }
+            timer = nil
+            refuse(HTTPError(.truncated, status: 408, "the request did not arrive in time"))
+        }
+    }
+
+    private func handle(_ readiness: Readiness) {
+        guard !isClosed else { return }
+        if readiness.contains(.writable) { flush() }
+        guard !isClosed, !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
+        receive(hungUp: !readiness.isDisjoint(with: [.hangup, .error]))
+    }
+
+    private func receive(hungUp: Bool) {
+        let room = input.reserve(64 << 10)
+        switch Syscall.recv(descriptor, room) {
+        case .done(0):
+            inputEnded = true
+            // Half-closed by a client that waits for its answer; but a stream has nobody left to tell.
+            // One that is gone altogether waits for nothing, and its hang-up would be reported without rest.
+            if hungUp || stream != nil || !(isAnswering || !output.isEmpty) { return close() }
+            updateInterest()
+        case .done(let count):
+            wasActive = true
+            input.commit(count)
+            if stream == nil { parse() } else { updateInterest() }
+        case .wouldBlock: break
+        case .failed: close()
+        }
+    }
+
+    private func parse() {
+        while !isClosed, !isAnswering {
+            do throws(HTTPError) {
+                guard let event = try parser.next(&input) else { break }
+                switch event {
+                case .head(let parsed):
+                    head = parsed
+                    if parsed.expectsContinue { send(HTTPEncoder.continueResponse) }
+                case .body(let count):
+                    input.withReadable { body.append(contentsOf: $0[..<count]) }
+                    parser.take(count, from: &input)
+                case .trailers: break
+                case .end: finishRequest()
+                }
+            } catch {
+                return refuse(error)
+            }
+        }
+        guard !isClosed else { return }
+        if parser.isFinished, !isAnswering, stream == nil { closesAfterOutput = true }
+        setTimer(!parser.isIdle && !isAnswering)
+        if input.isEmpty { input.shrinkIfEmpty() }
+        flush()
+    }
+
+    private func finishRequest() {
+        guard let head else { return }
+        let request = ControlRequest(head: head, body: body, caller: caller)
+        body = []
+        isAnswering = true
+        Task { @ControlPlane in
+            let answer = await handler(request)
+            give(answer, to: request.head)
+        }
+    }
+
+    private func give(_ answer: ControlAnswer, to head: HTTPRequestHead) {
+        guard !isClosed else {
+            // What waits to write to the client must learn that it is gone, or it waits for ever.
+            if case .stream(_, let start) = answer { start(ControlStream(nil)) }
+            return
+        }
+        switch answer {
+        case .response(let response):
+            do throws(HTTPError) {
+                try response.encode(answering: head.method, into: &output)
+            } catch {
+                return refuse(error)
+            }
+            isAnswering = false
+            parser.proceed()
+            if inputEnded { closesAfterOutput = true }
+            parse()
+        case .stream(let contentType, let start):
+            var headers = HTTPHeaders()
+            headers.set("Content-Type", contentType)
+            headers.set("Cache-Control", "no-store")
+            var responseHead = HTTPResponseHead(status: 200, headers: headers)
+            responseHead.framing = .chunked
+            do throws(HTTPError) {
+                try HTTPEncoder.encode(responseHead, answering: head.method, into: &output)
+            } catch {
+                return refuse(error)
+            }
+            let stream = ControlStream(self)
+            self.stream = stream
+            start(stream)
+            flush()
+        case .takeOver(let take):
+            // Answers of earlier requests that the client has not read: it cannot be told apart what belongs to which.
+            guard output.isEmpty else { return close() }
+            cancelTimers()
+            var leftover: [UInt8] = []
+            input.withReadable { leftover.append(contentsOf: $0) }
+            if let registration { ControlPlane.loop.deregister(registration) }
+            registration = nil
+            isClosed = true
+            onClose()
+            if let taken = owned.take() { take(taken, leftover) }
+        }
+    }
+
+    private func refuse(_ error: HTTPError) {
+        guard !isClosed else { return }
+        var response = Problem(error).response()
+        response.head.headers.set("Connection", "close")
+        do throws(HTTPError) {
+            try response.encode(into: &output)
+        } catch {
+            return close()
+        }
+        isAnswering = true
+        closesAfterOutput = true
+        setTimer(false)
+        flush()
+    }
+
+    // MARK: - Out
+
+    private func send(_ bytes: [UInt8]) { output.append(bytes) }
+
+    /// A piece of a streamed response.
+    fileprivate func sendChunk(_ bytes: [UInt8]) {
+        guard !isClosed, !bytes.isEmpty else { return }
+        output.append(String(bytes.count, radix: 16) + "\r\n")
+        output.append(bytes)
+        output.append("\r\n")
+        if output.count > Self.maximumWaiting { return close() }
+        flush()
+    }
+
+    fileprivate func endStream() {
+        guard !isClosed else { return }
+        output.append("0\r\n\r\n")
+        stream = nil
+        isAnswering = false
+        parser.proceed()
+        parse()
+    }
+
+    private func flush() {
+        guard !isClosed else { return }
+        while !output.isEmpty {
+            switch output.withReadable({ Syscall.send(descriptor, $0) }) {
+            case .done(let count):
+                wasActive = true
+                output.consume(count)
+                continue
+            case .wouldBlock: break
+            case .failed: return close()
+            }
+            break
+        }
+        if output.isEmpty {
+            output.shrinkIfEmpty()
+            if closesAfterOutput { return close() }
+        }
+        updateInterest()
+    }
+
+    private func updateInterest() {
+        guard let registration else { return }
+        var interest: Interest = []
+        // What is not worked on now waits in the socket, not here.
+        let isAhead = (isAnswering || stream != nil) && input.count >= Self.maximumAhead
+        if !inputEnded, !isAhead { interest.insert(.readable) }
+        if !output.isEmpty { interest.insert(.writable) }
+        ControlPlane.loop.modify(registration, interest)
+    }
+
+    private func setTimer(_ isNeeded: Bool) {
+        if isNeeded, timer == nil {
+            timer = ControlPlane.loop.schedule(after: Self.requestTimeout, self, tag: Self.requestTag)
+        } else if !isNeeded, let running = timer {
+            ControlPlane.loop.cancel(running)
+            timer = nil
+        }
+    }
+
+    private func cancelTimers() {
+        setTimer(false)
+        if let idleTimer { ControlPlane.loop.cancel(idleTimer) }
+        idleTimer = nil
+    }
+
+    /// Ends the connection.
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        cancelTimers()
+        if let registration { ControlPlane.loop.deregister(registration) }
+        registration = nil
+        owned = nil
+        stream?.connectionClosed()
+        stream = nil
+        onClose()
+    }
+}
+
+/// A response that goes on, in pieces.
+@ControlPlane
+final class ControlStream {
+    private weak var connection: HTTPServerConnection?
+    private var onClose: (@ControlPlane () -> Void)?
+
+    fileprivate init(_ connection: HTTPServerConnection?) { self.connection = connection }
+
+    /// Calls `body` once when the client is gone; at once when it is gone already.
+    func whenClosed(_ body: @escaping @ControlPlane () -> Void) {
+        guard connection != nil else { return body() }
+        onClose = body
+    }
+
+    /// Sends a piece now. A client that does not read is dropped when too much waits.
+    func send(_ bytes: [UInt8]) { connection?.sendChunk(bytes) }
+
+    /// Ends the response; the connection can take further requests.
+    func end() {
+        onClose = nil
+        connection?.endStream()
+        connection = nil
+    }
+
+    fileprivate func connectionClosed() {
+        let body = onClose
+        onClose = nil
+        connection = nil
+        body?()
+    }
+}
+
+extension HTTPResponse {
+    /// Head and body as bytes; a response that cannot be written is a mistake of ours and becomes a bare 500.
+    func encoded() -> [UInt8] {
+        var output = ByteQueue()
+        do throws(HTTPError) {
+            try encode(into: &output)
+        } catch {
+            return Array("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".utf8)
+        }
+        return output.withReadable { Array($0) }
+    }
+}

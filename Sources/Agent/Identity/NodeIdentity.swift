@@ -1,0 +1,93 @@
+import EventLoop
+import PKI
+import Policy
+import TLS
+
+/// The node's own identity and what it trusts, as loaded from files.
+struct NodeIdentity: Sendable {
+    /// Certificates and key.
+    let credentials: Credentials
+    /// The node's name.
+    let node: String
+    /// The trust domain of its own certificate or configuration.
+    let trustDomain: String?
+    /// What the policy takes the node for.
+    let subject: Subject
+    /// TLS contexts made of them.
+    let contexts: TLSContexts
+
+    /// Loads everything that `configuration` names, and checks it against each other.
+    static func load(_ configuration: Configuration, checks: StrictChecks = checksInForce) throws(CertificateError)
+        -> Self
+    {
+        let identity = configuration.identity
+        let passphrase = try identity.passphraseFile.map { (file) throws(CertificateError) in
+            try Passphrase.load(file: file)
+        }
+        let credentials: Credentials
+        if let file = identity.pkcs12 {
+            credentials = try Credentials.load(pkcs12File: file, passphrase: passphrase)
+        } else {
+            guard let certificate = identity.certificate, let key = identity.key else {
+                throw CertificateError(
+                    .noIdentity, "no certificate and key are configured",
+                    hint: "set identity.certificate and identity.key, or identity.pkcs12")
+            }
+            credentials = try Credentials.load(certificateFile: certificate, keyFile: key, passphrase: passphrase)
+        }
+        let servers = try trust(configuration.trust.servers)
+        let clients = try trust(configuration.trust.clients)
+        let leaf = credentials.leaf
+        let spiffe = leaf.spiffeURIs.first
+        let domain = configuration.trust.domain ?? spiffe.flatMap { try? SPIFFEID(parsing: $0) }?.trustDomain
+        let domains = Set([domain].compactMap { $0 })
+        // A node that its peers would refuse must not start: the same checks, as they would do them.
+        _ = try credentials.validate(
+            trust: servers.merging(clients), trustDomains: domains,
+            legacyCertificates: configuration.tls.legacyCertificates, now: Clock.unixSeconds())
+        guard let node = configuration.node.name ?? leaf.commonName else {
+            throw CertificateError(
+                .noIdentity, "the certificate names no node",
+                hint: "set node.name, or issue one with mesh ca issue NODE")
+        }
+        // Without a URI it is the policy that maps the common name to a node.
+        if let proven = spiffe.flatMap({ try? SPIFFEID(parsing: $0) })?.nodeName, proven != node {
+            throw CertificateError(
+                .wrongName, "the certificate is of node \(proven), and node.name says \(node)",
+                hint: "issue one with mesh ca issue \(node), or correct node.name")
+        }
+        do throws(TLSError) {
+            let minimum: TLSVersion = configuration.tls.minimumVersion == .tls12 ? .tls12 : .tls13
+            func context(_ role: TLSContext.Role, _ trust: TrustBundle) throws(TLSError) -> TLSContext {
+                try TLSContext(
+                    TLSContext.Configuration(
+                        role: role, credentials: credentials, trust: trust, minimumVersion: minimum,
+                        alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
+                        trustDomains: domains, checks: checks))
+            }
+            return NodeIdentity(
+                credentials: credentials, node: node, trustDomain: domain,
+                subject: .node(commonName: leaf.commonName, spiffe: spiffe),
+                contexts: TLSContexts(
+                    client: try context(.client, servers), server: try context(.server, clients)))
+        } catch {
+            if let certificate = error.certificate { throw certificate }
+            throw CertificateError(.noIdentity, error.message, hint: error.hint)
+        }
+    }
+
+    /// The checks of peers' certificates: all of them, but in builds that plant faults.
+    static var checksInForce: StrictChecks {
+        #if MESH_FAULTS
+            PlantedFault.checks
+        #else
+            .all
+        #endif
+    }
+
+    private static func trust(_ files: [String]) throws(CertificateError) -> TrustBundle {
+        var roots: [Certificate] = []
+        for file in files { roots += try TrustBundle.load(file: file).roots }
+        return try TrustBundle(roots: roots)
+    }
+}

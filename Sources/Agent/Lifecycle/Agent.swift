@@ -1,0 +1,578 @@
+import Directory
+import EventLoop
+import Glibc
+import HTTP
+import JSON
+import Link
+import PKI
+import Policy
+import TLS
+
+/// One running agent: puts the rooms together, starts, reloads and ends them.
+@ControlPlane
+public final class Agent {
+    /// The program's version.
+    public nonisolated static let version = "0.1.0"
+
+    /// What a reload came to.
+    enum ReloadOutcome {
+        /// What was applied, and what takes effect at the next start only.
+        case applied([String], needRestart: [String])
+        /// Nothing was changed; this is wrong with the new files.
+        case failed([String])
+    }
+
+    /// Reads the configuration again: the same file, flags and environment as at the start.
+    public typealias Loader = @Sendable () throws(ConfigurationError) -> EffectiveConfiguration
+
+    let shared: AgentShared
+    let log: Log
+    let supervisor: LinkSupervisor
+    let registry: LocalRegistry
+    private let loader: Loader
+    private(set) var effective: EffectiveConfiguration
+    private(set) var identity: NodeIdentity
+    private(set) var policy: PolicyDocument
+    private(set) var routing: RoutingSnapshot
+    private(set) var directoryHost: DirectoryHost?
+    private(set) var directoryClient: DirectoryClient?
+    private(set) var api: ControlAPI!
+    private(set) var isDraining = false
+    private var links: [String: Int] = [:]
+    private var meshDoor: Door?
+    /// Control socket and metrics: open to the end, so that a drain can be watched.
+    private var doors: [Door] = []
+    private var upstreams: [String: UpstreamListener] = [:]
+    private var signals: SignalSource?
+    private var finish: CheckedContinuation<Int32, Never>?
+    private var exitCode: Int32?
+    private let startedAt = Clock.monotonicNanoseconds()
+    private(set) var reloads: (applied: UInt64, failed: UInt64) = (0, 0)
+
+    var configuration: Configuration { effective.configuration }
+    /// This node as a principal, under the policy in force.
+    var own: Principal { policy.principal(for: identity.subject) }
+
+    // MARK: - Start
+
+    /// Starts an agent. Every file is read and every listener bound before anything is served, so that a bad start is one
+    /// clear error.
+    public static func start(_ effective: EffectiveConfiguration, reload: @escaping Loader) async throws -> Agent {
+        raiseDescriptorLimit()
+        let agent = try Agent(effective, loader: reload)
+        try agent.bind()
+        try agent.serve()
+        return agent
+    }
+
+    /// Each carried connection takes a descriptor, and the usual soft limit of 1,024 is meant for programs that use
+    /// select(2). The hard limit is the administrator's and is kept.
+    private static func raiseDescriptorLimit() {
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = setrlimit(resource, &limit)
+    }
+
+    private init(_ effective: EffectiveConfiguration, loader: @escaping Loader) throws {
+        let configuration = effective.configuration
+        self.effective = effective
+        self.loader = loader
+        log = Log(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
+        #if MESH_FAULTS
+            PlantedFault.warn(log)
+        #endif
+        identity = try NodeIdentity.load(configuration)
+        policy = try PolicyLoading.load(configuration)
+        var session = SessionConfiguration()
+        session.initialCredit = configuration.streams.initialCredit
+        session.maximumWindow = configuration.streams.window
+        session.pingInterval = configuration.links.pingInterval.nanoseconds
+        session.deadPeerTimeout = configuration.links.idleTimeout.nanoseconds
+        session.maximumPeerStreams = configuration.limits.maxStreams
+        // A peer has proven who it is, and its applications may drop all their connections at once: the flood limit is
+        // for agents that do nothing else.
+        session.resetBurst = 20_000
+        session.resetsPerSecond = 5_000
+        var random = SystemRandomNumberGenerator()
+        shared = AgentShared(
+            node: identity.node, bootID: .random(using: &random), version: "conduit-mesh/\(Self.version)", log: log,
+            budget: ReceiveBudget(limit: configuration.limits.receiveBudget), session: session,
+            handshakeTimeout: configuration.links.handshakeTimeout.nanoseconds,
+            servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
+            tls: identity.contexts)
+        try StateDirectory.prepare(configuration.node.stateDirectory)
+        supervisor = LinkSupervisor(
+            shared: shared,
+            settings: LinkSupervisor.Settings(
+                reconnectMinimum: configuration.links.reconnectMin.nanoseconds,
+                reconnectMaximum: configuration.links.reconnectMax.nanoseconds,
+                reconnectMaximumPermanent: configuration.links.reconnectMaxPermanent.nanoseconds))
+        registry = LocalRegistry(file: configuration.node.stateDirectory + "/registrations.json", log: log)
+        routing = RoutingSnapshot(
+            node: identity.node, own: policy.principal(for: identity.subject), policy: policy,
+            trustDomain: identity.trustDomain, directory: DirectorySnapshot(), services: [:], links: [:],
+            isDraining: false)
+        api = ControlAPI(agent: self)
+        if configuration.directory.serve {
+            directoryHost = try DirectoryHost(agent: self, path: configuration.directory.store)
+        }
+        if configuration.directory.serve || configuration.directory.node != nil {
+            directoryClient = DirectoryClient(agent: self, node: configuration.directory.node ?? identity.node)
+        }
+    }
+
+    /// A listener that is bound and not served yet.
+    private enum Bound {
+        case mesh(Int32)
+        case control(Int32)
+        case metrics(Int32)
+    }
+
+    private var bound: [Bound] = []
+    private var boundUpstreams: [UpstreamListener] = []
+
+    private func bind() throws {
+        let listen = configuration.listen
+        if let mesh = listen.mesh { bound.append(.mesh(try Self.listen(mesh).release())) }
+        try StateDirectory.prepare(StateDirectory.parent(of: listen.control))
+        bound.append(.control(try Socket.listen(.unix(path: listen.control), mode: 0o600).release()))
+        if let metrics = listen.metrics { bound.append(.metrics(try Self.listen(metrics).release())) }
+        for upstream in configuration.upstreams { boundUpstreams.append(try bindUpstream(upstream)) }
+    }
+
+    private static func listen(_ address: Configuration.Address) throws -> FileDescriptor {
+        try Socket.listen(try SocketAddress(parsing: address.description))
+    }
+
+    private func bindUpstream(_ upstream: Configuration.Upstream) throws -> UpstreamListener {
+        UpstreamListener(
+            try Self.listen(upstream.listen), origin: Self.origin(upstream),
+            settings: Self.settings(upstream, configuration.limits))
+    }
+
+    private static func origin(_ upstream: Configuration.Upstream) -> String { "upstream \(upstream.listen)" }
+
+    private static func settings(
+        _ upstream: Configuration.Upstream, _ limits: Configuration.Limits
+    ) -> UpstreamListener.Settings {
+        UpstreamListener.Settings(
+            service: upstream.service, acting: upstream.actAs.map { .service($0) } ?? .node, node: upstream.node,
+            instance: upstream.instance, connectTimeout: upstream.connectTimeout.nanoseconds,
+            maximumConnections: limits.maxConnectionsPerUpstream)
+    }
+
+    private func serve() throws {
+        let (shared, routing) = (shared, routing)
+        shared.workers = try (0..<max(1, configuration.workers)).map { index in
+            try Worker(index: index) { loop in
+                WorkerCore(index: index, loop: loop, shared: shared, routing: routing)
+            }
+        }
+        shared.supervisor = supervisor
+        shared.serveControl = { [unowned self] descriptor, caller, service in
+            let door: ControlAPI.Door = service == Policy.Name.directoryService ? .directoryService : .agentService
+            self.serveHTTP(descriptor, caller, self.api.serve(door))
+        }
+        supervisor.addresses = { [unowned self] node in
+            (self.routing.directory.node(node)?.addresses ?? []).compactMap { try? Endpoint(parsing: $0) }
+        }
+        supervisor.linksChanged = { [unowned self] links in
+            self.links = links
+            self.publish()
+        }
+        supervisor.linkStateChanged = { [unowned self] node, isUp in
+            self.directoryHost?.linkChanged(node: node, isUp: isUp)
+            if isUp { self.directoryClient?.linked(node) }
+        }
+        registry.changed = { [unowned self] in
+            self.publish()
+            self.directoryClient?.registrationChanged()
+        }
+        registry.restore()
+        registry.configure(configuration.services)
+        publish()
+        try openDoors()
+        for upstream in boundUpstreams { start(upstream) }
+        boundUpstreams = []
+        supervisor.keep(permanentPeers)
+        directoryHost?.start()
+        directoryClient?.start()
+        signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
+        for warning in effective.warnings { log.warning("configuration", warning.description) }
+        for warning in policy.warnings { log.warning("policy", warning.description) }
+        log.info(
+            "started", "node \(shared.node) is up",
+            [
+                ("node", .string(shared.node)), ("version", .string(Self.version)),
+                ("mesh", .string(configuration.listen.mesh?.description ?? "none")),
+                ("control", .string(configuration.listen.control)),
+                ("workers", .init(shared.workers.count)), ("boot", .string(shared.bootID.description)),
+            ])
+        Systemd.notify("READY=1\nSTATUS=node \(shared.node)")
+    }
+
+    private func start(_ upstream: UpstreamListener) {
+        upstreams[upstream.origin] = upstream
+        let log = log
+        // The first worker accepts; a connection moves to the worker of its link.
+        shared.workers[0].submit { core in
+            do throws(SystemError) {
+                try core.listen(upstream)
+            } catch {
+                log.error("listen_failed", "an upstream cannot accept", [("detail", .string("\(error)"))])
+            }
+        }
+    }
+
+    private func openDoors() throws {
+        for listener in bound {
+            switch listener {
+            case .mesh(let raw):
+                meshDoor = try Door(FileDescriptor(owning: raw), log: log) { [unowned self] descriptor, address in
+                    let raw = descriptor.release()
+                    let worker = self.shared.workers[self.supervisor.leastLoadedWorker()]
+                    worker.submit { $0.accept(FileDescriptor(owning: raw), from: address) }
+                }
+            case .control(let raw):
+                doors.append(
+                    try Door(FileDescriptor(owning: raw), log: log) { [unowned self] descriptor, _ in
+                        self.acceptControl(descriptor)
+                    })
+            case .metrics(let raw):
+                doors.append(
+                    try Door(FileDescriptor(owning: raw), log: log) { [unowned self] descriptor, _ in
+                        self.acceptMetrics(descriptor)
+                    })
+            }
+        }
+        bound = []
+    }
+
+    private func acceptControl(_ descriptor: consuming FileDescriptor) {
+        do throws(SystemError) {
+            let peer = try Socket.peerCredentials(descriptor.rawValue)
+            serveHTTP(descriptor, .user(uid: peer.uid, gid: peer.gid), api.serve(.control))
+        } catch {
+            log.warning("control_denied", "a caller without credentials was refused", [("detail", .string("\(error)"))])
+        }
+    }
+
+    /// Anybody on the host may ask here, so there is an end to how many and for how long: descriptors are the data plane's.
+    private func acceptMetrics(_ descriptor: consuming FileDescriptor) {
+        guard metricsConnections < Self.maximumMetricsConnections else { return }
+        let connection = HTTPServerConnection(
+            descriptor, caller: .loopback, idleTimeout: Self.metricsIdleTimeout,
+            handler: { [weak self] request in
+                guard let self else { return .response(Problem("going_away", status: 503).response()) }
+                return await Observability.answer(request, self)
+            },
+            onClose: { [weak self] in self?.metricsConnections -= 1 })
+        do throws(SystemError) {
+            try connection.start()
+            metricsConnections += 1
+        } catch {
+            log.error("metrics_failed", "a connection could not be served", [("detail", .string("\(error)"))])
+        }
+    }
+
+    private var metricsConnections = 0
+    private static let maximumMetricsConnections = 128
+    /// Longer than the usual interval between two scrapes, so that a scraper keeps its connection; in nanoseconds.
+    private static let metricsIdleTimeout: UInt64 = 90_000_000_000
+
+    private func serveHTTP(
+        _ descriptor: consuming FileDescriptor, _ caller: ControlCaller,
+        _ handler: @escaping HTTPServerConnection.Handler
+    ) {
+        let connection = HTTPServerConnection(descriptor, caller: caller, handler: handler)
+        do throws(SystemError) {
+            try connection.start()
+        } catch {
+            log.error("control_failed", "a connection could not be served", [("detail", .string("\(error)"))])
+        }
+    }
+
+    private var permanentPeers: [String: Endpoint] {
+        var peers: [String: Endpoint] = [:]
+        for peer in configuration.peers { peers[peer.node] = try? Endpoint(parsing: peer.address.description) }
+        if !configuration.directory.serve, let node = configuration.directory.node,
+            let address = configuration.directory.address
+        {
+            peers[node] = try? Endpoint(parsing: address.description)
+        }
+        return peers
+    }
+
+    // MARK: - Snapshots
+
+    /// Gives the workers a new snapshot.
+    func publish() {
+        routing = RoutingSnapshot(
+            node: shared.node, own: own, policy: policy, trustDomain: identity.trustDomain,
+            directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
+            isDraining: isDraining)
+        for worker in shared.workers {
+            worker.submit { [routing] core in core.apply(routing) }
+        }
+    }
+
+    /// Waits until every worker decides with what was published last.
+    func settled() async {
+        for worker in shared.workers { await worker.ask { _ in } }
+    }
+
+    /// The worker that should open a stream to `node`: its link's, so that nothing needs to move.
+    func worker(for node: String?) -> Worker {
+        shared.workers[node.flatMap { links[$0] } ?? 0]
+    }
+
+    /// What all workers show of themselves.
+    func reports() async -> [WorkerReport] {
+        var reports: [WorkerReport] = []
+        for worker in shared.workers { reports.append(await worker.ask { $0.report }) }
+        return reports
+    }
+
+    // MARK: - The agent's own streams
+
+    /// Opens a stream in the node's own name to a built-in service of `node`; it speaks HTTP.
+    func open(node: String, service: String) throws -> HTTPClientConnection {
+        let worker = worker(for: node)
+        let answers = OpenAttempt.Answers(accepted: [], failed: { Problem.response(for: $0) })
+        let ours = try Socket.pair().split { ours, theirs in
+            let raw = theirs.release()
+            worker.submit { core in
+                core.open(
+                    FileDescriptor(owning: raw),
+                    OpenAttempt(
+                        service: service, acting: .node, node: node, origin: "the agent", timeout: 5_000_000_000,
+                        answers: answers))
+            }
+            return ours.release()
+        }
+        return try HTTPClientConnection(FileDescriptor(owning: ours))
+    }
+
+    /// Sends one request to a built-in service of `node`.
+    func ask(
+        node: String, service: String, _ method: HTTPMethod, _ target: String, body: [UInt8] = []
+    ) async throws -> HTTPResponse {
+        let connection = try open(node: node, service: service)
+        defer { connection.close("done") }
+        return try await connection.send(try HTTPRequest(method, target, host: service, body: body))
+    }
+
+    // MARK: - Reload
+
+    /// Reads configuration, certificates and policy again. Everything is checked before anything changes; connections
+    /// that keep their right are not touched.
+    func reload(by caller: String) -> ReloadOutcome {
+        guard !isDraining else { return .failed(["the agent drains"]) }
+        let next: EffectiveConfiguration
+        let identity: NodeIdentity
+        let policy: PolicyDocument
+        var added: [UpstreamListener] = []
+        do {
+            next = try loader()
+            identity = try NodeIdentity.load(next.configuration)
+            guard identity.node == shared.node else {
+                throw StartFailure(
+                    exitCode: 78,
+                    lines: ["the node's name cannot change while it runs: \(shared.node) → \(identity.node)"])
+            }
+            policy = try PolicyLoading.load(next.configuration)
+            for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
+                added.append(try bindUpstream(upstream))
+            }
+        } catch {
+            reloads.failed += 1
+            let lines = Self.lines(of: error)
+            log.error(
+                "reload_failed", "the new configuration was refused; the old one stays in force",
+                [("by", .string(caller)), ("detail", .string(lines.joined(separator: "; ")))])
+            return .failed(lines)
+        }
+        let changes = configuration.changes(to: next.configuration)
+        let policyChanged = policy.fingerprint != self.policy.fingerprint
+        effective = next
+        self.identity = identity
+        if policyChanged { self.policy = policy }
+        shared.contexts = identity.contexts
+        log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
+        let wanted = Dictionary(uniqueKeysWithValues: configuration.upstreams.map { (Self.origin($0), $0) })
+        for (origin, listener) in upstreams {
+            if let upstream = wanted[origin] {
+                listener.update(Self.settings(upstream, configuration.limits))
+            } else {
+                upstreams[origin] = nil
+                retire(listener)
+                listener.removeSocketFile()
+            }
+        }
+        for upstream in added { start(upstream) }
+        supervisor.keep(permanentPeers)
+        registry.configure(configuration.services)
+        publish()
+        if policyChanged { directoryHost?.policyChanged() }
+        directoryClient?.registrationChanged()
+        reloads.applied += 1
+        var applied = changes.filter { $0.effect == .reload }.map(\.description)
+        if policyChanged { applied.append("policy: \(policy.fingerprint)") }
+        let needRestart = changes.filter { $0.effect == .restart }.map(\.description)
+        log.info(
+            "reloaded", "configuration, certificates and policy were read again",
+            [("by", .string(caller)), ("applied", .init(applied)), ("needRestart", .init(needRestart))])
+        return .applied(applied, needRestart: needRestart)
+    }
+
+    private func retire(_ upstream: UpstreamListener) {
+        shared.workers[0].submit { core in core.stopListening(upstream) }
+    }
+
+    /// What an error says, a line each.
+    public nonisolated static func lines(of error: any Error) -> [String] {
+        switch error {
+        case let error as ConfigurationError: error.issues.map(\.description)
+        case let error as CertificateError: [error.description, "hint: \(error.hint)"]
+        case let error as SystemError: [error.description] + (error.hint.map { ["hint: \($0)"] } ?? [])
+        case let error as StartFailure: error.lines + (error.hint.map { ["hint: \($0)"] } ?? [])
+        default: ["\(error)"]
+        }
+    }
+
+    /// The exit code for a start that failed.
+    public nonisolated static func exitCode(of error: any Error) -> Int32 {
+        switch error {
+        case let error as StartFailure: error.exitCode
+        case is ConfigurationError, is PolicyError: 78
+        case is CertificateError: 6
+        default: 1
+        }
+    }
+
+    /// Reads everything that a start would read, and starts nothing.
+    /// - Returns: what is wrong, a line each.
+    public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
+        var problems: [String] = []
+        do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
+        do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
+        return problems
+    }
+
+    // MARK: - End
+
+    /// Waits until the agent has ended; gives the exit code.
+    public func finished() async -> Int32 {
+        if let exitCode { return exitCode }
+        return await withCheckedContinuation { finish = $0 }
+    }
+
+    /// Ends in order: no new connections, deregistered, streams under way may go on for the drain timeout.
+    func drain(_ why: String) {
+        guard !isDraining else { return stop() }
+        isDraining = true
+        log.info("draining", "no new connections are taken", [("why", .string(why))])
+        Systemd.notify("STOPPING=1")
+        meshDoor?.close()
+        meshDoor = nil
+        Task { @ControlPlane in
+            await directoryClient?.deregister()
+            publish()
+            supervisor.stop()
+            for worker in shared.workers { worker.submit { $0.drain() } }
+            let deadline = Clock.monotonicNanoseconds() + configuration.shutdown.drainTimeout.nanoseconds
+            while Clock.monotonicNanoseconds() < deadline {
+                var activity = 0
+                for worker in shared.workers { activity += await worker.ask { $0.activity } }
+                if activity == 0 { break }
+                await ControlPlane.sleep(nanoseconds: 50_000_000)
+            }
+            stop()
+        }
+    }
+
+    private func stop() {
+        guard exitCode == nil else { return }
+        exitCode = 0
+        for door in doors { door.close() }
+        doors = []
+        Socket.removeSocketFile(configuration.listen.control)
+        for upstream in upstreams.values { upstream.removeSocketFile() }
+        registry.stop()
+        directoryClient?.stop()
+        directoryHost?.stop()
+        for worker in shared.workers { worker.stop() }
+        log.info("stopped", "node \(shared.node) is down")
+        finish?.resume(returning: 0)
+        finish = nil
+    }
+
+    /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads.
+    private final class Signals: SignalHandler {
+        private let agent: Agent
+
+        init(_ agent: Agent) { self.agent = agent }
+
+        func signalReceived(_ signal: Int32, loop: EventLoop) {
+            ControlPlane.assumeIsolated { [agent] in
+                switch signal {
+                case SIGHUP:
+                    Systemd.notify("RELOADING=1")
+                    _ = agent.reload(by: "SIGHUP")
+                    Systemd.notify("READY=1")
+                default: agent.drain(signal == SIGINT ? "SIGINT" : "SIGTERM")
+                }
+            }
+        }
+    }
+
+    // MARK: - Seen from outside
+
+    /// Whether the agent does its work, and if not, why.
+    var readiness: (isReady: Bool, reasons: [String]) {
+        var reasons: [String] = []
+        if isDraining { reasons.append("draining") }
+        if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
+        if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
+        return (reasons.isEmpty, reasons)
+    }
+
+    /// `GET /v1/agent`.
+    var statusJSON: JSONValue {
+        let leaf = identity.credentials.leaf
+        let (isReady, reasons) = readiness
+        return [
+            "node": .string(shared.node), "version": .string(Self.version), "boot": .string(shared.bootID.description),
+            "uptimeSeconds": .init((Clock.monotonicNanoseconds() - startedAt) / 1_000_000_000),
+            "ready": .bool(isReady), "reasons": .init(reasons),
+            "identity": [
+                "commonName": leaf.commonName.map { .string($0) } ?? .null,
+                "spiffe": leaf.spiffeURIs.first.map { .string($0) } ?? .null,
+                "expires": .string(Timestamp.rfc3339(milliseconds: leaf.notAfter * 1000)),
+                "fingerprint": .string(leaf.fingerprintSHA256),
+            ],
+            "principal": [
+                "id": .string(own.id.description), "services": .init(own.services.sorted()),
+                "groups": .init(own.groups.sorted()),
+            ],
+            "policy": ["file": .string(policy.file), "fingerprint": .string(policy.fingerprint)],
+            "directory": [
+                "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
+                "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),
+            ],
+            "configuration": effective.file.map { .string($0) } ?? .null,
+        ]
+    }
+}
+
+extension Problem {
+    /// The whole HTTP response that tells of a failed stream, for clients that speak HTTP on it.
+    static func response(for failure: OpenFailure) -> [UInt8] {
+        var fields = HTTPHeaders()
+        fields.set("Connection", "close")
+        let problem = Problem(failure.reason, status: failure.status, detail: failure.detail)
+        return problem.response(headers: fields).encoded()
+    }
+}

@@ -1,0 +1,80 @@
+import EventLoop
+import Link
+import Policy
+import Synchronization
+import TLS
+
+/// What every part of the agent may use, on every thread.
+final class AgentShared: Sendable {
+    /// This node's name.
+    let node: String
+    /// Names this run of the agent.
+    let bootID: BootID
+    /// Program and version, as HELLO says it.
+    let version: String
+    let log: Log
+    /// The bound on memory promised to peers.
+    let budget: ReceiveBudget
+    let session: SessionConfiguration
+    /// From TCP connection to HELLO, in nanoseconds.
+    let handshakeTimeout: UInt64
+    /// This node answers for the directory.
+    let servesDirectory: Bool
+    /// The most links.
+    let maximumLinks: Int
+
+    /// Streams from here to each instance.
+    let load = InstanceLoad()
+
+    private let tls: Locked<TLSContexts>
+    private let workerList = Locked<[Worker]>([])
+    private let nextLink = Atomic<UInt64>(1)
+
+    init(
+        node: String, bootID: BootID, version: String, log: Log, budget: ReceiveBudget, session: SessionConfiguration,
+        handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, tls: TLSContexts
+    ) {
+        self.node = node
+        self.bootID = bootID
+        self.version = version
+        self.log = log
+        self.budget = budget
+        self.session = session
+        self.handshakeTimeout = handshakeTimeout
+        self.servesDirectory = servesDirectory
+        self.maximumLinks = maximumLinks
+        self.tls = Locked(tls)
+    }
+
+    /// The TLS contexts in force for new links.
+    var contexts: TLSContexts {
+        get { tls.withLock { $0 } }
+        set { tls.withLock { $0 = newValue } }
+    }
+
+    /// The data plane's threads; set once when they are started.
+    var workers: [Worker] {
+        get { workerList.withLock { $0 } }
+        set { workerList.withLock { $0 = newValue } }
+    }
+
+    /// The control plane's parts that workers talk to; set once when the agent is put together.
+    @ControlPlane var supervisor: LinkSupervisor?
+
+    /// Serves the control API on a socket of ours; set once when the agent is put together.
+    @ControlPlane var serveControl: @ControlPlane (consuming FileDescriptor, ControlCaller, _ service: String) -> Void =
+        {
+            _, _, _ in
+        }
+
+    /// A number for a new link, unique in this run.
+    func newLinkID() -> UInt64 { nextLink.add(1, ordering: .relaxed).oldValue }
+}
+
+/// The TLS contexts of the mesh: one for each end of a link.
+struct TLSContexts: Sendable {
+    /// For links that this node dials.
+    let client: TLSContext
+    /// For links that peers dial.
+    let server: TLSContext
+}

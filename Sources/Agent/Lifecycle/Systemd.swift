@@ -1,0 +1,29 @@
+import EventLoop
+import Glibc
+
+/// Tells systemd how the service is doing (sd_notify(3)), where it asks for that.
+enum Systemd {
+    /// Sends `state` to the socket that `NOTIFY_SOCKET` names; does nothing without one.
+    static func notify(_ state: String) {
+        guard let name = getenv("NOTIFY_SOCKET") else { return }
+        let path = String(cString: name)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        var bytes = Array(path.utf8)
+        guard !bytes.isEmpty, bytes.count < capacity else { return }
+        let isAbstract = bytes[0] == UInt8(ascii: "@")
+        if isAbstract { bytes[0] = 0 }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count + (isAbstract ? 0 : 1))
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        let message = Array(state.utf8)
+        _ = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { target in
+                sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL), target, length)
+            }
+        }
+    }
+}

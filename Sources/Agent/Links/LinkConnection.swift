@@ -1,0 +1,439 @@
+import Bytes
+import EventLoop
+import Link
+import PKI
+import Policy
+import TLS
+import WebSocket
+
+/// An established link on its worker: socket, TLS, WebSocket frames and the session it carries.
+///
+/// The way of a byte out: the pump asks the session which stream may send, reads that application's socket straight
+/// into the session's log, and seals what the log has not sent yet with one TLS write and one `send`. The way in: one
+/// `recv`, TLS, frames unmasked in place, payload written to the application's socket from the same buffer.
+final class LinkConnection: EventHandler, TimerHandler, TickHandler {
+    /// Which link this is, unique in the running agent.
+    let id: UInt64
+    /// What the peer's certificate proved.
+    let peer: PeerIdentity
+    /// The node at the other end.
+    let node: String
+    /// The peer after mapping, under the policy in force.
+    var principal: Principal
+    /// When the link was established, milliseconds since 1970.
+    let establishedAt: Int64
+    /// Who dialled.
+    let isDialler: Bool
+
+    let session: Session
+    let tls: TLSSession
+    var owned: FileDescriptor?
+    let descriptor: Int32
+    unowned let core: WorkerCore
+    var frames: FrameReader
+    var partial = ByteQueue()
+    var registration: Registration?
+    var wantsWritable = false
+    var locals: [LocalConnection?] = []
+    var roundTrip: UInt64?
+    var isRetiring = false
+    var isProbed = false
+    var flushScheduled = false
+    var deadline: (id: TimerID, at: UInt64)?
+    private(set) var isClosed = false
+    private(set) var bytesReceived: UInt64 = 0
+    private(set) var bytesSent: UInt64 = 0
+    /// What had been received when the timer fired last: nothing new means that the link is quiet.
+    var quietSince: UInt64 = 0
+
+    /// Plaintext sealed in one pump before the socket is asked again: many full TLS records, and little enough that a
+    /// new small message waits behind not much of it.
+    static let pumpBytes = 256 * 1024
+
+    /// Ciphertext that may wait in user space for the socket before the pump stops choosing frames.
+    static let maximumWaitingCiphertext = 16 * 1024
+
+    /// Plaintext that is sealed with one TLS write.
+    static let sealBytes = 128 * 1024
+
+    init(
+        _ owned: consuming FileDescriptor, id: UInt64, node: String, peer: PeerIdentity, principal: Principal,
+        isDialler: Bool, tls: TLSSession, frames: FrameReader, session: Session, leftover: [UInt8], core: WorkerCore
+    ) {
+        descriptor = owned.rawValue
+        self.owned = consume owned
+        self.id = id
+        self.node = node
+        self.peer = peer
+        self.principal = principal
+        self.isDialler = isDialler
+        self.tls = tls
+        self.frames = frames
+        self.session = session
+        self.core = core
+        establishedAt = Clock.unixMilliseconds()
+        partial.append(leftover)
+    }
+
+    /// Puts the socket on the loop and works on what came along with the handshake.
+    func start() throws(SystemError) {
+        registration = try core.loop.register(descriptor, [.readable], self)
+        takeLeftover()
+        scheduleFlush()
+    }
+
+    /// Works on what came behind the peer's HELLO, which may be more than the worker's buffer holds: a peer that has its
+    /// link sends at once, and the control plane's answer here takes its time.
+    func takeLeftover() {
+        var held = 0
+        while !partial.isEmpty, !isClosed {
+            let room = UnsafeMutableRawBufferPointer(rebasing: core.plaintext[held...])
+            let count = partial.withReadable { bytes in
+                let count = min(bytes.count, room.count)
+                room.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+                return count
+            }
+            partial.consume(count)
+            held = takeFrames(held: held + count)
+        }
+        partial.removeAll(keepingCapacity: false)
+        if held > 0, !isClosed { partial.append(UnsafeRawBufferPointer(rebasing: core.plaintext[..<held])) }
+    }
+
+    // MARK: - The loop
+
+    func ready(_ readiness: Readiness, loop: EventLoop) {
+        guard !isClosed else { return }
+        if !readiness.isDisjoint(with: [.readable, .hangup, .error, .readHangup]) { receive() }
+        if !isClosed, readiness.contains(.writable) { scheduleFlush() }
+    }
+
+    func timerFired(tag: Int, loop: EventLoop) {
+        deadline = nil
+        guard !isClosed else { return }
+        if bytesReceived == quietSince { tls.releaseIdleMemory() }
+        quietSince = bytesReceived
+        // The wall clock may have been set meanwhile; pings carry it.
+        session.setWallClock(unixMilliseconds: UInt64(Clock.unixMilliseconds()), now: loop.now)
+        switch session.advance(now: loop.now) {
+        case .none: break
+        case .flush: scheduleFlush()
+        case .peerSilent:
+            if isProbed { probeEnded(answered: false) }
+            return lost(.peerSilent, "nothing was heard from the peer")
+        case .violation(let reason): return close(reason, session.lastNotice.detail)
+        }
+        scheduleTimer()
+    }
+
+    func tickEnded(loop: EventLoop) {
+        flushScheduled = false
+        guard !isClosed else { return }
+        pump()
+    }
+
+    /// Asks for one pump at the end of this tick; frames of one tick go out together.
+    func scheduleFlush() {
+        guard !flushScheduled, !isClosed else { return }
+        flushScheduled = true
+        core.loop.atTickEnd(self)
+    }
+
+    func scheduleTimer() {
+        let next = session.nextDeadline
+        guard next != .max else { return }
+        if let deadline {
+            guard next < deadline.at else { return }
+            core.loop.cancel(deadline.id)
+        }
+        deadline = (core.loop.schedule(at: next, self, tag: 0), next)
+    }
+
+    // MARK: - In
+
+    func receive() {
+        let count: Int
+        switch Syscall.recv(descriptor, core.ciphertext) {
+        case .done(0): return lost(.linkLost, "the peer closed the connection")
+        case .done(let received): count = received
+        case .wouldBlock: return
+        case .failed(let errno): return lost(.linkLost, SystemError.text(errno))
+        }
+        bytesReceived &+= UInt64(count)
+        tls.setInput(UnsafeRawBufferPointer(rebasing: core.ciphertext[..<count]))
+        var held = 0
+        if !partial.isEmpty {
+            held = partial.withReadable { bytes in
+                core.plaintext.copyMemory(from: bytes)
+                return bytes.count
+            }
+            partial.removeAll(keepingCapacity: false)
+        }
+        reading: while !isClosed {
+            switch tls.read(into: UnsafeMutableRawBufferPointer(rebasing: core.plaintext[held...])) {
+            case .bytes(let read): held = takeFrames(held: held + read)
+            case .wantsInput: break reading
+            case .closed(let clean):
+                return lost(.linkLost, clean ? "the peer closed the link" : "the connection ended without a TLS close")
+            case .failed(let error): return lost(.protocolError, error.message)
+            }
+        }
+        guard !isClosed else { return }
+        if held > 0 { partial.append(UnsafeRawBufferPointer(rebasing: core.plaintext[..<held])) }
+        scheduleFlush()
+    }
+
+    /// Works on the whole frames in the worker's plaintext buffer; moves an unfinished one to its beginning.
+    /// - Returns: bytes of the unfinished frame.
+    func takeFrames(held: Int) -> Int {
+        var offset = 0
+        while offset < held, !isClosed {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: core.plaintext[offset..<held])
+            switch frames.next(rest) {
+            case .needMore:
+                guard offset > 0 else { return held }
+                core.plaintext.copyMemory(from: UnsafeRawBufferPointer(rest))
+                return held - offset
+            case .message(.binary, let payload, let consumed):
+                let frame = UnsafeRawBufferPointer(rebasing: rest[payload])
+                handle(session.received(frame, now: core.loop.now), frame)
+                offset += consumed
+            case .control(let opcode, let payload, let consumed):
+                takeControl(opcode, UnsafeRawBufferPointer(rebasing: rest[payload]))
+                offset += consumed
+            case .message, .fragment:
+                close(.protocolError, "a link frame must be one unfragmented binary WebSocket message")
+            case .failed(let violation):
+                close(.protocolError, "\(violation)")
+            }
+        }
+        return 0
+    }
+
+    /// WebSocket control frames carry nothing that the link protocol needs, but a close frame says why.
+    func takeControl(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) {
+        guard opcode == .close else { return }
+        if case .success(let close) = ClosePayload.parse(payload) {
+            let reason = close.code.flatMap { LinkReason(closeCode: $0.rawValue) } ?? .normal
+            lost(reason, close.reason.isEmpty ? "the peer closed the link" : close.reason)
+        } else {
+            lost(.protocolError, "the peer sent a malformed close frame")
+        }
+    }
+
+    func handle(_ event: SessionEvent, _ frame: UnsafeRawBufferPointer) {
+        switch event {
+        case .none: break
+        case .data(let stream, let range, let finished):
+            guard let local = local(stream) else {
+                session.consumed(stream, range.count)
+                break
+            }
+            guard let taken = local.deliver(UnsafeRawBufferPointer(rebasing: frame[range])) else {
+                return localFailed(local)
+            }
+            if taken > 0 { session.consumed(stream, taken) }
+            if finished { peerFinished(local, stream) }
+        case .finished(let stream):
+            if let local = local(stream) { peerFinished(local, stream) }
+        case .opened(let stream):
+            if let request = session.lastRequest { core.serving.opened(stream, request, on: self) }
+        case .accepted(let stream):
+            if let local = local(stream), let attempt = local.attempt { core.opening.accepted(local, attempt) }
+        case .refused(let stream, let reason):
+            guard let local = removeLocal(stream) else { break }
+            let detail = session.lastNotice.detail
+            refused(local, reason, detail)
+        case .reset(let stream, let reason):
+            guard let local = removeLocal(stream) else { break }
+            core.counters.resetByPeer(reason.name)
+            local.detach()
+            local.reset()
+        case .writable: break
+        case .pong(let roundTrip):
+            self.roundTrip = roundTrip
+            if isProbed, !session.isProbing { probeEnded(answered: true) }
+        case .goAway(let reason):
+            isRetiring = true
+            core.linkRetiring(self, reason, session.lastNotice)
+        case .violation(let reason):
+            close(reason, session.lastNotice.detail)
+        }
+    }
+
+    func peerFinished(_ local: LocalConnection, _ stream: StreamHandle) {
+        local.finishWriting()
+        releaseIfDone(local, stream)
+    }
+
+    /// The peer's agent said no to a stream of ours: the licence to try another instance, first bytes included.
+    func refused(_ local: LocalConnection, _ reason: LinkReason, _ detail: String) {
+        local.detach()
+        guard let attempt = local.attempt else { return local.reset() }
+        switch reason {
+        case .denied, .actAsDenied:
+            core.opening.ended(attempt)
+            core.opening.giveUp(
+                local, attempt,
+                OpenFailure(
+                    // The peer's text is a reason only if it is one of ours: it becomes a label of a counter.
+                    kind: .denied, reason: PolicyReason(rawValue: detail)?.rawValue ?? reason.name,
+                    detail: "node \(node) denied it"))
+        case .noSuchService, .noSuchInstance:
+            core.opening.failed(local, .notFound, "node \(node): \(detail)", reason: reason.name)
+        default:
+            core.opening.failed(local, .unreachable, "node \(node): \(detail)", reason: reason.name)
+        }
+    }
+
+    // MARK: - Out
+
+    /// Sends: control frames first, then round robin what the streams have, then seals and writes.
+    func pump() {
+        var budget = Self.pumpBytes
+        while budget > 0, tls.pendingOutput <= Self.maximumWaitingCiphertext, let ready = session.nextReady() {
+            guard let local = local(ready.stream) else {
+                session.clearReadable(ready.stream)
+                continue
+            }
+            guard let room = session.sendRoom(ready.stream, atMost: ready.quantum) else { break }
+            switch local.read(into: room) {
+            case .bytes(let count, let drained):
+                session.commit(ready.stream, count)
+                budget -= count
+                if drained { session.clearReadable(ready.stream) }
+            case .wouldBlock:
+                session.commit(ready.stream, 0)
+                session.clearReadable(ready.stream)
+            case .end:
+                session.commit(ready.stream, 0, finish: true)
+                local.finishedReading()
+                releaseIfDone(local, ready.stream)
+            case .failed:
+                session.commit(ready.stream, 0)
+                localFailed(local)
+            }
+            if session.unsentBytes >= Self.sealBytes { seal() }
+        }
+        guard !isClosed else { return }
+        session.flushControl(now: core.loop.now)
+        seal()
+        transmit()
+        scheduleTimer()
+    }
+
+    func seal() {
+        guard session.unsentBytes > 0, tls.pendingOutput <= Self.maximumWaitingCiphertext else { return }
+        var failure: TLSError?
+        while session.unsentBytes > 0, failure == nil {
+            _ = session.withUnsent { bytes in
+                switch tls.write(bytes) {
+                case .written(let count): return count
+                case .failed(let error):
+                    failure = error
+                    return 0
+                }
+            }
+        }
+        if let failure { return lost(.protocolError, failure.message) }
+        if tls.isKeyUpdateDue { renewKey() }
+    }
+
+    /// Changes the sending key before AES-GCM's limit; TLS 1.2 cannot, so the link is replaced.
+    func renewKey() {
+        switch tls.requestKeyUpdate() {
+        case .updated: break
+        case .notSupported: close(.replaced, "TLS 1.2 cannot change its key; dial again")
+        case .failed(let error): lost(.protocolError, error.message)
+        }
+    }
+
+    func transmit() {
+        guard !isClosed else { return }
+        var isBlocked = false
+        var failure: Int32?
+        while tls.pendingOutput > 0, !isBlocked, failure == nil {
+            tls.withOutput { bytes in
+                switch Syscall.send(descriptor, bytes) {
+                case .done(let count):
+                    bytesSent &+= UInt64(count)
+                    isBlocked = count < bytes.count
+                    return count
+                case .wouldBlock:
+                    isBlocked = true
+                    return 0
+                case .failed(let errno):
+                    failure = errno
+                    return 0
+                }
+            }
+        }
+        if let failure { return lost(.linkLost, SystemError.text(failure)) }
+        // At the retention limit a writable socket is of no use: the peer's acknowledgement brings the next pump.
+        let wants =
+            tls.pendingOutput > 0 || session.unsentBytes > 0 || (session.readyStreams > 0 && !session.isRetentionFull)
+        if wants != wantsWritable, let registration {
+            wantsWritable = wants
+            core.loop.modify(registration, wants ? [.readable, .writable] : [.readable])
+        }
+    }
+
+    // MARK: - The end
+
+    /// Ends the link in order: the peer is told why.
+    func close(_ reason: LinkReason, _ text: String) {
+        guard !isClosed else { return }
+        session.goAway(reason, detail: text)
+        session.flushControl(now: core.loop.now)
+        seal()
+        guard !isClosed else { return }
+        _ = CloseFrame.encode(reason, text, masked: isDialler).withUnsafeBytes { tls.write($0) }
+        tls.shutdown()
+        transmit()
+        lost(reason, text)
+    }
+
+    /// The link is gone; so are its streams.
+    func lost(_ reason: LinkReason, _ text: String) {
+        guard !isClosed else { return }
+        isClosed = true
+        if let deadline { core.loop.cancel(deadline.id) }
+        deadline = nil
+        if let registration { core.loop.deregister(registration) }
+        registration = nil
+        let streams = session.linkLost()
+        let fates = Dictionary(uniqueKeysWithValues: streams.map { ($0.stream, $0) })
+        let connections = locals.compactMap { $0 }
+        locals = []
+        owned = nil
+        core.linkClosed(self, reason, text)
+        for local in connections {
+            let fate = local.stream.flatMap { fates[$0] }
+            local.detach()
+            if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {
+                core.opening.failed(local, .unreachable, "the link to \(node) was lost: \(text)", reason: "link_lost")
+            } else {
+                if let attempt = local.attempt { core.opening.ended(attempt) }
+                local.reset()
+            }
+        }
+    }
+
+    /// Streams that carry applications' bytes, not the agents' own.
+    var applicationStreams: Int {
+        locals.count { local in
+            guard let service = local?.attempt?.service ?? local?.inbound?.service else { return false }
+            return !Policy.Name.isReserved(service)
+        }
+    }
+
+    /// What operators see of the link.
+    var status: LinkStatus {
+        LinkStatus(
+            node: node, id: id, worker: core.index, isDialler: isDialler, establishedAt: establishedAt,
+            roundTrip: roundTrip, streams: session.streamCount, bytesReceived: bytesReceived, bytesSent: bytesSent,
+            retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
+            cipher: tls.cipherName ?? "",
+            peerExpires: peer.notAfter, clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
+    }
+}

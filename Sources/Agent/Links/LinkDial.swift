@@ -1,0 +1,36 @@
+import EventLoop
+import Link
+
+/// A dial as the control plane orders it.
+struct LinkDial: Sendable {
+    /// Names the attempt, and the link that comes of it.
+    let id: UInt64
+    /// The node that must answer: its certificate has to prove it.
+    let node: String
+    /// Where it may be reached, in order.
+    let endpoints: [Endpoint]
+}
+
+/// The control plane's answer to a setup that asked.
+enum LinkVerdict: Sendable {
+    /// The dialler may say HELLO.
+    case greet(LinkIntent)
+    /// The link is established.
+    case accept
+    /// The link is not wanted; the peer is told why.
+    case refuse(LinkReason, detail: String, retryAfter: UInt32)
+}
+
+/// A link that did not come about.
+struct LinkFailure: Sendable {
+    /// Stable code: a certificate's reason, a TLS code, a link reason, a connect error.
+    let code: String
+    /// What happened.
+    let text: String
+    /// What to do about it, where that is known.
+    let hint: String?
+    /// The peer's own reason, where it gave one.
+    let reason: LinkReason?
+    /// The delay that the peer asked for, in milliseconds; 0 for none.
+    let retryAfter: UInt32
+}

@@ -1,0 +1,212 @@
+import Bytes
+import HTTP
+import JSON
+import Link
+import PKI
+import Policy
+import TLS
+import WebSocket
+
+/// From the verified peer to the decision about its HELLO: WebSocket upgrade, HELLO, the right to link.
+extension LinkSetup {
+    func takePlaintext() {
+        while registration != nil {
+            switch phase {
+            case .clientUpgrade(var parser, let key):
+                guard takeResponse(&parser, key) else { return }
+            case .serverUpgrade(var parser):
+                guard takeRequest(&parser) else { return }
+            case .hello(var handshake):
+                guard takeHello(&handshake) else { return }
+            case .connecting, .tls, .greeting, .deciding, .over: return
+            }
+        }
+    }
+
+    func takeResponse(_ parser: inout ResponseParser, _ key: String) -> Bool {
+        do throws(HTTPError) {
+            while let event = try parser.next(&plain) {
+                switch event {
+                case .head(let head):
+                    let answer = Handshake.checkResponse(
+                        status: head.status, headers: { head.headers.values($0) }, key: key,
+                        protocols: [Self.subprotocol], protocolRequired: true)
+                    if case .failure(let error) = answer {
+                        fail("upgrade_refused", "\(error)", hint: "check that the address is a node's mesh listener")
+                        return false
+                    }
+                case .switched:
+                    phase = .greeting
+                    let (node, id) = (self.node, self.id)
+                    ControlPlane.post { [shared = core.shared] in shared.supervisor?.canGreet(node: node, link: id) }
+                    return false
+                case .interim, .body, .trailers, .end: break
+                }
+            }
+        } catch {
+            fail("upgrade_refused", error.text, hint: "check that the address is a node's mesh listener")
+            return false
+        }
+        phase = .clientUpgrade(parser, key: key)
+        return false
+    }
+
+    func takeRequest(_ parser: inout RequestParser) -> Bool {
+        do throws(HTTPError) {
+            while let event = try parser.next(&plain) {
+                switch event {
+                case .head(let head): return upgrade(head, &parser)
+                case .body, .trailers, .end: break
+                }
+            }
+        } catch {
+            answer(Problem(error))
+            return false
+        }
+        phase = .serverUpgrade(parser)
+        return false
+    }
+
+    func upgrade(_ head: HTTPRequestHead, _ parser: inout RequestParser) -> Bool {
+        guard head.path == Self.path else {
+            answer(
+                Problem(
+                    "not_found", status: 404, detail: "this listener serves links only",
+                    hint: "connect a WebSocket to \(Self.path)"))
+            return false
+        }
+        let checked = Handshake.checkRequest(
+            method: head.method.rawValue, isHTTP11: head.version == .http11, headers: { head.headers.values($0) },
+            protocols: [Self.subprotocol], protocolRequired: true)
+        switch checked {
+        case .failure(let refusal):
+            answer(
+                Problem(refusal.reason.rawValue, status: refusal.status, detail: refusal.description), refusal.headers)
+            return false
+        case .success(let request):
+            // The request has no body: its end follows at once, and then frames.
+            do throws(HTTPError) {
+                guard case .end? = try parser.next(&plain) else { return false }
+            } catch {
+                answer(Problem(error))
+                return false
+            }
+            do throws(Handshake.InvalidHeader) {
+                send(try Handshake.response(to: request))
+            } catch {
+                fail("internal_error", "\(error)", hint: nil)
+                return false
+            }
+            phase = .hello(.accept())
+            return true
+        }
+    }
+
+    func answer(_ problem: Problem, _ headers: [(name: String, value: String)] = []) {
+        var fields = HTTPHeaders()
+        for header in headers { fields.append(header.name, header.value) }
+        fields.set("Connection", "close")
+        var output = ByteQueue()
+        do throws(HTTPError) {
+            try problem.response(headers: fields).encode(into: &output)
+        } catch {
+            return fail("internal_error", error.text, hint: nil)
+        }
+        var bytes: [UInt8] = []
+        output.withReadable { bytes.append(contentsOf: $0) }
+        send(bytes)
+        fail("not_a_link", problem.detail ?? problem.reason, hint: nil)
+    }
+
+    func takeHello(_ handshake: inout LinkHandshake) -> Bool {
+        let step: (LinkHandshake.Step, Int)? = plain.withMutableReadable { bytes in
+            switch frames.next(bytes) {
+            case .needMore: return nil
+            case .message(.binary, let payload, let consumed):
+                return (handshake.received(UnsafeRawBufferPointer(rebasing: bytes[payload])), consumed)
+            case .control(.close, let payload, let consumed):
+                let close = try? ClosePayload.parse(UnsafeRawBufferPointer(rebasing: bytes[payload])).get()
+                let reason = close?.code.flatMap { LinkReason(closeCode: $0.rawValue) } ?? .normal
+                return (.refused(Notice(reason, detail: close?.reason ?? "")), consumed)
+            case .control(_, _, let consumed):
+                return (.failed(.protocolError, "a WebSocket control frame before HELLO"), consumed)
+            case .message, .fragment:
+                return (.failed(.protocolError, "HELLO must be one binary message"), 0)
+            case .failed(let violation):
+                return (.failed(.protocolError, violation.description), 0)
+            }
+        }
+        guard let (result, consumed) = step else { return false }
+        plain.consume(consumed)
+        switch result {
+        case .decide(let hello): arrived(hello, handshake)
+        case .complete(let hello):
+            phase = .deciding(handshake, hello)
+            guard authorize() else { return false }
+            let (node, id, bootID) = (self.node, self.id, hello.bootID)
+            ControlPlane.post { [shared = core.shared] in
+                shared.supervisor?.answered(node: node, link: id, bootID: bootID)
+            }
+        case .refused(let notice):
+            fail(
+                notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
+                retryAfter: notice.retryAfter)
+        case .failed(let reason, let text):
+            refuse(reason, text)
+            fail(reason.name, text, hint: nil)
+        }
+        return false
+    }
+
+    /// A dialler said HELLO: who is it, may it link, is it wanted?
+    func arrived(_ hello: Hello, _ handshake: LinkHandshake) {
+        phase = .deciding(handshake, hello)
+        guard authorize() else { return }
+        let incoming = IncomingLink(
+            link: id, worker: core.index, node: node, bootID: hello.bootID, intent: hello.intent, remote: remote)
+        ControlPlane.post { [shared = core.shared] in shared.supervisor?.arrived(incoming) }
+    }
+
+    /// Maps the peer's identity and asks the policy; a refusal ends the setup.
+    func authorize() -> Bool {
+        guard let identity = tls?.peerIdentity else {
+            refuse(.linkDenied, "no identity")
+            fail("no_identity", "the peer proved no identity", hint: nil)
+            return false
+        }
+        let routing = core.routing
+        let principal = routing.policy.principal(
+            for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
+        let decision = routing.policy.authorizeLink(peer: principal, with: routing.node)
+        self.principal = principal
+        if !isDialler { node = principal.nodeName ?? identity.nodeName ?? identity.commonName ?? "" }
+        guard decision.allowed, let name = principal.nodeName else {
+            let reason = decision.allowed ? PolicyReason.unmappedIdentity : decision.reason
+            core.counters.denied(reason.rawValue)
+            core.shared.log.warning(
+                "link_refused", isDialler ? "the node dialled has no right to link" : "a node was refused",
+                [
+                    ("node", .string(node)), ("remote", .string(remote)), ("reason", .string(reason.rawValue)),
+                    ("detail", .string(decision.explanation.summary)),
+                    ("rule", decision.rule.map { .string($0.description) } ?? .null),
+                    ("fingerprint", .string(identity.fingerprint)),
+                ])
+            refuse(.linkDenied, reason.rawValue)
+            fail("link_denied", decision.explanation.summary, hint: nil, reason: .linkDenied)
+            return false
+        }
+        guard name != routing.node else {
+            refuse(.wrongNode, "that is this node's own name")
+            fail(
+                "wrong_node", "the peer has this node's own name \(name)",
+                hint: "give each node a certificate of its own")
+            return false
+        }
+        guard !routing.isDraining else {
+            refuse(.goingAway, "the node drains")
+            fail("going_away", "this node drains", hint: nil)
+            return false
+        }
+        return true
+    }
+}

@@ -1,0 +1,419 @@
+import Bytes
+import EventLoop
+import HTTP
+import JSON
+import Link
+import PKI
+import Policy
+import TLS
+import WebSocket
+
+/// A link on its way: TCP, mutual TLS, WebSocket upgrade, HELLO. Lives on the worker that will carry the link.
+///
+/// What it decides itself is whether the peer is who it must be and may link at all; whether the link is wanted beside
+/// others is the control plane's decision.
+final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
+    /// The WebSocket subprotocol of links.
+    static let subprotocol = "conduit.link.v1"
+    /// The path of links.
+    static let path = "/mesh"
+    /// The longest HTTP head that is taken from a peer here.
+    static let maximumHead = 8 << 10
+
+    enum Phase {
+        case connecting
+        case tls
+        case clientUpgrade(ResponseParser, key: String)
+        case serverUpgrade(RequestParser)
+        /// The dialler waits for leave to say HELLO.
+        case greeting
+        /// A HELLO of the peer is awaited.
+        case hello(LinkHandshake)
+        /// The control plane was asked about the peer's HELLO.
+        case deciding(LinkHandshake, Hello)
+        case over
+    }
+
+    let id: UInt64
+    let dial: LinkDial?
+    let remote: String
+    unowned let core: WorkerCore
+    var phase = Phase.connecting
+    var connector: Connector?
+    var owned: FileDescriptor?
+    var descriptor: Int32 = -1
+    var registration: Registration?
+    var timer: TimerID?
+    var tls: TLSSession?
+    var frames: FrameReader
+    var plain = ByteQueue()
+    let startedAt: UInt64
+    var node: String
+    var principal: Principal?
+
+    /// A dial.
+    init(dial: LinkDial, core: WorkerCore) {
+        id = dial.id
+        self.dial = dial
+        node = dial.node
+        remote = dial.endpoints.map(\.description).joined(separator: ", ")
+        self.core = core
+        startedAt = core.loop.now
+        frames = FrameReader(role: .client, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
+    }
+
+    /// An accepted connection.
+    init(accepted: consuming FileDescriptor, from address: SocketAddress, id: UInt64, core: WorkerCore) {
+        self.id = id
+        dial = nil
+        node = ""
+        remote = address.description
+        self.core = core
+        startedAt = core.loop.now
+        frames = FrameReader(role: .server, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
+        descriptor = accepted.rawValue
+        owned = consume accepted
+    }
+
+    var isDialler: Bool { dial != nil }
+
+    /// Starts; ends by itself, one way or the other, within the handshake timeout.
+    func start() {
+        timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
+        if let dial {
+            guard let endpoint = dial.endpoints.first else {
+                return fail("no_address", "no address is known for node \(dial.node)", hint: nil)
+            }
+            connector = Connector(
+                to: endpoint, timeout: core.shared.handshakeTimeout, loop: core.loop, handler: self)
+        } else {
+            startTLS()
+        }
+    }
+
+    // MARK: - TCP
+
+    func connected(
+        _ descriptor: consuming FileDescriptor, to address: SocketAddress, connector: Connector, loop: EventLoop
+    ) {
+        self.connector = nil
+        self.descriptor = descriptor.rawValue
+        owned = consume descriptor
+        startTLS()
+    }
+
+    func connectFailed(_ error: ConnectError, connector: Connector, loop: EventLoop) {
+        self.connector = nil
+        fail(error.code.rawValue, error.description, hint: nil)
+    }
+
+    // MARK: - TLS
+
+    func startTLS() {
+        let contexts = core.shared.contexts
+        do {
+            if descriptor >= 0 {
+                try? Socket.setNoDelay(descriptor)
+                try? Socket.setNotSentLowat(descriptor, Self.notSentLowat)
+                try Socket.setKeepAlive(descriptor, idle: 30, interval: 10, count: 3)
+            }
+            if let dial {
+                let name = dial.endpoints.first?.address == nil ? dial.endpoints.first?.host : nil
+                tls = try TLSSession(context: contexts.client, serverName: name, expecting: .node(dial.node))
+            } else {
+                tls = try TLSSession(context: contexts.server, expecting: .anyIdentity)
+            }
+            registration = try core.loop.register(descriptor, [.readable], self)
+        } catch let error as TLSError {
+            return fail(error.reason, error.message, hint: error.hint)
+        } catch {
+            return fail("internal_error", "\(error)", hint: nil)
+        }
+        phase = .tls
+        shakeHands()
+    }
+
+    /// Unsent bytes in the kernel above which a link's socket is not writable: little enough that a small message does
+    /// not sit behind much, and enough to keep a fast path full between two turns of the loop.
+    static let notSentLowat: Int32 = 128 << 10
+
+    func shakeHands() {
+        guard let tls else { return }
+        switch tls.handshake() {
+        case .wantsInput: transmit()
+        case .failed(let error): failTLS(error)
+        case .complete:
+            transmit()
+            guard case .tls = phase else { return }
+            authenticated(tls)
+        }
+    }
+
+    func failTLS(_ error: TLSError) {
+        transmit()
+        fail(error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint)
+    }
+
+    func authenticated(_ tls: TLSSession) {
+        core.counters.handshakeSeconds.observe(seconds: Double(core.loop.now &- startedAt) / 1e9)
+        if let identity = tls.peerIdentity, !identity.allowances.isEmpty {
+            core.shared.log.warning(
+                "legacy_certificate", "a peer was let in with a certificate that the plain rules refuse",
+                [
+                    ("peer", .string(remote)), ("cn", .string(identity.commonName ?? "")),
+                    ("allowances", .init(identity.allowances.map(\.rawValue))),
+                    ("fingerprint", .string(identity.fingerprint)),
+                ])
+        }
+        guard isDialler else {
+            phase = .serverUpgrade(RequestParser(limits: Self.headLimits))
+            return takePlaintext()
+        }
+        let key = Handshake.key(random: (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max)))
+        var parser = ResponseParser(limits: Self.headLimits)
+        parser.expect(.get, offersUpgrade: true)
+        do throws(Handshake.InvalidHeader) {
+            let request = try Handshake.clientRequest(
+                host: dial?.endpoints.first?.description ?? "mesh", path: Self.path, protocols: [Self.subprotocol],
+                key: key)
+            phase = .clientUpgrade(parser, key: key)
+            send(request)
+        } catch {
+            return fail("internal_error", "\(error)", hint: nil)
+        }
+        takePlaintext()
+    }
+
+    static let headLimits: HTTPLimits = {
+        var limits = HTTPLimits()
+        limits.head = maximumHead
+        limits.startLine = 1 << 10
+        limits.fieldLine = 4 << 10
+        limits.body = 0
+        return limits
+    }()
+
+    // MARK: - The loop
+
+    func ready(_ readiness: Readiness, loop: EventLoop) {
+        if readiness.contains(.writable) { transmit() }
+        guard registration != nil, !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else {
+            return
+        }
+        receive()
+    }
+
+    func receive() {
+        guard let tls else { return }
+        switch Syscall.recv(descriptor, core.ciphertext) {
+        case .done(0): tls.receivedEOF()
+        case .done(let count): tls.setInput(UnsafeRawBufferPointer(rebasing: core.ciphertext[..<count]))
+        case .wouldBlock: return
+        case .failed(let errno): return fail("link_lost", SystemError.text(errno), hint: nil)
+        }
+        if case .tls = phase {
+            switch tls.handshake() {
+            case .wantsInput: return transmit()
+            case .failed(let error): return failTLS(error)
+            case .complete:
+                transmit()
+                readPlaintext(tls)
+                if case .tls = phase { authenticated(tls) }
+                return
+            }
+        }
+        readPlaintext(tls)
+        takePlaintext()
+    }
+
+    func readPlaintext(_ tls: TLSSession) {
+        while registration != nil {
+            switch tls.read(into: core.plaintext) {
+            case .bytes(let count):
+                plain.append(UnsafeRawBufferPointer(rebasing: core.plaintext[..<count]))
+                if !isDialler, plain.count > Self.maximumHead, case .deciding = phase {
+                    // A dialler may take its HELLO back now, with a notice, and no more. The decision can take a probe's
+                    // time, and what came meanwhile would be kept without bound.
+                    refuse(.protocolError, "bytes before the answer to HELLO")
+                    return fail(LinkReason.protocolError.name, "the peer sent before its HELLO was answered", hint: nil)
+                }
+            case .wantsInput: return transmit()
+            case .closed: return endedByPeer()
+            case .failed(let error): return failTLS(error)
+            }
+        }
+    }
+
+    func endedByPeer() {
+        takePlaintext()
+        guard registration != nil else { return }
+        fail("link_lost", "the peer closed the connection during the handshake", hint: nil)
+    }
+
+    func send(_ bytes: [UInt8]) {
+        guard let tls else { return }
+        _ = bytes.withUnsafeBytes { tls.write($0) }
+        transmit()
+    }
+
+    func transmit() {
+        guard let tls, descriptor >= 0 else { return }
+        var isBlocked = false
+        while tls.pendingOutput > 0, !isBlocked {
+            tls.withOutput { bytes in
+                switch Syscall.send(descriptor, bytes) {
+                case .done(let count): return count
+                case .wouldBlock:
+                    isBlocked = true
+                    return 0
+                case .failed:
+                    // Reading tells what happened, and may still bring the peer's last words.
+                    return bytes.count
+                }
+            }
+        }
+        if let registration {
+            core.loop.modify(registration, isBlocked ? [.readable, .writable] : [.readable])
+        }
+    }
+
+    func timerFired(tag: Int, loop: EventLoop) {
+        timer = nil
+        let step =
+            switch phase {
+            case .connecting: "connecting"
+            case .tls: "the TLS handshake"
+            case .clientUpgrade, .serverUpgrade: "the WebSocket upgrade"
+            case .greeting, .hello, .deciding, .over: "HELLO"
+            }
+        refuse(.handshakeTimeout, "no answer in time")
+        fail(
+            "handshake_timeout", "\(step) took too long",
+            hint: "check that the peer is a mesh agent and is not overloaded")
+    }
+
+    // MARK: - The control plane's decisions
+
+    /// The control plane's answer.
+    func decided(_ verdict: LinkVerdict) {
+        switch (verdict, phase) {
+        case (.greet(let intent), .greeting):
+            let hello = ownHello(intent)
+            let (handshake, frame) = LinkHandshake.dial(hello)
+            phase = .hello(handshake)
+            send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys))
+            takePlaintext()
+        case (.accept, .deciding(var handshake, let hello)):
+            // The decision may have taken a probe's time, and policy may have changed meanwhile: from here on the link is
+            // tracked, so this is the check that no change slips behind.
+            guard authorize() else { return }
+            if !isDialler {
+                let answer = handshake.answer(ownHello(hello.intent))
+                send(LinkHandshake.wireMessage(answer, role: .acceptor, masks: core.maskKeys))
+            }
+            establish(hello)
+        case (.refuse(let reason, let detail, let retryAfter), _):
+            refuse(reason, detail, retryAfter: retryAfter)
+            fail(reason.name, detail, hint: nil, reason: nil)
+        default: break
+        }
+    }
+
+    /// The setup is not needed any more.
+    func abandon() {
+        refuse(.superseded, "another link is used")
+        fail("superseded", "another link is used", hint: nil)
+    }
+
+    func ownHello(_ intent: LinkIntent) -> Hello {
+        Hello(
+            bootID: core.shared.bootID, intent: intent, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
+            agent: core.shared.version, configuration: core.shared.session)
+    }
+
+    func establish(_ hello: Hello) {
+        guard let tls, let identity = tls.peerIdentity, let principal, let owned = owned.take() else { return }
+        leaveLoop()
+        phase = .over
+        core.setupEnded(self)
+        var random = SystemRandomNumberGenerator()
+        let session = Session(
+            role: isDialler ? .dialler : .acceptor,
+            parity: StreamParity(local: core.routing.node, peer: node), configuration: core.shared.session, peer: hello,
+            budget: core.shared.budget, pool: core.segments, masks: core.maskKeys, seed: random.next(),
+            now: core.loop.now, unixMilliseconds: UInt64(Clock.unixMilliseconds()))
+        var leftover: [UInt8] = []
+        plain.withReadable { leftover.append(contentsOf: $0) }
+        let link = LinkConnection(
+            owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
+            frames: frames, session: session, leftover: leftover, core: core)
+        core.establish(link)
+        let status = EstablishedLink(
+            link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler)
+        ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
+    }
+
+    // MARK: - The end
+
+    /// Tells the peer why, as far as the protocol got.
+    func refuse(_ reason: LinkReason, _ detail: String, retryAfter: UInt32 = 0) {
+        switch phase {
+        case .hello(var handshake), .deciding(var handshake, _):
+            let notice = Notice(reason, retryAfter: retryAfter, detail: detail)
+            let role: LinkRole = isDialler ? .dialler : .acceptor
+            send(LinkHandshake.wireMessage(handshake.refuse(notice), role: role, masks: core.maskKeys))
+            send(CloseFrame.encode(reason, detail, masked: isDialler))
+        case .greeting: send(CloseFrame.encode(reason, detail, masked: true))
+        case .connecting, .tls, .clientUpgrade, .serverUpgrade, .over: break
+        }
+    }
+
+    func fail(
+        _ code: String, _ text: String, hint: String?, reason: LinkReason? = nil, retryAfter: UInt32 = 0
+    ) {
+        if case .over = phase { return }
+        phase = .over
+        connector?.cancel()
+        connector = nil
+        if let tls, descriptor >= 0 {
+            tls.shutdown()
+            transmit()
+        }
+        leaveLoop()
+        owned = nil
+        core.setupEnded(self)
+        core.counters.handshakeFailed(code)
+        let failure = LinkFailure(code: code, text: text, hint: hint, reason: reason, retryAfter: retryAfter)
+        let (id, node, remote, isDialler) = (self.id, self.node, self.remote, self.isDialler)
+        ControlPlane.post { [shared = core.shared] in
+            shared.supervisor?.setupFailed(node: node, link: id, remote: remote, isDialler: isDialler, failure)
+        }
+    }
+
+    func leaveLoop() {
+        if let timer { core.loop.cancel(timer) }
+        timer = nil
+        if let registration { core.loop.deregister(registration) }
+        registration = nil
+    }
+}
+
+/// A peer's HELLO, for the control plane to decide about.
+struct IncomingLink: Sendable {
+    let link: UInt64
+    let worker: Int
+    let node: String
+    let bootID: BootID
+    let intent: LinkIntent
+    let remote: String
+}
+
+/// A link that was established, for the control plane's books.
+struct EstablishedLink: Sendable {
+    let link: UInt64
+    let worker: Int
+    let node: String
+    let remote: String
+    let peerVersion: String
+    let isDialler: Bool
+}

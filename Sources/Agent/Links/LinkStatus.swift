@@ -1,0 +1,18 @@
+/// What operators see of a link.
+struct LinkStatus: Sendable {
+    let node: String
+    let id: UInt64
+    let worker: Int
+    let isDialler: Bool
+    let establishedAt: Int64
+    let roundTrip: UInt64?
+    let streams: Int
+    let bytesReceived: UInt64
+    let bytesSent: UInt64
+    let retained: Int
+    let tlsVersion: String
+    let cipher: String
+    let peerExpires: Int64
+    /// The peer's clock minus ours, in milliseconds.
+    let clockOffset: Int64?
+}

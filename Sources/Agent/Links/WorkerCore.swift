@@ -1,0 +1,298 @@
+import Directory
+import EventLoop
+import JSON
+import Link
+import Policy
+
+/// Everything that lives on one worker's thread.
+final class WorkerCore: TimerHandler {
+    let index: Int
+    let loop: EventLoop
+    let shared: AgentShared
+    /// What the worker decides with. Replaced as a whole at the start of a job.
+    private(set) var routing: RoutingSnapshot
+    /// The links that live here, by the peer's name.
+    private(set) var links: [String: LinkConnection] = [:]
+    /// Links that were replaced or are retiring but still carry streams.
+    private var retiring: [UInt64: LinkConnection] = [:]
+    private var setups: [UInt64: LinkSetup] = [:]
+    private var pairs: [ObjectIdentifier: LocalPair] = [:]
+    private var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
+    private(set) var localCount = 0
+    var counters = WorkerCounters()
+    private var usable: [String: [Instance]] = [:]
+
+    /// Links on their way at once; a node with more peers takes them one after the other.
+    private static let maximumSetups = 1_024
+
+    /// One receive of a link.
+    let ciphertext = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
+    /// Opened records and an unfinished frame before them.
+    let plaintext = UnsafeMutableRawBufferPointer.allocate(byteCount: (256 << 10) + (96 << 10), alignment: 64)
+    /// One read of a pair. Not `plaintext`: a pair may be made, and move its first bytes, while a link still takes frames
+    /// from there (a peer's REFUSE, after which this node's own instance is tried).
+    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
+    let segments = SegmentPool()
+    let maskKeys = MaskKeys()
+
+    /// The one way to open a stream.
+    private(set) var opening: StreamOpening!
+    /// The serving side of streams.
+    private(set) var serving: StreamServing!
+
+    init(index: Int, loop: EventLoop, shared: AgentShared, routing: RoutingSnapshot) {
+        self.index = index
+        self.loop = loop
+        self.shared = shared
+        self.routing = routing
+        opening = StreamOpening(core: self)
+        serving = StreamServing(core: self)
+        loop.schedule(after: Self.trimInterval, self, tag: 0)
+    }
+
+    /// How often segments that were not needed go back to the system, in nanoseconds.
+    private static let trimInterval: UInt64 = 5_000_000_000
+
+    func timerFired(tag: Int, loop: EventLoop) {
+        segments.trim()
+        loop.schedule(after: Self.trimInterval, self, tag: 0)
+    }
+
+    deinit {
+        ciphertext.deallocate()
+        plaintext.deallocate()
+        scratch.deallocate()
+    }
+
+    // MARK: - Snapshots
+
+    /// The instances of a service that can be used, worked out once for each snapshot.
+    func usableInstances(of service: String) -> [Instance] {
+        if let known = usable[service] { return known }
+        let instances = routing.usableInstances(of: service)
+        usable[service] = instances
+        return instances
+    }
+
+    /// Takes over a new snapshot. Where the policy changed, everything tracked is decided again.
+    func apply(_ next: RoutingSnapshot) {
+        let previous = routing
+        routing = next
+        usable.removeAll(keepingCapacity: true)
+        if next.policy !== previous.policy { reevaluate() }
+        for node in opening.awaitedNodes where links[node] != nil || next.links[node] != nil {
+            opening.linkAvailable(node)
+        }
+    }
+
+    private func reevaluate() {
+        var closedStreams = 0
+        for link in Array(links.values) + Array(retiring.values) {
+            link.principal = routing.policy.principal(for: link.subject)
+            let decision = routing.policy.authorizeLink(peer: link.principal, with: routing.node)
+            if decision.allowed {
+                closedStreams += link.reevaluate(routing)
+            } else {
+                closedStreams += link.session.streamCount
+                counters.denied(decision.reason.rawValue)
+                link.close(.policyChanged, decision.reason.rawValue)
+            }
+        }
+        for pair in pairs.values {
+            guard let attempt = pair.application.attempt else { continue }
+            let decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
+            guard !decision.allowed else { continue }
+            closedStreams += 1
+            pair.withdraw(pair.application, decision.reason.rawValue)
+        }
+        counters.withdrawn &+= UInt64(closedStreams)
+        if closedStreams > 0 {
+            shared.log.info(
+                "policy_applied", "streams lost their right and were closed",
+                [("streams", .integer(Int64(closedStreams))), ("worker", .integer(Int64(index)))])
+        }
+    }
+
+    // MARK: - Links
+
+    /// Starts a dial: from TCP to HELLO.
+    func dial(_ dial: LinkDial) {
+        let setup = LinkSetup(dial: dial, core: self)
+        setups[setup.id] = setup
+        setup.start()
+    }
+
+    /// Starts the server's side on an accepted connection.
+    func accept(_ descriptor: consuming FileDescriptor, from address: SocketAddress) {
+        // Strangers get so far before they prove anything; each costs some 60 KiB until then.
+        guard setups.count < Self.maximumSetups else {
+            counters.handshakeFailed("overloaded")
+            try? Socket.setLingerZero(descriptor.rawValue)
+            return
+        }
+        let setup = LinkSetup(accepted: descriptor, from: address, id: shared.newLinkID(), core: self)
+        setups[setup.id] = setup
+        setup.start()
+    }
+
+    /// The control plane's answer to a HELLO.
+    func decide(_ setup: UInt64, _ verdict: LinkVerdict) { setups[setup]?.decided(verdict) }
+
+    /// Ends a link or a setup that is not wanted any more.
+    func end(_ id: UInt64, _ reason: LinkReason, _ text: String) {
+        if let setup = setups[id] {
+            setup.decided(.refuse(reason, detail: text, retryAfter: 0))
+        } else {
+            link(id)?.close(reason, text)
+        }
+    }
+
+    /// The setup is over, well or not.
+    func setupEnded(_ setup: LinkSetup) { setups[setup.id] = nil }
+
+    /// A link is established: it can carry streams from now on.
+    func establish(_ link: LinkConnection) {
+        if let old = links[link.node] {
+            links[link.node] = nil
+            old.close(.replaced, "a newer link of the same agent took its place")
+        }
+        links[link.node] = link
+        counters.linksEstablished &+= 1
+        do throws(SystemError) {
+            try link.start()
+        } catch {
+            link.close(.internalError, "\(error)")
+            return
+        }
+        opening.linkAvailable(link.node)
+    }
+
+    /// The peer takes no new streams here; those under way go on.
+    func linkRetiring(_ link: LinkConnection, _ reason: LinkReason, _ notice: Notice) {
+        guard links[link.node] === link else { return }
+        links[link.node] = nil
+        retiring[link.id] = link
+        let (node, id, retryAfter) = (link.node, link.id, notice.retryAfter)
+        ControlPlane.post { [shared] in
+            shared.supervisor?.retiring(node: node, link: id, reason: reason, retryAfter: retryAfter)
+        }
+    }
+
+    /// The link is gone.
+    func linkClosed(_ link: LinkConnection, _ reason: LinkReason, _ text: String) {
+        if links[link.node] === link { links[link.node] = nil }
+        retiring[link.id] = nil
+        counters.linkClosed(reason.name)
+        counters.closedLinkBytesReceived &+= link.bytesReceived
+        counters.closedLinkBytesSent &+= link.bytesSent
+        let (node, id) = (link.node, link.id)
+        ControlPlane.post { [shared] in
+            shared.supervisor?.lost(node: node, link: id, reason: reason, text: text)
+        }
+    }
+
+    /// Asks the peer for a sign of life within `timeout` nanoseconds.
+    func probe(_ id: UInt64, timeout: UInt64) {
+        guard let link = link(id) else { return }
+        link.probe(timeout: timeout)
+    }
+
+    private func link(_ id: UInt64) -> LinkConnection? {
+        retiring[id] ?? links.values.first { $0.id == id }
+    }
+
+    /// Asks the control plane for a link.
+    func wantLink(to node: String) {
+        ControlPlane.post { [shared] in shared.supervisor?.want(node) }
+    }
+
+    /// Hands an application's socket to the worker that has the link.
+    func move(_ local: LocalConnection, to index: Int) {
+        guard let attempt = local.attempt, let descriptor = local.takeDescriptor() else { return }
+        // The connection goes on elsewhere, so its upstream keeps counting it.
+        if !attempt.isBuiltIn { localCount -= 1 }
+        // Chosen once: another choice there could send it back.
+        attempt.isMoved = true
+        let raw = descriptor.release()
+        let handed = Handover(attempt)
+        shared.workers[index].submit { core in
+            core.open(FileDescriptor(owning: raw), handed.value)
+        }
+    }
+
+    // MARK: - Local connections
+
+    /// The door for everything local that wants a service.
+    func open(_ descriptor: consuming FileDescriptor, _ attempt: OpenAttempt) {
+        let local = LocalConnection(descriptor, role: .application(attempt), core: self)
+        if !attempt.isBuiltIn { localCount += 1 }
+        do throws(SystemError) {
+            try local.register()
+        } catch {
+            return local.reset()
+        }
+        opening.start(local)
+    }
+
+    func track(_ pair: LocalPair) { pairs[ObjectIdentifier(pair)] = pair }
+
+    /// The pair came to nothing; its application goes on without it.
+    func forget(_ pair: LocalPair) { pairs[ObjectIdentifier(pair)] = nil }
+
+    /// A local connection is over.
+    func localClosed(_ local: LocalConnection) {
+        if let attempt = local.attempt {
+            if !attempt.isBuiltIn { localCount -= 1 }
+            opening.closed(attempt)
+        }
+        if let link = local.carrier as? LinkConnection {
+            link.localClosed(local)
+        } else if let pair = local.carrier as? LocalPair, pair.application.isClosed, pair.target.isClosed {
+            pairs[ObjectIdentifier(pair)] = nil
+        }
+    }
+
+    /// Starts an upstream's listener on this worker.
+    func listen(_ listener: UpstreamListener) throws(SystemError) {
+        try listener.start(on: loop, core: self)
+        upstreams[ObjectIdentifier(listener)] = listener
+    }
+
+    /// Stops an upstream's listener; its connections go on.
+    func stopListening(_ listener: UpstreamListener) {
+        upstreams[ObjectIdentifier(listener)] = nil
+        listener.close()
+    }
+
+    // MARK: - The end
+
+    /// No new connections; peers are told to go elsewhere.
+    func drain() {
+        for listener in upstreams.values { listener.close() }
+        upstreams = [:]
+        for link in links.values { link.session.goAway(.goingAway, detail: "the node drains") }
+        for link in links.values { link.scheduleFlush() }
+    }
+
+    /// Applications' streams and connections that are still under way; those of the agents themselves do not count.
+    var activity: Int {
+        (Array(links.values) + Array(retiring.values)).reduce(0) { $0 + $1.applicationStreams }
+            + pairs.values.count { $0.application.attempt?.isBuiltIn != true }
+    }
+
+    /// Closes everything.
+    func shutDown() {
+        for listener in upstreams.values { listener.close() }
+        for setup in Array(setups.values) { setup.abandon() }
+        for link in Array(links.values) + Array(retiring.values) { link.close(.goingAway, "the agent stops") }
+        for pair in Array(pairs.values) { pair.withdraw(pair.application, "the agent stops") }
+    }
+
+    /// What this worker shows of itself.
+    var report: WorkerReport {
+        WorkerReport(
+            index: index, counters: counters,
+            links: (Array(links.values) + Array(retiring.values)).map(\.status), localConnections: localCount,
+            segmentsInUse: segments.segmentsInUse, wakeUps: UInt64(loop.handle.wakeUpCount))
+    }
+}

@@ -1,0 +1,162 @@
+import Directory
+import EventLoop
+import Glibc
+import Link
+import PKI
+import Policy
+
+/// What `/metrics` shows: collected when asked for, from every worker and the control plane.
+@ControlPlane
+enum Metrics {
+    /// The exposition text.
+    static func text(_ agent: Agent) async -> String {
+        let reports = await agent.reports()
+        var totals = WorkerCounters()
+        for report in reports { totals.add(report.counters) }
+        let links = reports.flatMap(\.links)
+        var writer = PrometheusWriter()
+        writer.family(
+            "mesh_build_info", .gauge, "The running version; always 1.",
+            [.init(1, ["version": Agent.version, "node": agent.shared.node])])
+        writer.family("mesh_ready", .gauge, "Whether the agent does its work.", agent.readiness.isReady ? 1 : 0)
+        writer.family(
+            "mesh_identity_expiry_timestamp_seconds", .gauge, "When the node's certificate ends.",
+            Double(agent.identity.credentials.leaf.notAfter))
+        addLinks(&writer, links, totals)
+        addStreams(&writer, agent, reports, links, totals)
+        addDirectory(&writer, agent)
+        writer.family(
+            "mesh_policy_info", .gauge, "The policy in force; always 1.",
+            [.init(1, ["fingerprint": agent.policy.fingerprint])])
+        writer.family(
+            "mesh_reloads_total", .counter, "Reloads of configuration, certificates and policy, by result.",
+            [
+                .init(Double(agent.reloads.applied), ["result": "applied"]),
+                .init(Double(agent.reloads.failed), ["result": "refused"]),
+            ])
+        addProcess(&writer)
+        return writer.text
+    }
+
+    private static func addLinks(_ writer: inout PrometheusWriter, _ links: [LinkStatus], _ totals: WorkerCounters) {
+        writer.family("mesh_links", .gauge, "Links in use.", Double(links.count))
+        writer.family(
+            "mesh_link_established_total", .counter, "Links that were established.", Double(totals.linksEstablished))
+        writer.family(
+            "mesh_link_closed_total", .counter, "Links that ended, by reason.", samples(totals.closings, "reason"))
+        writer.family(
+            "mesh_handshake_failures_total", .counter, "Connections that did not become links, by reason.",
+            samples(totals.handshakeFailures, "reason"))
+        writer.histogram(
+            "mesh_handshake_duration_seconds", "Time from TCP connect to a verified peer.", totals.handshakeSeconds)
+        writer.family(
+            "mesh_link_rtt_seconds", .gauge, "Round trip of the last ping, by node.",
+            links.compactMap { link in
+                link.roundTrip.map { .init(Double($0) / 1e9, ["node": link.node]) }
+            })
+        writer.family(
+            "mesh_link_receive_bytes_total", .counter, "Ciphertext received on links.",
+            Double(links.reduce(totals.closedLinkBytesReceived) { $0 + $1.bytesReceived }))
+        writer.family(
+            "mesh_link_transmit_bytes_total", .counter, "Ciphertext sent on links.",
+            Double(links.reduce(totals.closedLinkBytesSent) { $0 + $1.bytesSent }))
+        writer.family(
+            "mesh_link_retained_bytes", .gauge, "Sent bytes that peers have not acknowledged.",
+            Double(links.reduce(0) { $0 + $1.retained }))
+    }
+
+    private static func addStreams(
+        _ writer: inout PrometheusWriter, _ agent: Agent, _ reports: [WorkerReport], _ links: [LinkStatus],
+        _ totals: WorkerCounters
+    ) {
+        writer.family("mesh_streams", .gauge, "Open streams.", Double(links.reduce(0) { $0 + $1.streams }))
+        writer.family(
+            "mesh_streams_opened_total", .counter, "Streams that were accepted, by who opened them.",
+            [
+                .init(Double(totals.opened), ["direction": "outbound"]),
+                .init(Double(totals.accepted), ["direction": "inbound"]),
+            ])
+        writer.family(
+            "mesh_stream_refusals_total", .counter, "Streams of peers that were refused, by reason.",
+            samples(totals.refusals, "reason"))
+        writer.family(
+            "mesh_stream_resets_total", .counter, "Streams that a peer reset, by reason.",
+            samples(totals.resets, "reason"))
+        writer.family(
+            "mesh_open_failures_total", .counter, "Local connections that were not carried, by reason.",
+            samples(totals.failures, "reason"))
+        writer.family(
+            "mesh_open_retries_total", .counter, "Attempts that went on to another instance.", Double(totals.retried))
+        writer.family(
+            "mesh_policy_denials_total", .counter, "Requests that policy denied, by reason.",
+            samples(totals.denials, "reason"))
+        writer.family(
+            "mesh_streams_withdrawn_total", .counter, "Streams closed because a policy change took their right.",
+            Double(totals.withdrawn))
+        writer.family(
+            "mesh_local_connections", .gauge, "Connections of local applications.",
+            Double(reports.reduce(0) { $0 + $1.localConnections }))
+        writer.family(
+            "mesh_receive_budget_bytes", .gauge, "Memory promised to peers.", Double(agent.shared.budget.used))
+        writer.family(
+            "mesh_receive_budget_limit_bytes", .gauge, "The bound on memory promised to peers.",
+            Double(agent.shared.budget.limit))
+    }
+
+    private static func addDirectory(_ writer: inout PrometheusWriter, _ agent: Agent) {
+        if let client = agent.directoryClient {
+            writer.family(
+                "mesh_directory_reached", .gauge, "Whether the directory is being watched.", client.isConnected ? 1 : 0)
+            writer.family(
+                "mesh_directory_revision", .gauge, "The revision of the local copy.", Double(client.snapshot.revision))
+            writer.family(
+                "mesh_directory_services", .gauge, "Services in the local copy.", Double(client.snapshot.serviceCount))
+        }
+        if let host = agent.directoryHost {
+            writer.family(
+                "mesh_directory_watchers", .gauge, "Watchers of the directory here.", Double(host.watcherCount))
+            writer.family(
+                "mesh_directory_commits_total", .counter, "Batches written to the directory's file, by result.",
+                [
+                    .init(Double(host.commits), ["result": "stored"]),
+                    .init(Double(host.commitFailures), ["result": "failed"]),
+                ])
+        }
+        writer.family(
+            "mesh_service_healthy", .gauge, "Whether a local service's health check does not fail.",
+            agent.registry.entries.keys.sorted().map {
+                .init(agent.registry.isHealthy($0) ? 1 : 0, ["service": $0])
+            })
+    }
+
+    private static func addProcess(_ writer: inout PrometheusWriter) {
+        var usage = rusage()
+        getrusage(RUSAGE_SELF.rawValue, &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        writer.family(
+            "process_cpu_seconds_total", .counter, "CPU time of the agent.",
+            seconds(usage.ru_utime) + seconds(usage.ru_stime))
+        if let resident = residentBytes {
+            writer.family("process_resident_memory_bytes", .gauge, "Resident memory of the agent.", resident)
+        }
+    }
+
+    private static var residentBytes: Double? {
+        guard let file = fopen("/proc/self/statm", "r") else { return nil }
+        defer { fclose(file) }
+        var size: Int = 0
+        var resident: Int = 0
+        let found = withUnsafeMutablePointer(to: &size) { first in
+            withUnsafeMutablePointer(to: &resident) { second in
+                withVaList([first, second]) { vfscanf(file, "%ld %ld", $0) }
+            }
+        }
+        return found == 2 ? Double(resident * sysconf(Int32(_SC_PAGESIZE))) : nil
+    }
+
+    private static func samples(_ counts: [String: UInt64], _ label: String) -> [PrometheusWriter.Sample] {
+        counts.sorted { $0.key < $1.key }.map { entry in
+            .init(Double(entry.value), label == "reason" ? ["reason": entry.key] : ["code": entry.key])
+        }
+    }
+}

@@ -1,0 +1,31 @@
+import EventLoop
+import HTTP
+import JSON
+
+/// The loopback listener: `/healthz`, `/readyz`, `/metrics`.
+@ControlPlane
+enum Observability {
+    /// Answers a request of the metrics listener.
+    static func answer(_ request: ControlRequest, _ agent: Agent) async -> ControlAnswer {
+        guard request.head.method == .get || request.head.method == .head else {
+            var headers = HTTPHeaders()
+            headers.set("Allow", "GET, HEAD")
+            return .response(Problem("method_not_allowed", status: 405).response(headers: headers))
+        }
+        switch request.head.path {
+        case "/healthz": return .response(.text("ok\n"))
+        case "/readyz":
+            let (isReady, reasons) = agent.readiness
+            return .response(
+                isReady ? .text("ready\n") : .text(reasons.joined(separator: "\n") + "\n", status: 503))
+        case "/metrics":
+            var headers = HTTPHeaders()
+            headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            let text = await Metrics.text(agent)
+            return .response(HTTPResponse(status: 200, headers: headers, body: Array(text.utf8)))
+        default:
+            return .response(
+                Problem("not_found", status: 404, detail: "there are /healthz, /readyz and /metrics").response())
+        }
+    }
+}

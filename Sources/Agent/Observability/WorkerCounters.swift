@@ -1,0 +1,67 @@
+/// What a worker counts. Read by copying on the worker's own thread.
+struct WorkerCounters: Sendable {
+    /// Streams of local applications that a serving agent accepted.
+    var opened: UInt64 = 0
+    /// Streams of peers that this agent accepted.
+    var accepted: UInt64 = 0
+    /// Attempts that went on to another instance.
+    var retried: UInt64 = 0
+    /// Streams closed because a policy change took their right.
+    var withdrawn: UInt64 = 0
+    /// Bytes between sockets of this node.
+    var localBytes: UInt64 = 0
+    var linksEstablished: UInt64 = 0
+    /// Bytes on links that are gone.
+    var closedLinkBytesReceived: UInt64 = 0
+    var closedLinkBytesSent: UInt64 = 0
+    var handshakeSeconds = Histogram()
+
+    private(set) var denials: [String: UInt64] = [:]
+    private(set) var refusals: [String: UInt64] = [:]
+    private(set) var failures: [String: UInt64] = [:]
+    private(set) var resets: [String: UInt64] = [:]
+    private(set) var closings: [String: UInt64] = [:]
+    private(set) var handshakeFailures: [String: UInt64] = [:]
+
+    /// Policy said no, with this reason.
+    mutating func denied(_ reason: String) { denials[reason, default: 0] += 1 }
+    /// A peer's stream was refused.
+    mutating func refused(_ reason: String) { refusals[reason, default: 0] += 1 }
+    /// A local application's connection was not carried.
+    mutating func failed(_ reason: String) { failures[reason, default: 0] += 1 }
+    /// A peer reset a stream.
+    mutating func resetByPeer(_ reason: String) { resets[reason, default: 0] += 1 }
+    /// A link ended.
+    mutating func linkClosed(_ reason: String) { closings[reason, default: 0] += 1 }
+    /// A link did not come about.
+    mutating func handshakeFailed(_ reason: String) { handshakeFailures[reason, default: 0] += 1 }
+
+    /// Adds another worker's counts.
+    mutating func add(_ other: Self) {
+        opened += other.opened
+        accepted += other.accepted
+        retried += other.retried
+        withdrawn += other.withdrawn
+        localBytes += other.localBytes
+        linksEstablished += other.linksEstablished
+        closedLinkBytesReceived += other.closedLinkBytesReceived
+        closedLinkBytesSent += other.closedLinkBytesSent
+        handshakeSeconds.add(other.handshakeSeconds)
+        denials.merge(other.denials, uniquingKeysWith: +)
+        refusals.merge(other.refusals, uniquingKeysWith: +)
+        failures.merge(other.failures, uniquingKeysWith: +)
+        resets.merge(other.resets, uniquingKeysWith: +)
+        closings.merge(other.closings, uniquingKeysWith: +)
+        handshakeFailures.merge(other.handshakeFailures, uniquingKeysWith: +)
+    }
+}
+
+/// What a worker shows of itself: copied on its thread, read anywhere.
+struct WorkerReport: Sendable {
+    let index: Int
+    let counters: WorkerCounters
+    let links: [LinkStatus]
+    let localConnections: Int
+    let segmentsInUse: Int
+    let wakeUps: UInt64
+}

@@ -1,0 +1,133 @@
+import EventLoop
+import Glibc
+import JSON
+import PKI
+import Policy
+
+/// The services of this node: those of the configuration, and those that were registered while it ran, which are kept
+/// over a restart. The agent is authoritative for them; the directory is told.
+@ControlPlane
+final class LocalRegistry {
+    /// One service of this node.
+    struct Entry: Sendable, Equatable {
+        let service: Configuration.Service
+        let target: SocketAddress
+        /// Registered by a command, not by the configuration.
+        let isDynamic: Bool
+    }
+
+    /// The file's layout; a reader refuses others.
+    private static let formatVersion: Int64 = 1
+
+    private let file: String
+    private let log: Log
+    private let health: HealthChecker
+    private(set) var entries: [String: Entry] = [:]
+    private var isUnreadable = false
+    /// Something changed: a service, or a service's health.
+    var changed: @ControlPlane () -> Void = {}
+
+    init(file: String, log: Log) {
+        self.file = file
+        self.log = log
+        health = HealthChecker(log: log)
+        health.changed = { [weak self] _ in self?.changed() }
+    }
+
+    /// Whether the service's check does not fail.
+    func isHealthy(_ service: String) -> Bool { health.isHealthy(service) }
+
+    /// What workers need.
+    var routes: [String: LocalService] {
+        entries.mapValues { entry in
+            LocalService(
+                name: entry.service.name, target: entry.target,
+                connectTimeout: entry.service.connectTimeout.nanoseconds,
+                isHealthy: health.isHealthy(entry.service.name))
+        }
+    }
+
+    /// Takes over the configuration's services; registered ones stay, unless the configuration now names them.
+    func configure(_ services: [Configuration.Service]) {
+        var wanted: [String: Entry] = entries.filter { $0.value.isDynamic }
+        for service in services {
+            guard let target = try? SocketAddress(parsing: service.target.description) else { continue }
+            wanted[service.name] = Entry(service: service, target: target, isDynamic: false)
+        }
+        replace(wanted)
+    }
+
+    private func replace(_ wanted: [String: Entry]) {
+        for name in entries.keys where wanted[name] == nil { health.forget(name) }
+        for (name, entry) in wanted where entries[name] != entry {
+            health.watch(name, target: entry.target, check: entry.service.check)
+        }
+        guard entries != wanted else { return }
+        entries = wanted
+        changed()
+    }
+
+    /// Adds or replaces a registered service. It is on disk when this returns.
+    func register(_ service: Configuration.Service, target: SocketAddress) throws(CertificateError) {
+        var wanted = entries
+        wanted[service.name] = Entry(service: service, target: target, isDynamic: true)
+        try save(wanted)
+        replace(wanted)
+    }
+
+    /// Removes a registered service.
+    /// - Returns: false if there is none of that name.
+    func deregister(_ name: String) throws(CertificateError) -> Bool {
+        guard entries[name]?.isDynamic == true else { return false }
+        var wanted = entries
+        wanted[name] = nil
+        try save(wanted)
+        replace(wanted)
+        return true
+    }
+
+    /// Stops the checks.
+    func stop() { health.stop() }
+
+    // MARK: - The file
+
+    private func save(_ wanted: [String: Entry]) throws(CertificateError) {
+        let services = wanted.values.filter(\.isDynamic).sorted { $0.service.name < $1.service.name }
+        let document: JSONValue = [
+            "version": .integer(Self.formatVersion),
+            "services": .array(services.map { ServiceJSON.encode($0.service) }),
+        ]
+        if isUnreadable {
+            // What was registered before may be wanted by somebody who can mend the file.
+            _ = rename(file, file + ".unreadable")
+        }
+        try SafeFile.write(document.serialized(.pretty), to: file, mode: 0o600)
+        isUnreadable = false
+    }
+
+    /// Reads what was registered before the restart. A file that cannot be read is reported and left as it is.
+    func restore() {
+        guard access(file, F_OK) == 0 else { return }
+        do {
+            let document = try JSONReader.parse(SafeFile.read(file, limit: 16 << 20))
+            guard document["version"]?.integer == Self.formatVersion, let list = document["services"]?.array else {
+                throw JSONAccessError(
+                    code: .wrongType, path: "version", message: "not a registration file of this version")
+            }
+            var restored = entries
+            for item in list {
+                let service = try ServiceJSON.decode(item)
+                let target = try SocketAddress(parsing: service.target.description)
+                if restored[service.name] == nil {
+                    restored[service.name] = Entry(service: service, target: target, isDynamic: true)
+                }
+            }
+            replace(restored)
+        } catch {
+            isUnreadable = true
+            log.error(
+                "registrations_unreadable", "the registered services could not be read; they are not served",
+                [("file", .string(file)), ("detail", .string("\(error)"))])
+        }
+    }
+}

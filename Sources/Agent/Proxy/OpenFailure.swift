@@ -1,0 +1,29 @@
+import Link
+
+/// Why an application got no stream.
+struct OpenFailure: Sendable, Equatable {
+    /// What kind of failure it is: decides about the CLI's exit code and the HTTP status.
+    enum Kind: Sendable {
+        /// Policy says no.
+        case denied
+        /// There is no such service or no usable instance.
+        case notFound
+        /// Instances are known and cannot be reached.
+        case unreachable
+    }
+
+    let kind: Kind
+    /// Stable code.
+    let reason: String
+    /// For people.
+    let detail: String
+
+    /// The HTTP status of an answer that carries it.
+    var status: Int {
+        switch kind {
+        case .denied: 403
+        case .notFound: 404
+        case .unreachable: 503
+        }
+    }
+}

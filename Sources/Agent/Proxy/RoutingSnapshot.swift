@@ -1,0 +1,112 @@
+import Directory
+import EventLoop
+import Policy
+
+/// Everything a worker decides with: one immutable value, replaced as a whole by the control plane.
+///
+/// A check on the data path reads the worker's own reference to it and takes no lock.
+final class RoutingSnapshot: Sendable {
+    /// This node's name.
+    let node: String
+    /// This node as a principal, under `policy`.
+    let own: Principal
+    /// The policy in force.
+    let policy: PolicyDocument
+    /// The trust domain in which nodes' names are read.
+    let trustDomain: String?
+    /// What the directory said last.
+    let directory: DirectorySnapshot
+    /// Services with a target on this node, by name.
+    let services: [String: LocalService]
+    /// Where the link to a node lives: its worker's index.
+    let links: [String: Int]
+    /// The agent drains: no new stream is accepted.
+    let isDraining: Bool
+
+    init(
+        node: String, own: Principal, policy: PolicyDocument, trustDomain: String?, directory: DirectorySnapshot,
+        services: [String: LocalService], links: [String: Int], isDraining: Bool
+    ) {
+        self.node = node
+        self.own = own
+        self.policy = policy
+        self.trustDomain = trustDomain
+        self.directory = directory
+        self.services = services
+        self.links = links
+        self.isDraining = isDraining
+    }
+
+    /// Whether `acting` may open a stream to `service`: the dialling side's check. The serving agent decides again.
+    func authorizeOpening(_ acting: ActingAs, service: String) -> Decision {
+        switch acting {
+        case .node: return policy.authorizeOpen(peer: own, service: service)
+        case .service(let name):
+            return policy.authorizeOpen(peer: own, actingAs: .service(name), service: service)
+        case .user(let uid, let gid, let identity):
+            let user = policy.principal(for: .user(uid: uid, name: nil, gids: [gid]))
+            let asUser = policy.authorizeOpen(peer: user, actingAs: identity.flatMap { .service($0) }, service: service)
+            guard asUser.allowed else { return asUser }
+            return policy.authorizeOpen(peer: own, actingAs: acting.principalID, service: service)
+        }
+    }
+
+    /// The instances of a service that can be used: healthy, at nodes that may provide it.
+    func usableInstances(of service: String) -> [Instance] {
+        directory.instances(of: service).filter { instance in
+            guard instance.health.isUsable else { return false }
+            if instance.node == node { return services[service]?.isHealthy == true }
+            // A node that the directory lost may still be linked with us.
+            guard directory.node(instance.node)?.state == .up || links[instance.node] != nil else { return false }
+            return provides(node: instance.node, service: service)
+        }
+    }
+
+    /// Whether policy lets `node` provide `service`; the directory's word alone does not count.
+    func provides(node: String, service: String) -> Bool {
+        guard let id = PrincipalID.node(node) else { return false }
+        let principal = policy.principal(for: Subject(id, trustDomain: trustDomain))
+        return policy.authorizeProvide(node: principal, service: service).allowed
+    }
+
+    /// Why there is no instance to use, for people.
+    func explainNoInstance(of service: String, node: String?) -> String {
+        if Policy.Name.isReserved(service) {
+            let node = node ?? "?"
+            return provides(node: node, service: service)
+                ? "node \(node) did not answer for \(service)"
+                : "policy does not let node \(node) provide \(service)"
+        }
+        let all = directory.instances(of: service)
+        if all.isEmpty { return "the directory knows no service \(service)" }
+        if let node, !all.contains(where: { $0.node == node }) { return "node \(node) has no instance of \(service)" }
+        let critical = all.count { $0.health == .critical }
+        if critical == all.count { return "all \(all.count) instances of \(service) fail their health check" }
+        return "none of \(all.count) instances of \(service) is healthy at a node that may provide it"
+    }
+
+    /// The control API's caller for a stream that this node opens to a built-in service of its own.
+    func controlCaller(_ acting: ActingAs) -> ControlCaller {
+        switch acting {
+        case .node: .itself
+        case .user(let uid, let gid, _): .user(uid: uid, gid: gid)
+        case .service(let name):
+            .peer(policy.identity(name, of: own) ?? own, node: node)
+        }
+    }
+}
+
+/// A service of this node and where it runs.
+struct LocalService: Sendable, Equatable {
+    /// The service's name.
+    let name: String
+    /// Where to connect to.
+    let target: SocketAddress
+    /// Time to connect, in nanoseconds.
+    let connectTimeout: UInt64
+    /// Its health check does not fail.
+    let isHealthy: Bool
+
+    /// The instance's name in the directory: `<node>/<service>`.
+    static func instance(node: String, service: String) -> String { node + "/" + service }
+}

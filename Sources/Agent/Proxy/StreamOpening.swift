@@ -1,0 +1,212 @@
+import Directory
+import EventLoop
+import JSON
+import Link
+import Policy
+
+/// The one way to open a stream: local proxy, control socket and the agent itself bring a local connection with a wish,
+/// and this finds an instance, a link and, where one fails, the next one.
+final class StreamOpening {
+    private unowned let core: WorkerCore
+    /// Connections that wait for a link to a node.
+    private var waiting: [String: [LocalConnection]] = [:]
+
+    init(core: WorkerCore) { self.core = core }
+
+    /// Starts a wish: the socket is registered, nothing of it was read.
+    func start(_ local: LocalConnection) {
+        guard let attempt = local.attempt else { return }
+        if attempt.deadline == nil { attempt.deadline = core.loop.now &+ attempt.timeout }
+        proceed(local, attempt)
+    }
+
+    private func proceed(_ local: LocalConnection, _ attempt: OpenAttempt) {
+        let routing = core.routing
+        let decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
+        guard decision.allowed else {
+            core.counters.denied(decision.reason.rawValue)
+            let failure = OpenFailure(
+                kind: .denied, reason: decision.reason.rawValue, detail: decision.explanation.summary)
+            return giveUp(local, attempt, failure)
+        }
+        let moved = attempt.isMoved ? attempt.current : nil
+        attempt.isMoved = false
+        guard let candidate = moved ?? choose(attempt, routing) else {
+            let failure =
+                attempt.lastFailure
+                ?? OpenFailure(
+                    kind: .notFound, reason: "no_healthy_instance",
+                    detail: routing.explainNoInstance(of: attempt.service, node: attempt.node))
+            return giveUp(local, attempt, failure)
+        }
+        let left = (attempt.deadline ?? 0).subtractingReportingOverflow(core.loop.now)
+        guard !left.overflow, left.partialValue > 0 else { return giveUp(local, attempt, attempt.timeoutFailure) }
+        // An instance that hangs must leave time for another one.
+        let isLast = attempt.tried.count + 1 >= core.usableInstances(of: attempt.service).count
+        local.startTimer(isLast ? left.partialValue : left.partialValue / 2)
+        attempt.current = candidate
+        if candidate.node == routing.node {
+            count(attempt, candidate)
+            core.serving.connectPair(local, attempt, candidate)
+        } else if let link = core.links[candidate.node] {
+            open(local, attempt, candidate, on: link)
+        } else if moved == nil, let index = routing.links[candidate.node], index != core.index {
+            core.move(local, to: index)
+        } else {
+            waiting[candidate.node, default: []].append(local)
+            core.wantLink(to: candidate.node)
+        }
+    }
+
+    private func open(
+        _ local: LocalConnection, _ attempt: OpenAttempt, _ candidate: OpenAttempt.Candidate, on link: LinkConnection
+    ) {
+        let request = OpenRequest(
+            service: attempt.service, instance: candidate.instance, principal: attempt.acting.wireName ?? "")
+        do throws(SessionError) {
+            let stream = try link.session.open(request, now: core.loop.now)
+            count(attempt, candidate)
+            link.adopt(local, stream)
+        } catch {
+            failed(local, .unreachable, "the link to \(candidate.node) takes no stream: \(error.code)")
+        }
+    }
+
+    /// Two random usable instances, and of these the one with less open streams for its weight.
+    private func choose(_ attempt: OpenAttempt, _ routing: RoutingSnapshot) -> OpenAttempt.Candidate? {
+        if Policy.Name.isReserved(attempt.service) {
+            guard let node = attempt.node, !attempt.tried.contains(node),
+                routing.provides(node: node, service: attempt.service)
+            else { return nil }
+            return OpenAttempt.Candidate(node: node, instance: "")
+        }
+        let usable = core.usableInstances(of: attempt.service).filter { instance in
+            !attempt.tried.contains(instance.id)
+                && (attempt.node == nil || instance.node == attempt.node)
+                && (attempt.instance == nil || instance.id == attempt.instance)
+        }
+        guard let first = usable.randomElement() else { return nil }
+        guard usable.count > 1, let second = usable.filter({ $0.id != first.id }).randomElement() else {
+            return OpenAttempt.Candidate(node: first.node, instance: first.id)
+        }
+        let chosen = burden(first) <= burden(second) ? first : second
+        return OpenAttempt.Candidate(node: chosen.node, instance: chosen.id)
+    }
+
+    private func burden(_ instance: Instance) -> Double {
+        (Double(core.shared.load.count(instance.id)) + 1) / Double(max(instance.weight, 1))
+    }
+
+    // MARK: - What comes of it
+
+    /// The serving agent accepted the stream.
+    func accepted(_ local: LocalConnection, _ attempt: OpenAttempt) {
+        local.cancelTimer()
+        attempt.accepted()
+        core.counters.opened &+= 1
+        if let answers = attempt.answers { local.answer(answers.accepted) }
+    }
+
+    /// The instance did not do; nothing of the stream reached a target. The next one is tried.
+    func failed(_ local: LocalConnection, _ kind: OpenFailure.Kind, _ detail: String, reason: String? = nil) {
+        guard !local.isClosed, let attempt = local.attempt else { return }
+        if let current = attempt.current {
+            attempt.tried.insert(current.instance.isEmpty ? current.node : current.instance)
+        }
+        release(attempt)
+        attempt.current = nil
+        attempt.rewind()
+        attempt.lastFailure = OpenFailure(kind: kind, reason: reason ?? "unreachable", detail: detail)
+        core.counters.retried &+= 1
+        core.shared.log.debug(
+            "instance_failed", "an instance did not take the stream",
+            [("service", .string(attempt.service)), ("detail", .string(detail))])
+        proceed(local, attempt)
+    }
+
+    /// The instance did not answer in time. Whether it took the stream is not known: the next one is tried only if no byte
+    /// of the application was sent (docs/link-protocol.md, "Retry").
+    func unanswered(_ local: LocalConnection, _ attempt: OpenAttempt, _ detail: String) {
+        guard attempt.hasSentBytes else { return failed(local, .unreachable, detail, reason: "timeout") }
+        ended(attempt)
+        giveUp(local, attempt, OpenFailure(kind: .unreachable, reason: "timeout", detail: detail))
+    }
+
+    /// A failure that another instance would share.
+    func giveUp(_ local: LocalConnection, _ attempt: OpenAttempt, _ failure: OpenFailure) {
+        core.counters.failed(failure.reason)
+        core.shared.log.warning(
+            "open_failed", "a connection was not carried",
+            [
+                ("service", .string(attempt.service)), ("origin", .string(attempt.origin)),
+                ("as", .string(attempt.acting.description)), ("reason", .string(failure.reason)),
+                ("detail", .string(failure.detail)),
+            ])
+        guard let answers = attempt.answers else { return local.reset() }
+        // Nothing more is tried, also when the application is slow to take the answer.
+        local.cancelTimer()
+        local.answer(answers.failed(failure))
+        local.closeWhenWritten()
+    }
+
+    /// The stream of an application is over.
+    func ended(_ attempt: OpenAttempt) {
+        release(attempt)
+        attempt.current = nil
+    }
+
+    /// An application's connection is closed for good.
+    func closed(_ attempt: OpenAttempt) {
+        ended(attempt)
+        attempt.upstream?.connectionClosed()
+    }
+
+    private func count(_ attempt: OpenAttempt, _ candidate: OpenAttempt.Candidate) {
+        core.shared.load.add(candidate.instance)
+        attempt.isCounted = true
+    }
+
+    private func release(_ attempt: OpenAttempt) {
+        guard attempt.isCounted, let current = attempt.current else { return }
+        attempt.isCounted = false
+        core.shared.load.remove(current.instance)
+    }
+
+    /// No stream within the connect timeout, and none is under way.
+    func timedOut(_ local: LocalConnection) {
+        guard let attempt = local.attempt else { return }
+        forget(local)
+        failed(local, .unreachable, "no link to node \(attempt.current?.node ?? "?") in time", reason: "timeout")
+    }
+
+    /// The application is gone before it had a stream.
+    func abandoned(_ local: LocalConnection) {
+        forget(local)
+        local.close()
+    }
+
+    private func forget(_ local: LocalConnection) {
+        guard let node = local.attempt?.current?.node else { return }
+        waiting[node]?.removeAll { $0 === local }
+        if waiting[node]?.isEmpty == true { waiting[node] = nil }
+    }
+
+    // MARK: - Links
+
+    /// There is a link to `node` now, here or on another worker.
+    func linkAvailable(_ node: String) {
+        for local in waiting.removeValue(forKey: node) ?? [] where !local.isClosed {
+            if let attempt = local.attempt { proceed(local, attempt) }
+        }
+    }
+
+    /// `node` could not be linked.
+    func linkFailed(_ node: String, _ detail: String) {
+        for local in waiting.removeValue(forKey: node) ?? [] where !local.isClosed {
+            failed(local, .unreachable, "no link to node \(node): \(detail)")
+        }
+    }
+
+    /// The nodes that connections wait for.
+    var awaitedNodes: [String] { Array(waiting.keys) }
+}

@@ -1,0 +1,120 @@
+import Agent
+import Arguments
+import Glibc
+import JSON
+
+/// The program around the agent: command line, `--check`, exit codes.
+enum AgentProgram {
+    /// Exit code for a configuration that is wrong (sysexits.h, EX_CONFIG).
+    private static let configurationExit: Int32 = 78
+
+    /// The command line: a few flags of its own and one for every key of the configuration.
+    static let command: CommandSpec = {
+        let own: [FlagSpec] = [
+            FlagSpec("config", short: "c", .path, "The configuration file.", environment: "MESH_CONFIG"),
+            FlagSpec(
+                switch: "check",
+                "Check everything that a start would read, print the effective configuration with the origin of each "
+                    + "value, and exit: 0 when it is good, 78 when not."),
+            FlagSpec(switch: "json", "With --check: print JSON."),
+        ]
+        let keys = ConfigurationTable.keys.filter { !$0.isElement }.map { key in
+            FlagSpec(
+                key.flag, .string, placeholder: key.placeholder, key.summary, default: key.defaultText,
+                environment: key.environment)
+        }
+        return CommandSpec(
+            "mesh-agent", "The node agent of Conduit Mesh.",
+            discussion: """
+                Runs in the foreground. SIGHUP reads configuration, certificates and policy again without touching \
+                connections; SIGTERM drains and exits 0. Flags win over MESH_… variables, these over the file.
+                """,
+            flags: own + keys,
+            examples: [
+                .init("mesh-agent --config mesh.json", "run the agent"),
+                .init("mesh-agent --config mesh.json --check", "say what it would run with, and where that comes from"),
+                .init("MESH_LOG_LEVEL=debug mesh-agent -c mesh.json", "override a value for one run"),
+            ])
+    }()
+
+    /// Runs the program; gives its exit code.
+    static func run(_ arguments: [String]) async -> Int32 {
+        let environment = Dictionary(uniqueKeysWithValues: currentEnvironment())
+        let invocation: Invocation
+        do {
+            switch try command.parse(arguments, environment: environment.filter { $0.key == "MESH_CONFIG" }) {
+            case .help(let path):
+                print(command.help(path: path, width: terminalWidth))
+                return 0
+            case .version:
+                print("mesh-agent \(Agent.version)")
+                return 0
+            case .run(let parsed): invocation = parsed
+            }
+        } catch {
+            complain("\(error)")
+            return UsageError.exitCode
+        }
+        var flags: [String: String] = [:]
+        for key in ConfigurationTable.keys where !key.isElement {
+            if case .commandLine? = invocation.origin(key.flag) { flags[key.flag] = invocation.string(key.flag) }
+        }
+        let file = invocation.string("config")
+        let given = flags
+        let load: Agent.Loader = { () throws(ConfigurationError) in
+            try ConfigurationLoader.load(file: file, flags: given, environment: environment)
+        }
+        let effective: EffectiveConfiguration
+        do {
+            effective = try load()
+        } catch {
+            for issue in error.issues { complain("mesh-agent: \(issue)") }
+            return configurationExit
+        }
+        if invocation.isOn("check") { return check(effective, json: invocation.isOn("json")) }
+        do {
+            return try await Agent.start(effective, reload: load).finished()
+        } catch {
+            for line in Agent.lines(of: error) { complain("mesh-agent: \(line)") }
+            return Agent.exitCode(of: error)
+        }
+    }
+
+    private static func check(_ effective: EffectiveConfiguration, json: Bool) -> Int32 {
+        let problems = Agent.check(effective)
+        if json {
+            var object = effective.describeJSON().object ?? JSONObject()
+            object["problems"] = .init(problems)
+            print(JSONValue.object(object).text(.pretty))
+        } else {
+            print(effective.describe(), terminator: "")
+            for warning in effective.warnings { complain("warning: \(warning)") }
+            for problem in problems { complain("mesh-agent: \(problem)") }
+        }
+        return problems.isEmpty ? 0 : configurationExit
+    }
+
+    private static func complain(_ text: String) {
+        let bytes = Array((text + "\n").utf8)
+        _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
+    private static var terminalWidth: Int {
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 40 else { return 80 }
+        return min(Int(size.ws_col), 120)
+    }
+
+    private static func currentEnvironment() -> [(String, String)] {
+        var result: [String: String] = [:]
+        var place = environ
+        while let entry = place.pointee {
+            let text = String(cString: entry)
+            if let equals = text.firstIndex(of: "=") {
+                result[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
+            place += 1
+        }
+        return Array(result)
+    }
+}
