@@ -1,0 +1,140 @@
+import Arguments
+import HTTP
+import JSON
+
+/// `mesh status`
+enum StatusCommand {
+    static let entry = CommandEntry(
+        CommandSpec("status", "Show how the agent on this host is.", flags: [.json])
+    ) { (context) throws(CommandFailure) in
+        let answer = try ControlClient(context).call(.get, "/v1/agent")
+        context.print(answer) {
+            let ready = answer["ready"]?.bool == true ? "yes" : "no: \(Format.list(answer["reasons"]))"
+            let directory = answer["directory"] ?? .null
+            let reached = directory["reached"]?.bool == true ? "reached" : "not reached"
+            let place =
+                directory["serves"]?.bool == true
+                ? "served here" : directory["node"]?.string.map { "on \($0), \(reached)" } ?? "none configured"
+            Output.fields([
+                ("node", answer.text(of: "node")), ("ready", ready), ("version", answer.text(of: "version")),
+                ("up", Format.span(seconds: answer["uptimeSeconds"]?.integer)),
+                (
+                    "identity",
+                    answer["identity"]?["spiffe"]?.string ?? answer["identity"]?.text(of: "commonName") ?? "-"
+                ),
+                ("expires", answer["identity"]?.text(of: "expires") ?? Format.none),
+                ("services", Format.list(answer["principal"]?["services"])),
+                ("directory", "\(place); revision \(directory.number(of: "revision"))"),
+                ("policy", answer["policy"]?.text(of: "file") ?? Format.none),
+                ("configuration", answer.text(of: "configuration")),
+            ])
+        }
+        return .ok
+    }
+}
+
+/// `mesh whoami`
+enum WhoamiCommand {
+    static let entry = CommandEntry(
+        CommandSpec("whoami", "Show who you are to the policy, and why.", flags: [.json])
+    ) { (context) throws(CommandFailure) in
+        let answer = try ControlClient(context).call(.get, "/v1/whoami")
+        context.print(answer) {
+            Output.fields(
+                [
+                    ("principal", answer.text(of: "principal")), ("services", Format.list(answer["services"])),
+                    ("groups", Format.list(answer["groups"])), ("permissions", Format.list(answer["permissions"])),
+                ]
+                    + answer.elements(of: "derivation").compactMap(\.string).enumerated().map { index, step in
+                        (index == 0 ? "because" : "", step)
+                    })
+        }
+        return .ok
+    }
+}
+
+/// `mesh links`
+enum LinksCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "links", "List this node's links to other nodes, with the reason where one is not up.", flags: [.json])
+    ) { (context) throws(CommandFailure) in
+        let answer = try ControlClient(context).call(.get, "/v1/links")
+        context.print(answer) {
+            let links = answer.elements(of: "links")
+            let table = Terminal.isNarrow ? short(links) : long(links)
+            Output.table(table, empty: "node \(answer.text(of: "node")) has no links")
+            for link in links { complain(link) }
+        }
+        return .ok
+    }
+
+    private static func long(_ links: [JSONValue]) -> TextTable {
+        var table = TextTable([
+            .init("NODE", minimumWidth: 12), .init("STATE", minimumWidth: 11),
+            .init("RTT", isRightAligned: true, minimumWidth: 6),
+            .init("STREAMS", isRightAligned: true, minimumWidth: 7),
+            .init("RECEIVED", isRightAligned: true, minimumWidth: 8),
+            .init("SENT", isRightAligned: true, minimumWidth: 8), .init("AGE", minimumWidth: 5),
+            .init("REMOTE", minimumWidth: 9),
+        ])
+        for link in links {
+            table.append([
+                link.text(of: "node"), link.text(of: "state"),
+                Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
+                Format.bytes(link["bytesReceived"]?.integer), Format.bytes(link["bytesSent"]?.integer),
+                Format.span(seconds: link["ageSeconds"]?.integer), link.text(of: "remote"),
+            ])
+        }
+        return table
+    }
+
+    /// What matters most, for a narrow terminal.
+    private static func short(_ links: [JSONValue]) -> TextTable {
+        var table = TextTable([
+            .init("NODE", minimumWidth: 8), .init("STATE", minimumWidth: 8),
+            .init("RTT", isRightAligned: true, minimumWidth: 6),
+            .init("STREAMS", isRightAligned: true, minimumWidth: 7), .init("AGE", minimumWidth: 5),
+        ])
+        for link in links {
+            table.append([
+                link.text(of: "node"), link.text(of: "state"),
+                Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
+                Format.span(seconds: link["ageSeconds"]?.integer),
+            ])
+        }
+        return table
+    }
+
+    /// Why a link is not up.
+    private static func complain(_ link: JSONValue) {
+        guard let reason = link["reason"]?.string else { return }
+        Output.line("")
+        Output.line(
+            DisplayWidth.sanitized("\(link.text(of: "node")): \(link["detail"]?.string ?? reason) (\(reason))"))
+        if let hint = link["hint"]?.string { Output.line(DisplayWidth.sanitized("hint: \(hint)")) }
+    }
+}
+
+/// `mesh reload`
+enum ReloadCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "reload", "Make the agent read configuration, certificates and policy again.",
+            discussion: """
+                No connection is touched, except those that a changed policy no longer allows. A configuration that is \
+                wrong is refused as a whole (exit code 78), and the old one stays in force.
+                """,
+            flags: [.json])
+    ) { (context) throws(CommandFailure) in
+        let answer = try ControlClient(context).call(.post, "/v1/reload")
+        context.print(answer) {
+            let applied = answer.elements(of: "applied").compactMap(\.string)
+            Output.line(
+                applied.isEmpty ? "reloaded; no setting changed" : "reloaded: \(applied.joined(separator: ", "))")
+            let waiting = answer.elements(of: "needRestart").compactMap(\.string)
+            if !waiting.isEmpty { Output.line("only after a restart: \(waiting.joined(separator: ", "))") }
+        }
+        return .ok
+    }
+}

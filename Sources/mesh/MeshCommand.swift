@@ -1,0 +1,72 @@
+import Arguments
+
+/// The table of all commands. Parsing, help, completion and the manual page are made from it.
+enum MeshCommand {
+    /// Commands that stand directly behind `mesh`, in the order of help: what one looks at, what one changes, what one
+    /// uses, what one sets up.
+    static let commands: [CommandEntry] = [
+        StatusCommand.entry, ServicesCommand.entry, LookupCommand.entry, NodesCommand.entry, LinksCommand.entry,
+        WatchCommand.entry, RegisterCommand.entry, DeregisterCommand.entry, ConnectCommand.entry, WhyCommand.entry,
+        AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry,
+    ]
+
+    /// Groups of commands: `mesh ca init`.
+    static let groups: [(spec: CommandSpec, commands: [CommandEntry])] = [
+        (
+            CommandSpec("policy", "Check policy files."),
+            [PolicyCheckCommand.entry]
+        ),
+        (
+            CommandSpec(
+                "ca", "Make a CA, issue certificates, look into certificate files.",
+                discussion: "All of it works on files; no agent is needed."),
+            [CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry]
+        ),
+    ]
+
+    /// Commands about the program itself.
+    static let ownCommands: [CommandEntry] = [CompletionCommand.entry, ManualCommand.entry, VersionCommand.entry]
+
+    /// The root of the table.
+    static var root: CommandSpec {
+        var all = commands.map(\.spec)
+        for group in groups {
+            var spec = group.spec
+            spec.subcommands = group.commands.map(\.spec)
+            all.append(spec)
+        }
+        return CommandSpec(
+            "mesh", "The operator's command for Conduit Mesh.",
+            discussion: """
+                Talks to the agent on this host through its control socket: that of --control or MESH_CONTROL; else, \
+                where the working directory has a mesh.json, the one that it leads to; else \(ControlSocket.packaged).
+
+                Exit codes: \(exitCodes).
+                """,
+            flags: [
+                FlagSpec(
+                    "control", .path, placeholder: "SOCKET", "The agent's control socket.",
+                    environment: ControlSocket.variable)
+            ],
+            subcommands: all + ownCommands.map(\.spec),
+            examples: [
+                .init("mesh ca init && mesh ca issue node-1", "make a CA and a node's certificate in certs/"),
+                .init("mesh services", "what the directory knows"),
+                .init("mesh register web --target 127.0.0.1:8080", "offer a service of this host"),
+                .init("mesh why --from service:shop --to web", "who may do what, and by which rule"),
+            ])
+    }
+
+    /// The command that a command line means.
+    static func entry(at path: [String]) -> CommandEntry? {
+        guard let name = path.last else { return nil }
+        let candidates =
+            path.count == 1
+            ? commands + ownCommands : groups.first { $0.spec.name == path[0] }?.commands ?? []
+        return candidates.first { $0.spec.name == name }
+    }
+
+    private static var exitCodes: String {
+        ExitCode.allCases.map { "\($0.rawValue) \($0.meaning)" }.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,52 @@
+import Arguments
+import Glibc
+
+/// The program: command line in, exit code out.
+enum MeshProgram {
+    /// Runs the command line, without the program's name.
+    static func run(_ arguments: [String]) -> ExitCode {
+        let table = MeshCommand.root
+        if arguments.isEmpty {
+            Output.prompt(table.help(width: Terminal.helpWidth(STDERR_FILENO)))
+            return .usage
+        }
+        let outcome: ParseOutcome
+        do throws(UsageError) {
+            outcome = try table.parse(arguments, environment: environment(of: table))
+        } catch {
+            Output.note("\(error.command): \(error.what)\nhint: \(error.hint)\nusage: \(error.usage)")
+            return .usage
+        }
+        switch outcome {
+        case .help(let path):
+            Output.text(table.help(path: path, width: Terminal.helpWidth(STDOUT_FILENO)))
+            return .ok
+        case .version:
+            Output.line("mesh \(VersionCommand.version)")
+            return .ok
+        case .run(let invocation): return run(invocation)
+        }
+    }
+
+    private static func run(_ invocation: Invocation) -> ExitCode {
+        guard let command = MeshCommand.entry(at: invocation.path) else { return .usage }
+        let context = CommandContext(invocation: invocation)
+        do throws(CommandFailure) {
+            return try command.run(context)
+        } catch {
+            let takesJSON = command.spec.flags.contains { $0.name == "json" }
+            let name = (["mesh"] + invocation.path).joined(separator: " ")
+            Output.failure(error, command: name, json: takesJSON && context.json)
+            return error.exit
+        }
+    }
+
+    /// The variables that the table names, and nothing else of the environment.
+    private static func environment(of table: CommandSpec) -> [String: String] {
+        var found: [String: String] = [:]
+        for name in table.flags.compactMap(\.environment) {
+            if let value = getenv(name) { found[name] = String(cString: value) }
+        }
+        return found
+    }
+}

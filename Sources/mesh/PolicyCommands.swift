@@ -1,0 +1,164 @@
+import Arguments
+import Glibc
+import HTTP
+import JSON
+import PKI
+import Policy
+
+/// `mesh why --from ID --to SERVICE`
+enum WhyCommand {
+    /// Where the texts stand in an explanation's lines.
+    private static let indentation = 11
+
+    /// How an identity is written, for help and hints.
+    static let identities = "node:NAME, service:NAME, uid:N, spiffe://DOMAIN/node/NAME or cn:NAME"
+
+    /// The flags that say what is asked.
+    static let question: [FlagSpec] = [
+        FlagSpec("from", .string, placeholder: "IDENTITY", "Who asks: \(identities).", isRequired: true),
+        FlagSpec(
+            "to", .string, placeholder: "NAME",
+            "What for: a service; a node for link and administer; an identity for act-as.", isRequired: true),
+        FlagSpec("verb", .choice(Verb.allCases.map(\.rawValue)), "What to do with it.", default: "connect"),
+    ]
+
+    static let entry = CommandEntry(
+        CommandSpec(
+            "why", "Explain who may do what: the decision, the rule, its file and line.",
+            discussion: """
+                Denied gives exit code 3. About others only administrators may ask. With --policy the file alone \
+                answers, and no agent is asked.
+                """,
+            flags: question + [
+                FlagSpec(
+                    "at", .string, placeholder: "NODE", "Ask that node, which enforces it.", conflicts: ["policy"]),
+                FlagSpec("policy", .path, "Ask this policy file, without an agent."), .json,
+            ],
+            examples: [
+                .init("mesh why --from service:shop --to db", "may the shop connect to db?"),
+                .init("mesh why --from node:ACL --to db --verb provide", "may the node ACL serve db?"),
+                .init("mesh why --from uid:1000 --to web --policy policy.json", "try a policy before it is in force"),
+            ])
+    ) { (context) throws(CommandFailure) in
+        let invocation = context.invocation
+        let from = identity(invocation.string("from") ?? "")
+        let to = invocation.string("to") ?? ""
+        let verb = invocation.string("verb") ?? Verb.connect.rawValue
+        let answer: JSONValue
+        if let file = invocation.string("policy") {
+            answer = try offline(file, from, to, Verb(rawValue: verb) ?? .connect)
+        } else {
+            var query = [("from", from), ("to", to), ("verb", verb)]
+            if let node = invocation.string("at") { query.append(("at", node)) }
+            answer = try ControlClient(context).call(.get, "/v1/why?\(HTTPQuery.encode(query))")
+        }
+        guard let explanation = Explanation(json: answer) else {
+            throw CommandFailure(
+                .failure, "bad_answer", "the agent's answer is no explanation",
+                hint: "do mesh and mesh-agent have the same version? mesh version; mesh status")
+        }
+        context.print(answer) {
+            for line in explanation.text.split(separator: "\n") { Output.hanging(String(line), by: indentation) }
+            if let node = answer["node"]?.string { Output.hanging("  asked    \(node)", by: indentation) }
+        }
+        return explanation.allowed ? .ok : .denied
+    }
+
+    /// A bare name is a node's.
+    static func identity(_ text: String) -> String {
+        text.utf8.contains(UInt8(ascii: ":")) || text == "anonymous" ? text : "node:\(text)"
+    }
+
+    private static func offline(
+        _ file: String, _ from: String, _ to: String, _ verb: Verb
+    ) throws(CommandFailure) -> JSONValue {
+        let policy = try PolicyFile.read(file)
+        guard var subject = policy.subject(from) else {
+            throw .usage("\"\(from)\" is no identity", hint: "write \(identities)")
+        }
+        // A policy that names no trust domain takes every one; a node's certificate has one.
+        if case .node(_, nil) = subject, from.hasPrefix("node:") {
+            subject = policy.subject(from, trustDomain: CAInitCommand.defaultTrustDomain) ?? subject
+        }
+        // The host knows the user's name, which a mapping may ask for.
+        if case .user(let uid, _, let groups) = subject {
+            subject = .user(uid: uid, name: getpwuid(uid).map { String(cString: $0.pointee.pw_name) }, gids: groups)
+        }
+        return policy.authorize(policy.principal(for: subject), verb, to).explanation.json
+    }
+}
+
+/// `mesh authorize --from ID --to SERVICE`
+enum AuthorizeCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "authorize", "Ask for a decision as applications do: allowed or denied, and the rule.",
+            discussion: "The same as POST /v1/authorize. Denied gives exit code 3; mesh why says more.",
+            flags: WhyCommand.question + [.json])
+    ) { (context) throws(CommandFailure) in
+        let invocation = context.invocation
+        let body: JSONValue = [
+            "principal": .string(WhyCommand.identity(invocation.string("from") ?? "")),
+            "verb": .string(invocation.string("verb") ?? Verb.connect.rawValue),
+            "target": .string(invocation.string("to") ?? ""),
+        ]
+        let answer = try ControlClient(context).call(.post, "/v1/authorize", body: body)
+        let allowed = answer["allowed"]?.bool == true
+        context.print(answer) {
+            let rule = answer["rule"]?.string.map { ": \($0)" } ?? ""
+            Output.line(
+                DisplayWidth.sanitized((allowed ? "allowed" : "denied (\(answer.text(of: "reason")))") + rule))
+        }
+        return allowed ? .ok : .denied
+    }
+}
+
+/// `mesh policy check FILE`
+enum PolicyCheckCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "check", "Check a policy file without an agent.",
+            discussion: "A file that cannot be used gives exit code 78; warnings alone give 0.", flags: [.json],
+            positionals: [PositionalSpec("FILE", "The policy.", .path)])
+    ) { (context) throws(CommandFailure) in
+        let policy = try PolicyFile.read(context.argument("FILE"))
+        let warnings = policy.warnings
+        context.print([
+            "file": .string(policy.file), "fingerprint": .string(policy.fingerprint),
+            "rules": JSONValue(policy.ruleCount), "identities": JSONValue(policy.mappingCount),
+            "warnings": .array(
+                warnings.map { warning in
+                    [
+                        "code": .string(warning.code.rawValue), "line": JSONValue(warning.position.line),
+                        "column": JSONValue(warning.position.column), "message": .string(warning.message),
+                    ]
+                }),
+        ]) {
+            for warning in warnings { Output.line("\(warning)") }
+            func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+            Output.line(
+                "\(policy.file): good; \(count(policy.ruleCount, "rule")), "
+                    + "\(count(policy.mappingCount, "identity mapping")), \(count(warnings.count, "warning"))")
+        }
+        return .ok
+    }
+}
+
+/// Reads policy files.
+enum PolicyFile {
+    /// The policy in a file; `-` is not special.
+    static func read(_ file: String) throws(CommandFailure) -> PolicyDocument {
+        let bytes: [UInt8]
+        do throws(CertificateError) {
+            bytes = try SafeFile.read(file)
+        } catch {
+            throw CommandFailure(
+                .configuration, error.code, "\(file): \(error.message)", hint: "check the path of the policy")
+        }
+        do throws(PolicyError) {
+            return try PolicyDocument.parse(bytes, file: file)
+        } catch {
+            throw CommandFailure(.configuration, error.code.rawValue, "\(error)", hint: "mend that place in the file")
+        }
+    }
+}
