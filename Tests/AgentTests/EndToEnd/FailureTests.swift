@@ -1,0 +1,126 @@
+import Foundation
+import JSON
+import Testing
+
+extension EndToEnd {
+    @Suite struct Failures {
+        /// SIGKILL of the serving agent: a prompt reset, and a link within a second of its return.
+        @Test func killedAgent() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                let pair = try Pair(mesh, target: service.address) { client, server in client.peer(server) }
+                try pair.client.waitLinked(to: pair.server)
+                for round in 1...3 {
+                    let wires = try (0..<20).map { _ in try Wire(pair.upstream) }
+                    for wire in wires { try wire.echo() }
+                    pair.server.kill()
+                    let killed = Deadline.now
+                    for wire in wires {
+                        try demandEqual(wire.receive(), .reset, "round \(round): an application sees")
+                    }
+                    let took = Deadline.now - killed
+                    try demand(took < 1 * Deadline.slowness, "the resets took \(took) s")
+
+                    let links = pair.client.count("link_established") { $0["node"] == "Server" }
+                    try pair.server.launch()
+                    // From here on it could be linked.
+                    try pair.server.waitFor("started")
+                    let returned = Deadline.now
+                    try pair.client.waitFor("link_established", skipping: links) { $0["node"] == "Server" }
+                    let linked = Deadline.now - returned
+                    try demand(linked < 1 * Deadline.slowness, "the link took \(linked) s after the agent's return")
+                    // And it carries streams again.
+                    try pair.client.waitInstances(of: "echo", at: ["Server"])
+                    let again = try Wire(pair.upstream)
+                    try again.echo()
+                }
+            }
+        }
+
+        /// The agent on the application's side dies: the service sees a reset.
+        @Test func killedDiallingAgent() throws {
+            try withMesh { mesh in
+                let ends = Queue<Received>()
+                let service = try mesh.service { wire in
+                    if case .bytes(let bytes) = wire.receive() { try wire.send(bytes) }
+                    ends.put(wire.receive())
+                }
+                let pair = try Pair(mesh, target: service.address)
+                let wire = try Wire(pair.upstream)
+                try wire.echo()
+                pair.client.kill()
+                let start = Deadline.now
+                try demandEqual(try ends.take(), .reset, "the service sees")
+                try demand(Deadline.now - start < 1 * Deadline.slowness, "it took \(Deadline.now - start) s")
+            }
+        }
+
+        @Test func directoryKilledAndRestarted() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.provide("late", at: "Server")
+                mesh.policy.connect("service:shop", to: "late")
+                var late = ""
+                let pair = try Pair(mesh, target: service.address) { client, _ in
+                    late = client.upstream("late", as: "shop", port: 8002)
+                }
+                let running = try Wire(pair.upstream)
+                try running.echo()
+                let revision = try pair.client.control.get("/v1/directory/snapshot").json["revision"]?.integer ?? 0
+                try demand(revision > 0, "the directory has revisions")
+
+                pair.directory.kill()
+                try Deadline.until("the link to the directory is seen to be lost") {
+                    try !pair.client.isLinked(to: pair.directory) && !pair.server.isLinked(to: pair.directory)
+                }
+                // Down: what runs goes on, new connections come from the copy, and reading goes on.
+                try running.echo("still there")
+                for _ in 0..<20 { try Wire(pair.upstream).echo("new") }
+                try demandEqual(try pair.client.instances(of: "echo"), ["Server": "passing"])
+                // A registration now is kept and appears later.
+                let answer = try pair.server.control.request(
+                    "PUT", "/v1/services/late", #"{"target":"\#(service.address)","check":{"kind":"none"}}"#)
+                try demand(answer.status < 300, "register while the directory is down: \(answer.status) \(answer.text)")
+                try demandEqual(try pair.client.instances(of: "late"), [:], "nobody knows it yet:")
+
+                try pair.directory.launch()
+                try pair.directory.waitReady()
+                // Nothing was lost, from the first answer on.
+                try demandEqual(
+                    Set(try pair.directory.instances(of: "echo").keys), ["Server"], "the directory's own registrations:"
+                )
+                try pair.client.waitInstances(of: "late", at: ["Server"])
+                try pair.client.waitInstances(of: "echo", at: ["Server"])
+                try Wire(late).echo("late")
+                try running.echo("and on")
+                try demandEqual(
+                    pair.server.count("link_lost") { $0["node"] == "Client" }, 0, "links lost to the client:")
+                // And it stays, longer than a lease lasts.
+                let start = Deadline.now
+                try Deadline.until("time passes", every: 0.2) {
+                    try demandEqual(try pair.client.instances(of: "echo"), ["Server": "passing"])
+                    return Deadline.now - start > 4
+                }
+            }
+        }
+
+        /// The target of a stream dies.
+        @Test func killedTarget() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                let pair = try Pair(mesh, target: service.address)
+                let wire = try Wire(pair.upstream)
+                try wire.echo()
+                service.stop()
+                let seen = wire.receive()
+                try demand(seen == .end || seen == .reset, "the application sees \(seen)")
+                // Nobody listens there now: an application is told at once, not left waiting.
+                let start = Deadline.now
+                let refused = try Wire(pair.upstream)
+                try demandEqual(refused.receive(), .reset)
+                try demand(Deadline.now - start < 4, "it took \(Deadline.now - start) s")
+                try pair.client.waitFor("open_failed") { $0["reason"] == "target_refused" }
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+#ifndef CTESTSYSTEM_H
+#define CTESTSYSTEM_H
+
+// System calls that the end-to-end tests need and Glibc's Swift module does not show.
+
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+/// Descriptors from `from` on are not inherited.
+int ctest_close_from(posix_spawn_file_actions_t *actions, int from);
+
+/// Moves the calling thread into the network namespace of this file (setns); 0, or -1 with errno.
+int ctest_enter_network(const char *file);
+
+#endif
