@@ -1,0 +1,30 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+// Every directory in Sources/ is a fuzz target; README.md says what it contains. `scripts/fuzz` builds and runs them.
+
+let names = try FileManager.default.contentsOfDirectory(atPath: Context.packageDirectory + "/Sources")
+    .filter { !$0.hasPrefix(".") }.sorted()
+
+func fuzzTarget(_ name: String) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: [.product(name: "MeshRooms", package: "conduit-mesh"), "FuzzSupport", "FuzzDriver"],
+        swiftSettings: [.swiftLanguageMode(.v6), .unsafeFlags(["-parse-as-library"])],
+        // SwiftPM gives the main function of each executable a name of its own and links it as `main`; a fuzz target has
+        // none, so both names are led to the driver.
+        linkerSettings: [
+            .unsafeFlags(
+                ["\(name)_main", "main"].flatMap { ["-Xlinker", "--defsym", "-Xlinker", "\($0)=mesh_fuzz_main"] })
+        ])
+}
+
+let package = Package(
+    name: "conduit-mesh-fuzz",
+    dependencies: [.package(name: "conduit-mesh", path: "..")],
+    targets: [
+        .target(name: "FuzzDriver", path: "Support/FuzzDriver"),
+        .target(name: "FuzzSupport", path: "Support/FuzzSupport"),
+    ] + names.map(fuzzTarget)
+)

@@ -1,0 +1,208 @@
+import Bytes
+import Link
+import WebSocket
+
+/// A session under a hostile peer and a restless application. The first byte chooses role, parity and limits; then come
+/// steps, one byte each with what they need behind it: frames from the peer, and calls of the owner.
+///
+/// Whatever comes, budget and retention keep their bounds, everything sent is legal, and the end gives all memory back.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+    let input = UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count)
+    guard input.count > 1 else { return 0 }
+    payloads(UnsafeRawBufferPointer(rebasing: input[1...]))
+    handshakes(UnsafeRawBufferPointer(rebasing: input[1...]))
+    var run = Run(setup: input[0])
+    run.play(UnsafeRawBufferPointer(rebasing: input[1...]))
+    run.end()
+    return 0
+}
+
+/// What parses is written again and parses to the same.
+private func payloads(_ bytes: UnsafeRawBufferPointer) {
+    if let hello = try? Hello(payload: bytes) {
+        let again = hello.encodedPayload().withUnsafeBytes { try? Hello(payload: $0) }
+        // Extensions beyond what an implementation may send are dropped when written.
+        precondition(again?.bootID == hello.bootID && again?.agent == hello.agent, "HELLO changed on the way")
+    }
+    if let (request, credit) = try? OpenRequest.parse(payload: bytes), request.isEncodable {
+        let again = request.encodedPayload(initialCredit: credit).withUnsafeBytes {
+            try? OpenRequest.parse(payload: $0)
+        }
+        precondition(again?.request == request && again?.initialCredit == credit, "OPEN changed on the way")
+    }
+    for type: FrameType in [.refuse, .reset, .goAway] {
+        guard let (notice, last) = try? Notice.parse(type, payload: bytes) else { continue }
+        let again = notice.encodedPayload(for: type, lastStreamID: last).withUnsafeBytes {
+            try? Notice.parse(type, payload: $0)
+        }
+        precondition(again?.notice == notice && again?.lastStreamID == last, "a notice changed on the way")
+    }
+}
+
+private func handshakes(_ bytes: UnsafeRawBufferPointer) {
+    var acceptor = LinkHandshake.accept()
+    if case .decide(let hello) = acceptor.received(bytes) { _ = acceptor.answer(hello) }
+    var (dialler, _) = LinkHandshake.dial(Run.hello)
+    _ = dialler.received(bytes)
+}
+
+private struct Run {
+    static let hello = Hello(
+        bootID: BootID(high: 1, low: 2), intent: .initial, unixMilliseconds: 3, agent: "fuzz")
+
+    let session: Session
+    let budget: ReceiveBudget
+    let pool = SegmentPool(keep: 2)
+    var reader: FrameReader
+    var handles: [StreamHandle] = []
+    var now: UInt64 = 1_000_000_000
+    var sequenced: UInt64 = 0
+    let retentionLimit: Int
+    private var outgoing: [UInt8] = []
+
+    init(setup: UInt8) {
+        var configuration = SessionConfiguration()
+        if setup & 4 != 0 { configuration.retentionLimit = 2_000 }
+        if setup & 8 != 0 { configuration.maximumPeerStreams = 2 }
+        if setup & 16 != 0 { configuration.maximumPayload = LinkFrame.minimumPayloadLimit }
+        if setup & 32 != 0 { configuration.initialCredit = 64 }
+        retentionLimit = configuration.retentionLimit
+        budget = ReceiveBudget(limit: setup & 64 != 0 ? 3 * configuration.initialCredit : 1 << 24)
+        var key: UInt8 = 0
+        let role: LinkRole = setup & 1 == 0 ? .dialler : .acceptor
+        session = Session(
+            role: role, parity: setup & 2 == 0 ? .even : .odd, configuration: configuration, peer: Run.hello,
+            budget: budget, pool: pool,
+            masks: MaskKeys { buffer in
+                key &+= 1
+                for index in buffer.indices { buffer[index] = UInt8(truncatingIfNeeded: index) &* 31 &+ key }
+            }, seed: UInt64(setup), now: now, unixMilliseconds: 4)
+        reader = FrameReader(
+            role: role == .dialler ? .server : .client,
+            maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
+    }
+
+    mutating func play(_ input: UnsafeRawBufferPointer) {
+        var steps = ByteReader(input)
+        while let step = try? steps.readUInt8() {
+            perform(step, &steps)
+            check()
+        }
+    }
+
+    private mutating func perform(_ step: UInt8, _ steps: inout ByteReader) {
+        let pick = handles.isEmpty ? nil : handles[Int(step >> 4) % handles.count]
+        switch step & 15 {
+        case 0, 1, 2, 3:
+            let size = Int((try? steps.readUInt8()) ?? 0)
+            receive((try? steps.readBytes(min(size, steps.remaining))) ?? nothing)
+        case 4:
+            // A whole frame of the most common kinds without the fuzzer having to write eight bytes for it.
+            let kind = (try? steps.readUInt8()) ?? 0
+            let types = FrameType.allCases
+            let type = types[Int(kind) % types.count]
+            let id = UInt64((try? steps.readUInt8()) ?? 0)
+            let size = Int((try? steps.readUInt8()) ?? 0)
+            let payload = (try? steps.readBytes(min(size, steps.remaining))) ?? nothing
+            let flags: FrameFlags = kind & 0x80 != 0 ? .finish : []
+            LinkFrame(type: type, flags: flags, streamID: id).encoded(payload: Array(payload)).withUnsafeBytes {
+                receive($0)
+            }
+        case 5:
+            let request = OpenRequest(service: "s", principal: step & 16 == 0 ? "" : "uid:1")
+            if let handle = try? session.open(request, now: now) { handles.append(handle) }
+        case 6: if let pick { session.accept(pick) }
+        case 7: if let pick { session.refuse(pick, .denied, detail: "no") }
+        case 8: if let pick { session.finish(pick) }
+        case 9: if let pick { session.reset(pick, .cancelled) }
+        case 10: if let pick { session.consumed(pick, min(session.unconsumed(of: pick), 1 + Int(step) * 64)) }
+        case 11:
+            if let pick { session.markReadable(pick) }
+            if let ready = session.nextReady(), let room = session.sendRoom(ready.stream, atMost: ready.quantum) {
+                precondition(room.count <= ready.quantum, "more room than asked for")
+                session.commit(ready.stream, min(room.count, Int(step)), finish: step & 0x80 != 0)
+            }
+        case 12: drain(.max)
+        case 13: drain(Int(step) + 1)
+        case 14:
+            let unacknowledged = session.unacknowledgedFrames
+            guard unacknowledged > 0, session.currentState == .open else { return }
+            drain(.max)
+            var writer = ByteWriter()
+            writer.writeUInt64(session.sentFrames)
+            LinkFrame(type: .ack).encoded(payload: writer.bytes).withUnsafeBytes { receive($0) }
+        default:
+            now += UInt64(step) * 5_000_000
+            _ = session.advance(now: now)
+            if step & 0x10 != 0 { session.probe(now: now, timeout: 1_000_000_000) }
+            if step == 0xFF { session.goAway(.goingAway, retryAfter: 1, detail: "enough") }
+        }
+    }
+
+    private var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
+    private mutating func receive(_ frame: UnsafeRawBufferPointer) {
+        switch session.received(frame, now: now) {
+        case .opened(let handle): handles.append(handle)
+        case .data(let handle, let range, _):
+            precondition(range.upperBound <= frame.count && !range.isEmpty, "a range outside of the frame")
+            precondition(session.isLive(handle), "data for a stream that is over")
+        case .refused(let handle, _), .reset(let handle, _):
+            precondition(!session.isLive(handle), "a stream lives on after its end")
+        case .violation(let reason):
+            precondition(session.currentState == .failed(reason), "a violation without consequence")
+        case .none, .accepted, .finished, .writable, .goAway, .pong: break
+        }
+    }
+
+    /// Sends up to `limit` bytes; complete frames among them must be legal.
+    private mutating func drain(_ limit: Int) {
+        session.flushControl(now: now)
+        var sent: [UInt8] = []
+        var left = limit
+        while left > 0 {
+            let count = session.withUnsent { bytes in
+                let count = min(bytes.count, left)
+                sent += bytes[..<count]
+                return count
+            }
+            if count == 0 { break }
+            left -= count
+        }
+        outgoing += sent
+        var at = 0
+        outgoing.withUnsafeMutableBytes { buffer in
+            while at < buffer.count {
+                let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[at...])
+                switch reader.next(rest) {
+                case .needMore: return
+                case .message(.binary, let payload, let consumed):
+                    let parsed = LinkFrame.parse(UnsafeRawBufferPointer(rebasing: rest[payload]))
+                    guard case .frame(let frame) = parsed else { preconditionFailure("an illegal frame was sent") }
+                    if frame.type.isSequenced { sequenced += 1 }
+                    at += consumed
+                case let other: preconditionFailure("sent \(other)")
+                }
+            }
+        }
+        outgoing.removeFirst(at)
+        if session.unsentBytes == 0 {
+            precondition(sequenced == session.sentFrames || session.currentState == .ended, "frames lost or doubled")
+        }
+    }
+
+    private func check() {
+        precondition(budget.used >= 0 && budget.used <= budget.limit, "the budget is broken")
+        precondition(session.retainedBytes <= retentionLimit + (2 << 20), "retention without bound")
+        precondition(session.unsentBytes <= session.retainedBytes, "more unsent than there is")
+    }
+
+    mutating func end() {
+        drain(.max)
+        _ = session.linkLost()
+        precondition(budget.used == 0, "budget lost")
+        precondition(pool.segmentsInUse == 0, "segments lost")
+        precondition(session.streamCount == 0, "streams lost")
+    }
+}
