@@ -1,0 +1,109 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every target is compiled in Swift 6 mode with warnings as errors. Rooms and their borders are described in
+// ARCHITECTURE.md; a target may import only what its line below names.
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict + settings)
+}
+
+func shim(_ name: String, links libraries: [String] = []) -> Target {
+    .target(name: name, linkerSettings: libraries.map { .linkedLibrary($0) })
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict + settings)
+}
+
+// Debug builds of the agent can leave out one check of peers' certificates (MESH_FAULT_SKIP_CHECK), so that the tests of
+// mtls-tester see it found. Release builds know nothing of it.
+let faults: [SwiftSetting] = [.define("MESH_FAULTS", .when(configuration: .debug))]
+
+func support(_ name: String, links libraries: [String] = []) -> Target {
+    .target(
+        name: name, path: "Tests/Support/\(name)", linkerSettings: libraries.map { .linkedLibrary($0) })
+}
+
+let package = Package(
+    name: "conduit-mesh",
+    products: [
+        .executable(name: "mesh-agent", targets: ["mesh-agent"]),
+        .executable(name: "mesh", targets: ["mesh"]),
+        .executable(name: "mtls-tester", targets: ["mtls-tester"]),
+        // For the nested packages Fuzz/ and Benchmarks/.
+        .library(
+            name: "MeshRooms",
+            targets: [
+                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "Arguments", "HTTP", "WebSocket", "Link", "Policy",
+                "Directory", "Agent",
+            ]),
+    ],
+    targets: [
+        shim("CLinux"),
+        shim("COpenSSL", links: ["ssl", "crypto"]),
+        shim("CSodium", links: ["sodium"]),
+        shim("CSQLite", links: ["sqlite3"]),
+
+        room("Bytes"),
+        room("EventLoop", ["Bytes", "CLinux"]),
+        room("PKI", ["Bytes", "COpenSSL", "CSodium"]),
+        room("TLS", ["Bytes", "PKI", "COpenSSL"]),
+        room("JSON", ["Bytes"]),
+        room("Arguments"),
+        room("HTTP", ["Bytes"]),
+        room("WebSocket", ["Bytes"]),
+        room("Link", ["Bytes", "WebSocket"]),
+        room("Policy", ["JSON"]),
+        room("Directory", ["JSON", "Policy", "CSQLite"]),
+        room(
+            "Agent",
+            [
+                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "HTTP", "WebSocket", "Link", "Policy", "Directory",
+                "Arguments", "CLinux",
+            ],
+            settings: faults),
+
+        program("mesh-agent", ["Agent", "Arguments"]),
+        program("mesh", ["Agent", "Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "PKI", "Policy", "Directory"]),
+        program(
+            "mtls-tester",
+            ["Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "Link", "PKI", "TLS", "WebSocket", "CLinux"]),
+
+        // For tests only: the WebSocket library wslay as oracle, and a count of heap allocations.
+        support("CWslay", links: ["wslay"]),
+        support("CAllocations"),
+        support("CTestSystem"),
+
+        tests("BytesTests", ["Bytes"]),
+        tests("EventLoopTests", ["EventLoop", "Bytes"]),
+        tests("PKITests", ["PKI", "Bytes"]),
+        tests("TLSTests", ["TLS", "PKI", "Bytes"]),
+        tests("JSONTests", ["JSON"]),
+        tests("ArgumentsTests", ["Arguments"]),
+        tests("HTTPTests", ["HTTP", "Bytes"]),
+        tests("WebSocketTests", ["WebSocket", "Bytes", "CWslay", "CAllocations"]),
+        tests("LinkTests", ["Link", "Bytes", "WebSocket", "CAllocations"]),
+        tests("PolicyTests", ["Policy", "JSON"]),
+        tests("DirectoryTests", ["Directory", "JSON", "Policy", "CSQLite"]),
+        tests(
+            "AgentTests",
+            [
+                "Agent", "Arguments", "JSON", "Bytes", "PKI", "EventLoop", "TLS", "Link", "WebSocket", "CTestSystem",
+            ]),
+        tests("TesterTests", ["mesh-agent", "mtls-tester", "JSON", "PKI"], settings: faults),
+        tests("CLITests", ["JSON", "PKI", "EventLoop"]),
+    ]
+)
