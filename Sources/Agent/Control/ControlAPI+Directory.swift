@@ -48,9 +48,12 @@ extension ControlAPI {
     private func read(_ call: Call) async throws -> ControlAnswer {
         if call.door == .directoryService { return try await atDirectory(call) }
         try demandSnapshot()
-        return DirectoryHost.answer(
+        let answer = DirectoryHost.answer(
             DirectoryQuery.answer(
                 try operation(call), from: agent.routing.directory, by: call.principal, under: agent.policy))
+        // Whoever reads of an instance here can connect to it at once.
+        await agent.settled()
+        return answer
     }
 
     private func demandSnapshot() throws {
