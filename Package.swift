@@ -47,7 +47,7 @@ let package = Package(
         .library(
             name: "MeshRooms",
             targets: [
-                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "Arguments", "HTTP", "WebSocket", "Link", "Policy",
+                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "Arguments", "HTTP", "WebSocket", "Link", "Policy",
                 "Directory", "Agent",
             ]),
     ],
@@ -62,6 +62,7 @@ let package = Package(
         room("PKI", ["Bytes", "COpenSSL", "CSodium"]),
         room("TLS", ["Bytes", "PKI", "COpenSSL"]),
         room("JSON", ["Bytes"]),
+        room("JOSE", ["Bytes", "JSON", "PKI", "CSodium"]),
         room("Arguments"),
         room("HTTP", ["Bytes"]),
         room("WebSocket", ["Bytes"]),
@@ -71,13 +72,14 @@ let package = Package(
         room(
             "Agent",
             [
-                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "HTTP", "WebSocket", "Link", "Policy", "Directory",
+                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "HTTP", "WebSocket", "Link", "Policy", "Directory",
                 "Arguments", "CLinux",
             ],
             settings: faults),
 
         program("mesh-agent", ["Agent", "Arguments"]),
-        program("mesh", ["Agent", "Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "PKI", "Policy", "Directory"]),
+        program(
+            "mesh", ["Agent", "Arguments", "Bytes", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy", "Directory"]),
         program(
             "mtls-tester",
             ["Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "Link", "PKI", "TLS", "WebSocket", "CLinux"]),
