@@ -24,6 +24,8 @@ public struct Configuration: Sendable, Equatable {
     public var services: [Service] = []
     /// Local listeners that lead to services.
     public var upstreams: [Upstream] = []
+    /// Where external clients come in.
+    public var edge = Edge()
     /// Identity mappings and rules.
     public var policy = Policy()
     /// Event loops that carry traffic, one thread each; 0 stands for one per core until the loader resolves it.

@@ -34,6 +34,9 @@ public enum ConfigurationDocumentation {
         "services":
             "Names follow the same rule as nodes' names; `mesh` and names that begin with `mesh.` are reserved.",
         "upstreams": "Connections are opened on behalf of the service identity `as`, not of the connecting process.",
+        "edge":
+            "Where external clients come in with TLS and a token; [edge.md](edge.md) explains it. A reload applies new "
+            + "routes, limits, issuers and certificates without touching connections.",
         "policy": "Give one of the two. Without a policy everything is denied. The format is that of policy files.",
         "links": "Timers. The pauses between reconnects are random between zero and their bound.",
         "streams": "Flow control; the defaults suit links up to some Gbit/s and some ten milliseconds.",

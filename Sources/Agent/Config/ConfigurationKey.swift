@@ -41,6 +41,13 @@ public struct ConfigurationKey: Sendable, Hashable {
         environment = "MESH_" + Self.words(of: name, between: UInt8(ascii: "_")).uppercased()
     }
 
+    /// The same key of an element of a list.
+    func inside(_ list: String) -> ConfigurationKey {
+        ConfigurationKey(
+            name: list + name, summary: summary, type: type, placeholder: placeholder, defaultText: defaultText,
+            isRequired: isRequired, isBoolean: isBoolean, isElement: true, effect: effect)
+    }
+
     /// The words of a key, which are parted by dots and capital letters.
     private static func words(of name: String, between separator: UInt8) -> String {
         var bytes: [UInt8] = []

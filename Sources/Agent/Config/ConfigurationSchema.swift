@@ -30,16 +30,7 @@ enum SchemaWriter {
         var properties = JSONObject()
         for field in fields {
             let steps = field.name.split(separator: ".").map(String.init)
-            let property = JSONValue.object(property(field, defaults))
-            if steps.count == 1 {
-                properties[steps[0]] = property
-                continue
-            }
-            var group = properties[steps[0]]?.object ?? ["type": "object", "additionalProperties": false]
-            var inner = group["properties"]?.object ?? JSONObject()
-            inner[steps[1]] = property
-            group["properties"] = .object(inner)
-            properties[steps[0]] = .object(group)
+            put(.object(property(field, defaults)), steps[...], in: &properties)
         }
         var schema: JSONObject = [
             "type": "object", "additionalProperties": false, "properties": .object(properties),
@@ -47,6 +38,20 @@ enum SchemaWriter {
         let required = fields.filter(\.isRequired).map(\.name)
         if !required.isEmpty { schema["required"] = JSONValue(required) }
         return schema
+    }
+
+    /// Puts a property where its name's steps lead, through objects that have nothing else.
+    private static func put(_ property: JSONValue, _ steps: ArraySlice<String>, in properties: inout JSONObject) {
+        guard let first = steps.first else { return }
+        guard steps.count > 1 else {
+            properties[first] = property
+            return
+        }
+        var group = properties[first]?.object ?? ["type": "object", "additionalProperties": false]
+        var inner = group["properties"]?.object ?? JSONObject()
+        put(property, steps.dropFirst(), in: &inner)
+        group["properties"] = .object(inner)
+        properties[first] = .object(group)
     }
 
     private static func property<Root>(_ field: Field<Root>, _ defaults: Root) -> JSONObject {

@@ -12,8 +12,8 @@ public enum ConfigurationTable {
     }()
 
     static let root =
-        nodeFields + identityFields + trustFields + listenFields + directoryFields + serviceFields + policyFields
-        + dataFields + operationFields
+        nodeFields + identityFields + trustFields + listenFields + directoryFields + serviceFields + EdgeTable.root
+        + policyFields + dataFields + operationFields
 
     private static let nodeFields: [Field<Configuration>] = [
         .value(

@@ -62,7 +62,9 @@ struct Field<Root>: Sendable {
         make: @escaping @Sendable () -> Element, identity: @escaping @Sendable (Element) -> String, maximum: Int,
         _ summary: String
     ) -> Field {
-        let keys = fields.map { $0.key(in: "\(name)[].", defaults: make()) }
+        let keys = fields.flatMap { field in
+            [field.key(in: "\(name)[].", defaults: make())] + field.elementKeys.map { $0.inside("\(name)[].") }
+        }
         let schema = SchemaWriter.object(fields, defaults: make())
         let encode: @Sendable ([Element]) -> JSONValue = { .array($0.map { FieldReader.object($0, fields) }) }
         return Field(

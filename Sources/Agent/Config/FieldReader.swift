@@ -86,16 +86,20 @@ enum FieldReader {
     static func object<Root>(_ root: Root, _ fields: [Field<Root>]) -> JSONValue {
         var object = JSONObject()
         for field in fields {
-            let steps = field.name.split(separator: ".").map(String.init)
-            if steps.count == 1 {
-                object[steps[0]] = field.value(root)
-            } else {
-                var group = object[steps[0]]?.object ?? JSONObject()
-                group[steps[1]] = field.value(root)
-                object[steps[0]] = .object(group)
-            }
+            put(field.value(root), field.name.split(separator: ".").map(String.init)[...], in: &object)
         }
         return .object(object)
+    }
+
+    private static func put(_ value: JSONValue, _ steps: ArraySlice<String>, in object: inout JSONObject) {
+        guard let first = steps.first else { return }
+        guard steps.count > 1 else {
+            object[first] = value
+            return
+        }
+        var group = object[first]?.object ?? JSONObject()
+        put(value, steps.dropFirst(), in: &group)
+        object[first] = .object(group)
     }
 
     /// What differs between two lists whose elements are told apart by `identity`.
