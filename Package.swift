@@ -47,8 +47,8 @@ let package = Package(
         .library(
             name: "MeshRooms",
             targets: [
-                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "Arguments", "HTTP", "WebSocket", "Link", "Policy",
-                "Directory", "Agent",
+                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "Arguments", "HTTP", "WebSocket", "Link", "Gateway",
+                "Policy", "Directory", "Agent",
             ]),
     ],
     targets: [
@@ -67,6 +67,7 @@ let package = Package(
         room("HTTP", ["Bytes"]),
         room("WebSocket", ["Bytes"]),
         room("Link", ["Bytes", "WebSocket"]),
+        room("Gateway", ["Bytes", "HTTP", "WebSocket"]),
         room("Policy", ["JSON"]),
         room("Directory", ["JSON", "Policy", "CSQLite"]),
         room(
@@ -98,6 +99,7 @@ let package = Package(
         tests("HTTPTests", ["HTTP", "Bytes"]),
         tests("WebSocketTests", ["WebSocket", "Bytes", "CWslay", "CAllocations"]),
         tests("LinkTests", ["Link", "Bytes", "WebSocket", "CAllocations"]),
+        tests("GatewayTests", ["Gateway", "Bytes", "HTTP", "WebSocket", "CSodium"]),
         tests("PolicyTests", ["Policy", "JSON"]),
         tests("DirectoryTests", ["Directory", "JSON", "Policy", "CSQLite"]),
         tests(
