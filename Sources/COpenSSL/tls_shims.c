@@ -178,7 +178,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
 
 SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server_alpn) {
     ERR_clear_error();
-    SSL_CTX *context = SSL_CTX_new(settings->server ? TLS_server_method() : TLS_client_method());
+    SSL_CTX *context =
+        SSL_CTX_new_ex(NULL, settings->properties, settings->server ? TLS_server_method() : TLS_client_method());
     if (context == NULL) return NULL;
     SSL_CTX_set_security_level(context, settings->security_level);
 

@@ -67,6 +67,8 @@ extension TLSContext {
         public var appendedCertificates: [Certificate]
         /// Offer what a probe offers instead; nil in every context that carries data.
         public var probe: Probe?
+        /// Take AES-GCM from libipsec-mb where library and CPU have it; see ``TLSAcceleration``.
+        public var acceleration: Bool
 
         /// A configuration with the rules of mesh links: TLS 1.3 only, certificates required, every check on.
         public init(
@@ -74,7 +76,7 @@ extension TLSContext {
             peerCertificate: PeerCertificate = .required, minimumVersion: TLSVersion = .tls13,
             maximumVersion: TLSVersion = .tls13, alpn: [String] = [], legacyCertificates: Bool = false,
             trustDomains: Set<String>? = nil, checks: StrictChecks = .all, appendedCertificates: [Certificate] = [],
-            probe: Probe? = nil
+            probe: Probe? = nil, acceleration: Bool = true
         ) {
             self.role = role
             self.credentials = credentials
@@ -88,6 +90,7 @@ extension TLSContext {
             self.checks = checks
             self.appendedCertificates = appendedCertificates
             self.probe = probe
+            self.acceleration = acceleration
         }
     }
 }

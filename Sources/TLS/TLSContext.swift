@@ -99,6 +99,7 @@ public final class TLSContext: Sendable {
         settings.max_certificate_list = maximumCertificateBytes
         settings.alpn = alpn.pointee.bytes
         settings.alpn_count = alpn.pointee.count
+        let properties = wanted.acceleration ? TLSAcceleration.load().properties : nil
         let algorithms: String? = wanted.probe == nil ? signatureAlgorithms : nil
         let offeredGroups: String? = wanted.probe == nil ? groups : nil
         return (wanted.probe?.cipherList ?? cipherList).withCString { list in
@@ -109,7 +110,10 @@ public final class TLSContext: Sendable {
                         settings.cipher_suites = suites
                         settings.groups = groups
                         settings.signature_algorithms = algorithms
-                        return ctls_context_new(&settings, alpn)
+                        return withOptionalCString(properties) { properties in
+                            settings.properties = properties
+                            return ctls_context_new(&settings, alpn)
+                        }
                     }
                 }
             }

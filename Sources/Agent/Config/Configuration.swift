@@ -89,6 +89,16 @@ extension Configuration {
         public var minimumVersion = TLSVersion.tls13
         /// Whether certificates without extended key usage and names are accepted.
         public var legacyCertificates = false
+        /// Whether a faster AES-GCM than OpenSSL's is used where there is one.
+        public var acceleration = Acceleration.auto
+    }
+
+    /// Where AES-GCM comes from.
+    public enum Acceleration: String, Sendable, CaseIterable {
+        /// libipsec-mb where library and CPU have it, OpenSSL otherwise.
+        case auto
+        /// OpenSSL.
+        case off
     }
 
     /// A version of TLS.

@@ -70,6 +70,10 @@ public enum ConfigurationTable {
             "tls.legacyCertificates", \.tls.legacyCertificates, .boolean,
             "Accept certificates without extended key usage and without names, as plain `openssl` recipes make them; "
                 + "every use is logged."),
+        .value(
+            "tls.acceleration", \.tls.acceleration, .choice,
+            "Where AES-GCM comes from: `auto` takes libipsec-mb where it is installed and the CPU has VAES and AVX-512, "
+                + "else OpenSSL; `off` always OpenSSL."),
     ]
 
     private static let listenFields: [Field<Configuration>] = [

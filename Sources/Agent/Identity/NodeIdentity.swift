@@ -63,7 +63,8 @@ struct NodeIdentity: Sendable {
                     TLSContext.Configuration(
                         role: role, credentials: credentials, trust: trust, minimumVersion: minimum,
                         alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
-                        trustDomains: domains, checks: checks))
+                        trustDomains: domains, checks: checks,
+                        acceleration: configuration.tls.acceleration == .auto))
             }
             return NodeIdentity(
                 credentials: credentials, node: node, trustDomain: domain,

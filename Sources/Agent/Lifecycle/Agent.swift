@@ -209,6 +209,7 @@ public final class Agent {
                 ("mesh", .string(configuration.listen.mesh?.description ?? "none")),
                 ("control", .string(configuration.listen.control)),
                 ("workers", .init(shared.workers.count)), ("boot", .string(shared.bootID.description)),
+                ("aes_gcm", .string(Self.aesGCM(of: configuration).text)),
             ])
         Systemd.notify("READY=1\nSTATUS=node \(shared.node)")
     }
@@ -459,6 +460,15 @@ public final class Agent {
         do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
         do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
         return problems
+    }
+
+    /// Where this host takes AES-GCM from under a configuration: a code for programs, words for people.
+    public nonisolated static func aesGCM(of configuration: Configuration) -> (code: String, text: String) {
+        guard configuration.tls.acceleration == .auto else {
+            return ("off", "AES-GCM by OpenSSL (tls.acceleration is off)")
+        }
+        let acceleration = TLSAcceleration.load()
+        return (acceleration.code, acceleration.description)
     }
 
     // MARK: - End

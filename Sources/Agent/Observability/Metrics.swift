@@ -22,6 +22,9 @@ enum Metrics {
         writer.family(
             "mesh_identity_expiry_timestamp_seconds", .gauge, "When the node's certificate ends.",
             Double(agent.identity.credentials.leaf.notAfter))
+        writer.family(
+            "mesh_tls_acceleration_info", .gauge, "Where AES-GCM of new links comes from; always 1.",
+            [.init(1, ["aes_gcm": Agent.aesGCM(of: agent.configuration).code])])
         addLinks(&writer, links, totals)
         addStreams(&writer, agent, reports, links, totals)
         addDirectory(&writer, agent)

@@ -23,6 +23,7 @@ typedef struct ctls_settings {
     long max_certificate_list;    // bytes of certificates that a peer may send
     const unsigned char *alpn;    // wire format; a server's must live as long as the context
     unsigned int alpn_count;
+    const char *properties;       // which implementations of algorithms are preferred; NULL: OpenSSL's choice
 } ctls_settings;
 
 // The protocol list in wire format that a server chooses from. Owned by the caller of ctls_context_new.
