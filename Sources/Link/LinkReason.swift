@@ -81,7 +81,7 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
     case streamIdle = 76
     /// The right to the stream was withdrawn while it lived.
     case accessWithdrawn = 77
-    /// An OPEN whose service, instance or principal is not well formed.
+    /// An OPEN whose service, instance, principal or attributes are not well formed.
     case badOpen = 78
 
     /// A code that this version does not know. Never sent.

@@ -2,7 +2,8 @@
 ///
 /// `*` stands for any run of characters within one segment (alone for one whole segment, never an empty one), `**` as a
 /// whole segment, once, for one or more segments. Everything else stands for itself; case counts. So `db-*` matches
-/// `db-1` and not `db-1.example.org`, which `db-*.example.org` and `**.org` match.
+/// `db-1` and not `db-1.example.org`, which `db-*.example.org` and `**.org` match. Where names may have empty segments
+/// (`https://…`), `**` takes those as well.
 struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     /// One segment of a pattern.
     enum Segment: Hashable, Sendable {
@@ -32,6 +33,8 @@ struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     private let segments: [Segment]
     /// Where `**` stands.
     private let deep: Int?
+    /// Whether `**` takes empty segments.
+    private let takesEmpty: Bool
     /// Whether the first segment is spelled out, so that the pattern may reach reserved names.
     private let spellsFirstSegment: Bool
     /// What every match starts with.
@@ -69,6 +72,7 @@ struct NamePattern: Hashable, Sendable, CustomStringConvertible {
         self.separator = separator
         self.segments = segments
         self.deep = deep
+        takesEmpty = emptySegments
         literalPrefix = Array(text.utf8.prefix { $0 != Self.star })
         if case .literal = segments[0] { spellsFirstSegment = true } else { spellsFirstSegment = false }
     }
@@ -81,6 +85,7 @@ struct NamePattern: Hashable, Sendable, CustomStringConvertible {
         separator = UInt8(ascii: ".")
         segments = [.deep]
         deep = 0
+        takesEmpty = false
         literalPrefix = []
         spellsFirstSegment = false
     }
@@ -94,6 +99,7 @@ struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     }
 
     func matches(_ name: UnsafeRawBufferPointer) -> Bool {
+        guard !name.isEmpty else { return false }
         var count = 1
         for byte in name where byte == separator { count += 1 }
         let skipped = count - segments.count
@@ -108,7 +114,7 @@ struct NamePattern: Hashable, Sendable, CustomStringConvertible {
             } else {
                 segment = segments[number]
             }
-            guard Self.matches(segment, UnsafeRawBufferPointer(rebasing: name[start..<end])) else { return false }
+            guard matches(segment, UnsafeRawBufferPointer(rebasing: name[start..<end])) else { return false }
             start = end + 1
         }
         return true
@@ -116,11 +122,12 @@ struct NamePattern: Hashable, Sendable, CustomStringConvertible {
 
     private static let star = UInt8(ascii: "*")
 
-    private static func matches(_ segment: Segment, _ name: UnsafeRawBufferPointer) -> Bool {
+    private func matches(_ segment: Segment, _ name: UnsafeRawBufferPointer) -> Bool {
         switch segment {
         case .literal(let bytes): bytes.count == name.count && bytes.elementsEqual(name)
-        case .any, .deep: !name.isEmpty
-        case .glob(let pattern): glob(pattern, name)
+        case .any: !name.isEmpty
+        case .deep: takesEmpty || !name.isEmpty
+        case .glob(let pattern): Self.glob(pattern, name)
         }
     }
 

@@ -51,8 +51,55 @@ struct NearestMappingSearch {
                 )
             }
             return (1000, "it is for \(match.text), not uid \(uid)")
-        case .service, .token, .key, .anonymous:
+        case .token(let issuer, let name, let attributes):
+            guard let wanted = match.issuer else { return nil }
+            guard wanted.utf8.elementsEqual(issuer.utf8) else {
+                return (
+                    otherIssuer + Suggestion.distance(wanted, issuer),
+                    "it is for tokens of \(Printable.text(wanted)), not of \(Printable.text(issuer))"
+                )
+            }
+            if let pattern = match.subject, !pattern.matches(name) {
+                return (
+                    Suggestion.distance(pattern.text, name),
+                    "it is for subject \(Printable.text(pattern.text)), not \(Printable.text(name))"
+                )
+            }
+            return missing(match.attributes, attributes, "token")
+        case .key(let id, let attributes):
+            guard let pattern = match.key else { return nil }
+            guard pattern.matches(id) else {
+                return (
+                    Suggestion.distance(pattern.text, id), "it is for key \(pattern.text), not \(Printable.text(id))"
+                )
+            }
+            return missing(match.attributes, attributes, "key")
+        case .service, .anonymous:
             return nil
         }
+    }
+
+    /// A token of another issuer is farther away than any other subject of the same.
+    private var otherIssuer: Int { 500 }
+
+    /// The first condition that the attributes do not fulfil.
+    private func missing(
+        _ conditions: [IdentityMapping.AttributeCondition], _ attributes: Subject.Attributes, _ what: String
+    ) -> (Int, String)? {
+        guard let condition = conditions.first(where: { !$0.holds(attributes) }) else { return nil }
+        let told = attributes[condition.name] ?? []
+        let shown = told.prefix(8).map(Printable.text).joined(separator: ", ") + (told.count > 8 ? ", …" : "")
+        return (
+            0, "it needs \(condition.text), the \(what) has " + (told.isEmpty ? "no \(condition.name)" : shown)
+        )
+    }
+
+    /// Why a token or key is not in a group, or has not a permission, that mappings give to others.
+    func whyNot(in group: Selector) -> String? {
+        let found = document.mappings.lazy.filter { $0.gives(group) }.compactMap { mapping in
+            compare(mapping).map { (mapping, $0.1) }
+        }
+        guard subject.isExternal, let (mapping, missing) = found.first else { return nil }
+        return "\(mapping.reference(file: document.file).place) gives it, but \(missing)"
     }
 }

@@ -81,15 +81,20 @@ struct NearestRuleSearch {
             if verb == .administer, principal.groups.contains(group) {
                 return "\(principal.id) is in group \(group) through a wildcard, which does not count for administer"
             }
-            return "\(principal.id) is not in group \(group)"
+            return "\(principal.id) is not in group \(group)" + whyNot(from[0])
         }
         if from.count == 1, case .permission(let permission) = from[0] {
             if verb == .administer, principal.permissions.contains(permission) {
                 return "\(principal.id) has permission \(permission) through a wildcard, which does not count for "
                     + "administer"
             }
-            return "\(principal.id) does not have permission \(permission)"
+            return "\(principal.id) does not have permission \(permission)" + whyNot(from[0])
         }
         return "\(principal.id) is not \(from.map(\.description).joined(separator: " or "))"
+    }
+
+    private func whyNot(_ selector: Selector) -> String {
+        let search = NearestMappingSearch(document: document, subject: principal.subject)
+        return search.whyNot(in: selector).map { "; \($0)" } ?? ""
     }
 }

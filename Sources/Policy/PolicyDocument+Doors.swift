@@ -11,14 +11,22 @@ extension PolicyDocument {
     /// - One of its service identities, which its mapping gives: that identity needs `connect`, and no rule may deny
     ///   it to the peer itself.
     /// - Anybody else: the peer needs `act-as` for that principal, and both need `connect` (the peer for itself or for
-    ///   one of its service identities), so that a peer never reaches more in other names than it could in its own.
+    ///   one of its service identities), so that a peer never reaches more in other names than it could in its own. An
+    ///   external client (`jwt:`, `key:`) has the right for itself or by one of its service identities, too.
+    ///
+    /// - Parameters:
+    ///   - acting: In whose name; nil for the peer's own.
+    ///   - attributes: What the peer says that the token or key of `acting` tells; mapped under this document. Of no
+    ///     meaning for other principals.
     ///
     /// The same function serves the dialler's early check and the control socket's callers, with the node itself as
     /// `peer`, and the serving agent, which decides.
-    public func authorizeOpen(peer: Principal, actingAs acting: PrincipalID? = nil, service: String) -> Decision {
+    public func authorizeOpen(
+        peer: Principal, actingAs acting: PrincipalID? = nil, attributes: Subject.Attributes = [:], service: String
+    ) -> Decision {
         let peer = current(peer)
         guard let acting, acting != peer.id, peer.isIdentified else {
-            return decide(peer, .connect, service, peer: nil)
+            return decideForClient(peer, service, peer: nil)
         }
         if acting.namespace == .service, let own = peer.storage.identities[acting.name] {
             let match = index.match(peer.storage.roles, .connect, service)
@@ -27,7 +35,7 @@ extension PolicyDocument {
             }
             return decide(own, .connect, service, peer: peer)
         }
-        let principal = principal(for: Subject(acting, trustDomain: trustDomains.min()))
+        let principal = principal(for: Subject(acting, trustDomain: trustDomains.min(), attributes: attributes))
         let permit = index.match(peer.storage.roles, .actAs, acting.description)
         if permit.deny >= 0 {
             return decision(
@@ -36,7 +44,7 @@ extension PolicyDocument {
         guard permit.allow >= 0 else {
             return decision(.actAsMissing, principal, .connect, service, peer: peer, step: .actAs)
         }
-        let asked = decide(principal, .connect, service, peer: peer)
+        let asked = decideForClient(principal, service, peer: peer)
         guard asked.allowed else { return asked }
         let own = decideAsAnybody(peer, .connect, service)
         if own.reason == .deniedByRule {
@@ -81,6 +89,19 @@ extension PolicyDocument {
     /// Whether a principal may change an agent's state.
     public func authorizeAdminister(_ principal: Principal, node: String) -> Decision {
         decide(principal, .administer, node)
+    }
+
+    /// The right of an external client to connect, for itself or by one of its service identities; a deny for the client
+    /// itself wins. The client stays the decision's principal, whichever of its names has the right.
+    private func decideForClient(_ client: Principal, _ service: String, peer: Principal?) -> Decision {
+        let own = decide(client, .connect, service, peer: peer)
+        guard own.reason == .noRule, client.id.isExternal else { return own }
+        for (_, identity) in client.storage.identities.sorted(by: { $0.key < $1.key }) {
+            let decision = decide(identity, .connect, service, peer: peer)
+            guard decision.allowed else { continue }
+            return self.decision(.allowed, client, .connect, service, peer: peer, rule: decision.ruleNumber)
+        }
+        return own
     }
 
     /// The right of a peer for itself or, where it has none, for one of its service identities; a deny for the peer

@@ -4,6 +4,7 @@ extension PolicyDocument {
     /// There is always an answer: for facts that the policy does not know it is a principal with a
     /// ``Principal/problem``, to whom every door is closed with that reason. A node is known by its SPIFFE URI, or by
     /// its common name where a mapping names it; a user, token or key when a mapping, a group or a rule names it.
+    /// Whatever a token's or key's attributes say counts only as far as a mapping asks for it.
     public func principal(for subject: Subject) -> Principal {
         switch subject {
         case .node(let commonName, let spiffe):
@@ -14,14 +15,15 @@ extension PolicyDocument {
         case .service(let name):
             guard let id = PrincipalID.service(name) else { return unknown(subject, .invalidName) }
             return made(subject, id, [], derivation: [Derivation("\(id) by its name alone"), mappedElsewhere(name)])
-        case .token(let issuer, let name):
-            guard let id = PrincipalID(namespace: .jwt, name: "\(issuer)/\(name)") else {
+        case .token(let issuer, let name, let attributes):
+            guard let id = PrincipalID.token(issuer: issuer, subject: name) else {
                 return unknown(subject, .invalidName)
             }
-            return known(subject, id, [])
-        case .key(let name):
+            let matched = mappings.filter { $0.matches(issuer: issuer, subject: name, attributes: attributes) }
+            return known(subject, id, matched)
+        case .key(let name, let attributes):
             guard let id = PrincipalID(namespace: .key, name: name) else { return unknown(subject, .invalidName) }
-            return known(subject, id, [])
+            return known(subject, id, mappings.filter { $0.matches(key: name, attributes: attributes) })
         case .anonymous:
             let principal = known(subject, .anonymous, [])
             return principal.isIdentified ? principal : unknown(subject, .notAuthenticated)
@@ -143,11 +145,13 @@ extension PolicyDocument {
         var steps = derivation.compactMap { $0 }
         var groups: [String: Bool] = [:]
         var permissions: [String: Bool] = [:]
+        let attributes = (holder ?? subject).attributes
         for mapping in matched {
             steps.append(Derivation(mapping.text, mapping.reference(file: file)))
-            let byName = mapping.match.isExact
-            for group in mapping.groups { groups[group] = groups[group] ?? false || byName }
-            for permission in mapping.permissions {
+            for (group, byName) in mapping.groups(attributes) {
+                groups[group] = groups[group] ?? false || byName
+            }
+            for (permission, byName) in mapping.permissions(attributes) {
                 permissions[permission] = permissions[permission] ?? false || byName
             }
         }

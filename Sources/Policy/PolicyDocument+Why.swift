@@ -1,16 +1,19 @@
 extension PolicyDocument {
     /// Asks what the verb's door asks: the one function behind `mesh why` and `POST /v1/authorize`.
     ///
-    /// - Parameter actingAs: In whose name a stream is to be opened; only for `connect`.
+    /// - Parameters:
+    ///   - actingAs: In whose name a stream is to be opened; only for `connect`.
+    ///   - attributes: What the token or key of `actingAs` tells.
     public func authorize(
-        _ principal: Principal, actingAs: PrincipalID? = nil, _ verb: Verb, _ target: String
+        _ principal: Principal, actingAs: PrincipalID? = nil, attributes: Subject.Attributes = [:], _ verb: Verb,
+        _ target: String
     ) -> Decision {
         switch verb {
         case .link: authorizeLink(peer: principal, with: target)
         case .register: authorizeRegister(node: principal, service: target)
         case .provide: authorizeProvide(node: principal, service: target)
         case .discover: authorizeDiscover(principal, service: target)
-        case .connect: authorizeOpen(peer: principal, actingAs: actingAs, service: target)
+        case .connect: authorizeOpen(peer: principal, actingAs: actingAs, attributes: attributes, service: target)
         case .actAs: decide(principal, .actAs, target)
         case .administer: authorizeAdminister(principal, node: target)
         }
@@ -23,14 +26,20 @@ extension PolicyDocument {
     /// - `spiffe://mesh.example/node/ACL`: a certificate with that URI.
     /// - `cn:ACL`: a certificate with that common name and no URI.
     /// - `service:web`, `uid:1000`, `jwt:ISSUER/SUBJECT`, `key:ID`, `anonymous`.
-    public func subject(_ text: String, trustDomain: String? = nil) -> Subject? {
+    ///
+    /// - Parameter attributes: For tokens and keys: what they tell.
+    public func subject(
+        _ text: String, trustDomain: String? = nil, attributes: Subject.Attributes = [:]
+    ) -> Subject? {
         if text.hasPrefix("spiffe://") { return .node(commonName: nil, spiffe: text) }
         if text.hasPrefix("cn:") {
             let name = text.dropFirst("cn:".count)
             return name.isEmpty ? nil : .node(commonName: String(name), spiffe: nil)
         }
         let id = PrincipalID(text) ?? PrincipalID.node(text)
-        return id.map { Subject($0, trustDomain: trustDomain ?? trustDomains.min() ?? mappedTrustDomain) }
+        return id.map {
+            Subject($0, trustDomain: trustDomain ?? trustDomains.min() ?? mappedTrustDomain, attributes: attributes)
+        }
     }
 
     private var mappedTrustDomain: String? {

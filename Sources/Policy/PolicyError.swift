@@ -81,6 +81,8 @@ public struct PolicyWarning: Sendable, Equatable, CustomStringConvertible {
         case alwaysDenied = "always_denied"
         /// A rule that an earlier one already says.
         case duplicateRule = "duplicate_rule"
+        /// Tokens or API keys that no node may act as, so that they never get in.
+        case nobodyActsAs = "nobody_acts_as"
         /// `administer` through a wildcard, which does not count.
         case administerThroughWildcard = "administer_through_wildcard"
     }

@@ -1,8 +1,10 @@
 import JSON
 
 extension PolicyReader {
-    private static let mappingKeys = ["match", "node", "services", "groups", "permissions", "note"]
-    private static let matchKeys = ["spiffe", "cn", "node", "uid", "gid", "user"]
+    private static let mappingKeys = [
+        "match", "node", "services", "groups", "permissions", "groupsFrom", "permissionsFrom", "note",
+    ]
+    private static let matchKeys = IdentityMapping.Match.Kind.allCases.flatMap(\.conditions) + ["attributes"]
 
     mutating func readMappings(_ node: JSONNode) throws(PolicyError) {
         for element in try array(node) {
@@ -21,9 +23,11 @@ extension PolicyReader {
                     .badMapping, name.position,
                     match.isForNodes
                         ? "`node` needs a match without wildcards, or many certificates would be one node"
-                        : "`node` is for certificates; this match is for users")
+                        : "`node` is for certificates; this match is for \(Self.kinds(of: match)[0].rawValue)")
             }
         }
+        let groupsFrom = try readAttributeName(node["groupsFrom"], "groupsFrom", match)
+        let permissionsFrom = try readAttributeName(node["permissionsFrom"], "permissionsFrom", match)
         let services = try names(node["services"], "service")
         if let reserved = services.first(where: { Name.isReserved($0.text) }) {
             throw error(.reservedName, reserved.position, "\"\(reserved.text)\" is built in and nobody's identity")
@@ -31,7 +35,8 @@ extension PolicyReader {
         return IdentityMapping(
             index: mappings.count, position: node.position, match: match, node: nodeName,
             services: services.map(\.text), groups: try names(node["groups"], "group").map(\.text),
-            permissions: try names(node["permissions"], "permission").map(\.text),
+            permissions: try names(node["permissions"], "permission").map(\.text), groupsFrom: groupsFrom,
+            permissionsFrom: permissionsFrom,
             note: try node["note"].map { (note) throws(PolicyError) in try string(note) })
     }
 
@@ -57,18 +62,113 @@ extension PolicyReader {
             case "user":
                 match.user = try readPattern(
                     try string(value), value.position, separator: UInt8(ascii: "."), nameBytes: false)
+            case "issuer": match.issuer = try readIssuer(value)
+            case "subject":
+                match.subject = try readPattern(
+                    try string(value), value.position, separator: UInt8(ascii: "/"), nameBytes: false)
+            case "key":
+                match.key = try readPattern(
+                    try string(value), value.position, separator: UInt8(ascii: "."), nameBytes: false)
+            case "attributes": match.attributes = try readAttributes(value)
             default: break
             }
         }
-        if match.isForNodes == match.isForUsers {
-            throw error(
-                .badMapping, node.position,
-                match.isForNodes
-                    ? "spiffe, cn and node are of certificates, uid, gid and user of local users: no caller has both"
-                    : "a match needs at least one of \(Self.matchKeys.joined(separator: ", "))")
-        }
+        try check(match, at: node.position)
         return match
     }
+
+    /// A match is for one kind of callers.
+    private func check(_ match: IdentityMapping.Match, at position: JSONPosition) throws(PolicyError) {
+        let kinds = Self.kinds(of: match)
+        if kinds.count > 1 {
+            let whose = kinds.map { kind in
+                let names = kind.conditions
+                let text = names.count > 1 ? names.dropLast().joined(separator: ", ") + " and " : ""
+                return "\(text)\(names[names.count - 1]) of \(kind.rawValue)"
+            }
+            let verb = kinds[0].conditions.count > 1 ? " are of " : " is of "
+            let first = whose[0].replacing(" of ", with: verb)
+            throw error(
+                .badMapping, position,
+                "\(([first] + whose.dropFirst()).joined(separator: ", ")): no caller has both")
+        }
+        guard kinds.isEmpty else {
+            if match.subject != nil, match.issuer == nil {
+                throw error(.badMapping, position, "a `subject` says nothing without the `issuer` that gave it")
+            }
+            guard match.attributes.isEmpty || kinds == [.token] || kinds == [.key] else {
+                throw error(
+                    .badMapping, position,
+                    "attributes are told by tokens and API keys; this match is for \(kinds[0].rawValue)")
+            }
+            return
+        }
+        throw error(
+            .badMapping, position,
+            match.attributes.isEmpty
+                ? "a match needs at least one of \(Self.matchKeys.joined(separator: ", "))"
+                : "attributes are told by tokens and API keys: say by whose, with `issuer` or `key`")
+    }
+
+    /// The kinds of callers that the conditions are of.
+    private static func kinds(of match: IdentityMapping.Match) -> [IdentityMapping.Match.Kind] {
+        IdentityMapping.Match.Kind.allCases.filter { kind in
+            switch kind {
+            case .certificate: match.isForNodes
+            case .user: match.isForUsers
+            case .token: match.isForTokens || match.subject != nil
+            case .key: match.isForKeys
+            }
+        }
+    }
+
+    private func readIssuer(_ node: JSONNode) throws(PolicyError) -> String {
+        let issuer = try string(node)
+        guard !issuer.isEmpty, !issuer.contains("*") else {
+            throw error(
+                .badPattern, node.position,
+                "an issuer is spelled out, without wildcards, exactly as in its tokens' `iss`")
+        }
+        return issuer
+    }
+
+    private func readAttributes(_ node: JSONNode) throws(PolicyError) -> [IdentityMapping.AttributeCondition] {
+        var conditions: [IdentityMapping.AttributeCondition] = []
+        for member in try members(node, known: nil) {
+            guard IdentityMapping.AttributeCondition.isLegal(member.key) else {
+                throw error(.badName, member.keyPosition, "\"\(member.key)\" \(Self.noAttribute)")
+            }
+            var values: [NamePattern] = []
+            for element in try strings(member.value) {
+                values.append(
+                    try readPattern(
+                        element.text, element.position, separator: UInt8(ascii: "/"), nameBytes: false))
+            }
+            conditions.append(IdentityMapping.AttributeCondition(name: member.key, values: values))
+        }
+        guard !conditions.isEmpty else {
+            throw error(.emptyList, node.position, "no attribute is named; leave `attributes` out to ask for none")
+        }
+        return conditions
+    }
+
+    private func readAttributeName(
+        _ node: JSONNode?, _ key: String, _ match: IdentityMapping.Match
+    ) throws(PolicyError) -> String? {
+        guard let node else { return nil }
+        let name = try string(node)
+        guard match.isForTokens || match.isForKeys else {
+            throw error(
+                .badMapping, node.position,
+                "`\(key)` is for tokens and API keys; this match is for \(Self.kinds(of: match)[0].rawValue)")
+        }
+        guard IdentityMapping.AttributeCondition.isLegal(name) else {
+            throw error(.badName, node.position, "\"\(name)\" \(Self.noAttribute)")
+        }
+        return name
+    }
+
+    private static let noAttribute = "is no name of an attribute: visible ASCII, at most 64 characters"
 
     private func readSPIFFE(_ node: JSONNode) throws(PolicyError) -> NamePattern {
         let text = try string(node)

@@ -11,6 +11,7 @@ struct PolicyReview {
         reviewPrincipals(written)
         reviewRepetitions(written)
         reviewPermissions()
+        reviewExternal(written)
         warnings.sort { $0.position < $1.position }
     }
 
@@ -22,18 +23,20 @@ struct PolicyReview {
     private mutating func reviewPrincipals(_ rules: [Rule]) {
         let groups = Set(reader.groups.filter { !$0.members.isEmpty }.map(\.name) + reader.mappings.flatMap(\.groups))
         let services = Set(reader.mappings.flatMap(\.services))
+        let toldGroups = reader.mappings.contains { $0.groupsFrom != nil }
         let acted = reader.rules.contains { $0.verbs == [.actAs] && $0.effect == .allow }
         for rule in rules {
-            reviewSelectors(of: rule, groups: groups, services: acted ? nil : services)
+            reviewSelectors(of: rule, groups: toldGroups ? nil : groups, services: acted ? nil : services)
             reviewVerbs(of: rule)
         }
     }
 
-    /// `services` is nil where an `act-as` can make anybody any service.
-    private mutating func reviewSelectors(of rule: Rule, groups: Set<String>, services: Set<String>?) {
+    /// `groups` is nil where attributes may name any, `services` where an `act-as` can make anybody any service.
+    private mutating func reviewSelectors(of rule: Rule, groups: Set<String>?, services: Set<String>?) {
         for selector in rule.from {
             switch selector {
-            case .group(let name) where !groups.contains(name):
+            case .group(let name):
+                guard let groups, !groups.contains(name) else { continue }
                 let hint = Suggestion.text(for: name, among: groups.sorted())
                 warn(.unknownGroup, rule.position, "nothing puts anybody into group \(name)\(hint)")
             case .principal(let id) where id.namespace == .service:
@@ -128,9 +131,44 @@ struct PolicyReview {
                         + "meant")
             }
         }
+        let told = reader.mappings.first { $0.permissionsFrom != nil }
+        if let told, reader.permissions.isEmpty {
+            warn(
+                .unknownPermission, told.position,
+                "`permissionsFrom` gives permissions of this policy, and it defines none; built-in ones are for nodes")
+        }
+        guard told == nil else { return }
         let used = Set(reader.mappings.flatMap(\.permissions))
         for permission in reader.permissions where !used.contains(permission.name) {
             warn(.unusedPermission, permission.position, "no mapping gives permission \(permission.name)")
+        }
+    }
+
+    /// Tokens and keys that are mapped or have rules, and no node that could bring them in.
+    private mutating func reviewExternal(_ rules: [Rule]) {
+        for (namespace, what) in [(PrincipalID.Namespace.jwt, "tokens"), (.key, "API keys")] {
+            let permits = reader.rules.contains { rule in
+                rule.effect == .allow && rule.verbs.contains(.actAs) && rule.to.contains { $0.reaches(namespace) }
+            }
+            guard !permits else { continue }
+            let mapped = reader.mappings.first { namespace == .jwt ? $0.match.isForTokens : $0.match.isForKeys }
+            let ruled = rules.first { rule in
+                rule.effect == .allow && rule.verbs.contains(.connect)
+                    && rule.from.contains { Self.reachesByName($0, namespace) }
+            }
+            guard let position = [mapped?.position, ruled?.position].compactMap({ $0 }).min() else { continue }
+            warn(
+                .nobodyActsAs, position,
+                "no node may act as \(what), so none gets in; give it to the edge's node: "
+                    + "{ allow: \"act-as\", from: \"node:EDGE\", to: \"\(namespace.rawValue):…\" }")
+        }
+    }
+
+    private static func reachesByName(_ selector: Selector, _ namespace: PrincipalID.Namespace) -> Bool {
+        switch selector {
+        case .principal(let id): id.namespace == namespace
+        case .pattern(let own, _): own == namespace
+        case .group, .permission: false
         }
     }
 }

@@ -9,7 +9,7 @@ public struct PrincipalID: Hashable, Sendable, CustomStringConvertible {
         case service
         /// A local user, proven by Unix peer credentials.
         case uid
-        /// An external client, proven by a token; the name is `<issuer>/<subject>`.
+        /// An external client, proven by a token; the name is `<issuer>/<subject>`, see ``PrincipalID/token(issuer:subject:)``.
         case jwt
         /// An external client, proven by an API key; the name is the key's id.
         case key
@@ -62,6 +62,28 @@ public struct PrincipalID: Hashable, Sendable, CustomStringConvertible {
         namespace == .anonymous ? "anonymous" : "\(namespace.rawValue):\(name)"
     }
 
+    /// An external client by its token's issuer and subject; nil when one is empty or both are too long together.
+    ///
+    /// The name is `ISSUER/SUBJECT`. Bytes besides visible ASCII, `%` and `*` are written as `%XX`, in the subject `/`
+    /// too, so that no two pairs share a name, and the last slash is the border.
+    public static func token(issuer: String, subject: String) -> PrincipalID? {
+        guard !issuer.isEmpty, !subject.isEmpty else { return nil }
+        let name = PercentEscapes.escaped(issuer, slash: false) + "/" + PercentEscapes.escaped(subject, slash: true)
+        return name.utf8.count <= maximumOpaque ? PrincipalID(.jwt, name) : nil
+    }
+
+    /// Issuer and subject as the token says them, for principals of the namespace `jwt`.
+    public var tokenParts: (issuer: String, subject: String)? {
+        guard namespace == .jwt, let slash = name.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
+        guard let issuer = PercentEscapes.plain(name[..<slash]),
+            let subject = PercentEscapes.plain(name[name.utf8.index(after: slash)...])
+        else { return nil }
+        return (issuer, subject)
+    }
+
+    /// Whether it is a client from outside of the mesh, known by a token or an API key.
+    public var isExternal: Bool { namespace == .jwt || namespace == .key }
+
     /// The user's number, for principals of the namespace `uid`.
     public var uid: UInt32? { namespace == .uid ? UInt32(name) : nil }
 
@@ -81,8 +103,9 @@ public struct PrincipalID: Hashable, Sendable, CustomStringConvertible {
             guard let uid = UInt32(name) else { return false }
             return String(uid) == name
         case .jwt:
-            guard let slash = name.utf8.lastIndex(of: UInt8(ascii: "/")) else { return false }
-            return slash != name.startIndex && name.utf8.index(after: slash) != name.endIndex && isOpaque(name)
+            // Only the one spelling that `token` gives: otherwise a rule about one spelling would miss another.
+            guard isOpaque(name), let (issuer, subject) = PrincipalID(.jwt, name).tokenParts else { return false }
+            return token(issuer: issuer, subject: subject)?.name == name
         case .key:
             return isOpaque(name)
         case .anonymous:
@@ -90,9 +113,12 @@ public struct PrincipalID: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The most bytes of a name in `jwt` and `key`.
+    private static let maximumOpaque = 1024
+
     /// What issuers and key ids may consist of: visible ASCII but `*`, which is for patterns.
     private static func isOpaque(_ name: String) -> Bool {
-        !name.isEmpty && name.utf8.count <= 1024
+        !name.isEmpty && name.utf8.count <= maximumOpaque
             && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "*") }
     }
 }

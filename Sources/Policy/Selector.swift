@@ -71,6 +71,15 @@ enum Target: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether it is about principals of a namespace.
+    func reaches(_ namespace: PrincipalID.Namespace) -> Bool {
+        switch self {
+        case .exact(let name): name.hasPrefix("\(namespace.rawValue):")
+        case .principals(let own, _): own == namespace
+        case .pattern, .everyNode: false
+        }
+    }
+
     /// What every match starts with.
     var literalPrefix: [UInt8] {
         switch self {

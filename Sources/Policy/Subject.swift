@@ -1,5 +1,8 @@
 /// What a door has verified about its caller, before any mapping.
 public enum Subject: Hashable, Sendable, CustomStringConvertible {
+    /// What a token or an API key says about its holder besides the name: lists of texts by name, such as `groups`.
+    public typealias Attributes = [String: [String]]
+
     /// A peer: what its verified leaf certificate says. A SPIFFE URI identifies; without one the common name does,
     /// where a mapping names it.
     case node(commonName: String?, spiffe: String?)
@@ -7,10 +10,10 @@ public enum Subject: Hashable, Sendable, CustomStringConvertible {
     case user(uid: UInt32, name: String?, gids: [UInt32])
     /// A service identity by its name; only ever made by what has checked that the caller holds it.
     case service(String)
-    /// An external client: a verified token's issuer and subject.
-    case token(issuer: String, subject: String)
-    /// An external client: a verified API key's id.
-    case key(String)
+    /// An external client: a verified token's issuer and subject, and what else it says that mappings may ask for.
+    case token(issuer: String, subject: String, attributes: Attributes = [:])
+    /// An external client: a verified API key's id, and what stands beside the key that mappings may ask for.
+    case key(String, attributes: Attributes = [:])
     /// Nobody proved anything.
     case anonymous
 
@@ -22,28 +25,66 @@ public enum Subject: Hashable, Sendable, CustomStringConvertible {
         case .node(nil, nil): "a certificate without a name"
         case .user(let uid, let name, _): name.map { "uid \(uid) (\(Printable.text($0)))" } ?? "uid \(uid)"
         case .service(let name): "service:\(Printable.text(name))"
-        case .token(let issuer, let subject): "token of \(Printable.text(subject)) by \(Printable.text(issuer))"
-        case .key(let id): "API key \(Printable.text(id))"
+        case .token(let issuer, let subject, let attributes):
+            "token of \(Printable.text(subject)) by \(Printable.text(issuer))" + Self.described(attributes)
+        case .key(let id, let attributes): "API key \(Printable.text(id))" + Self.described(attributes)
         case .anonymous: "nobody"
         }
     }
 
-    /// The facts that a principal's id stands for when somebody else names it: its name and nothing more.
+    /// Whether it is a client from outside of the mesh.
+    public var isExternal: Bool {
+        switch self {
+        case .token, .key: true
+        case .node, .user, .service, .anonymous: false
+        }
+    }
+
+    /// The attributes of a token or key; nothing for other callers.
+    public var attributes: Attributes {
+        switch self {
+        case .token(_, _, let attributes), .key(_, let attributes): attributes
+        case .node, .user, .service, .anonymous: [:]
+        }
+    }
+
+    /// The facts that a principal's id stands for when somebody else names it: its name and, for tokens and keys, the
+    /// attributes that came with it.
     ///
-    /// A uid named from afar has neither a user's name nor groups here.
-    public init(_ id: PrincipalID, trustDomain: String? = nil) {
+    /// A uid named from afar has neither a user's name nor groups here. Attributes of others than tokens and keys are
+    /// left out.
+    public init(_ id: PrincipalID, trustDomain: String? = nil, attributes: Attributes = [:]) {
         switch id.namespace {
         case .node: self = .node(commonName: id.name, spiffe: trustDomain.map { "spiffe://\($0)/node/\(id.name)" })
         case .service: self = .service(id.name)
         case .uid: self = .user(uid: id.uid ?? .max, name: nil, gids: [])
         case .jwt:
-            let slash = id.name.utf8.lastIndex(of: UInt8(ascii: "/")) ?? id.name.startIndex
-            let subject = id.name[slash...].dropFirst()
-            self = .token(issuer: String(id.name[..<slash]), subject: String(subject))
-        case .key: self = .key(id.name)
+            let (issuer, subject) = id.tokenParts ?? ("", "")
+            self = .token(issuer: issuer, subject: subject, attributes: attributes)
+        case .key: self = .key(id.name, attributes: attributes)
         case .anonymous: self = .anonymous
         }
     }
+
+    /// Reads `groups=admins`, as command lines and queries write an attribute; nil when it is none.
+    public static func attribute(_ text: String) -> (name: String, value: String)? {
+        guard let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")), equals != text.startIndex else { return nil }
+        return (String(text[..<equals]), String(text[text.utf8.index(after: equals)...]))
+    }
+
+    /// ` (groups: admins, ops; scope: read)`, cut where it gets long; nothing without attributes.
+    private static func described(_ attributes: Attributes) -> String {
+        guard !attributes.isEmpty else { return "" }
+        let shown = attributes.sorted { $0.key < $1.key }.prefix(maximumShown).map { name, values in
+            let more = values.count > maximumShown ? ", …" : ""
+            let texts = values.prefix(maximumShown).map(Printable.text).joined(separator: ", ")
+            return "\(Printable.text(name)): \(texts)\(more)"
+        }
+        return " (\(shown.joined(separator: "; "))\(attributes.count > maximumShown ? "; …" : ""))"
+    }
+
+    /// Attributes, and values of each, that an explanation shows: enough to see what is there, and still a line.
+    private static let maximumShown = 8
 }
 
 /// Text from outside made safe for a terminal and a log.

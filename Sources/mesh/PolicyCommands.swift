@@ -11,7 +11,8 @@ enum WhyCommand {
     private static let indentation = 11
 
     /// How an identity is written, for help and hints.
-    static let identities = "node:NAME, service:NAME, uid:N, spiffe://DOMAIN/node/NAME or cn:NAME"
+    static let identities =
+        "node:NAME, service:NAME, uid:N, jwt:ISSUER/SUBJECT, key:ID, spiffe://DOMAIN/node/NAME or cn:NAME"
 
     /// The flags that say what is asked.
     static let question: [FlagSpec] = [
@@ -20,6 +21,11 @@ enum WhyCommand {
             "to", .string, placeholder: "NAME",
             "What for: a service; a node for link and administer; an identity for act-as.", isRequired: true),
         FlagSpec("verb", .choice(Verb.allCases.map(\.rawValue)), "What to do with it.", default: "connect"),
+        FlagSpec(
+            "attribute", .string, placeholder: "NAME=VALUE", "What the token or key of IDENTITY tells: groups=admins.",
+            isRepeated: true),
+        FlagSpec(
+            "as-node", .string, placeholder: "NODE", "The node that connects in the name of IDENTITY: the edge's node."),
     ]
 
     static let entry = CommandEntry(
@@ -37,6 +43,9 @@ enum WhyCommand {
             examples: [
                 .init("mesh why --from service:shop --to db", "may the shop connect to db?"),
                 .init("mesh why --from node:ACL --to db --verb provide", "may the node ACL serve db?"),
+                .init(
+                    "mesh why --from jwt:https://id.example/alice --attribute groups=admins --to web --as-node edge",
+                    "may a token's holder connect to web through the edge?"),
                 .init("mesh why --from uid:1000 --to web --policy policy.json", "try a policy before it is in force"),
             ])
     ) { (context) throws(CommandFailure) in
@@ -44,11 +53,15 @@ enum WhyCommand {
         let from = identity(invocation.string("from") ?? "")
         let to = invocation.string("to") ?? ""
         let verb = invocation.string("verb") ?? Verb.connect.rawValue
+        let attributes = try attributes(invocation)
         let answer: JSONValue
         if let file = invocation.string("policy") {
-            answer = try offline(file, from, to, Verb(rawValue: verb) ?? .connect)
+            answer = try offline(
+                file, from, attributes, asNode: invocation.string("as-node"), to, Verb(rawValue: verb) ?? .connect)
         } else {
             var query = [("from", from), ("to", to), ("verb", verb)]
+            query += invocation.strings("attribute").map { ("attribute", $0) }
+            if let node = invocation.string("as-node") { query.append(("as-node", node)) }
             if let node = invocation.string("at") { query.append(("at", node)) }
             answer = try ControlClient(context).call(.get, "/v1/why?\(HTTPQuery.encode(query))")
         }
@@ -69,11 +82,36 @@ enum WhyCommand {
         text.utf8.contains(UInt8(ascii: ":")) || text == "anonymous" ? text : "node:\(text)"
     }
 
+    /// What `--attribute` says, by name.
+    static func attributes(_ invocation: Invocation) throws(CommandFailure) -> Subject.Attributes {
+        var attributes: Subject.Attributes = [:]
+        for text in invocation.strings("attribute") {
+            guard let (name, value) = Subject.attribute(text) else {
+                throw .usage("\"\(text)\" is no attribute", hint: "write NAME=VALUE: --attribute groups=admins")
+            }
+            attributes[name, default: []].append(value)
+        }
+        return attributes
+    }
+
     private static func offline(
-        _ file: String, _ from: String, _ to: String, _ verb: Verb
+        _ file: String, _ from: String, _ attributes: Subject.Attributes, asNode node: String?, _ to: String,
+        _ verb: Verb
     ) throws(CommandFailure) -> JSONValue {
         let policy = try PolicyFile.read(file)
-        guard var subject = policy.subject(from) else {
+        if let node {
+            guard let acting = PrincipalID(from), verb == .connect,
+                let peer = PrincipalID.node(node).flatMap({ policy.subject($0.description) })
+            else {
+                throw .usage(
+                    "--as-node is a node's name, and for connect by somebody whom a node can name",
+                    hint: "write --from jwt:ISSUER/SUBJECT, key:ID, uid:N or service:NAME")
+            }
+            return policy.authorize(
+                policy.principal(for: peer), actingAs: acting, attributes: attributes, .connect, to
+            ).explanation.json
+        }
+        guard var subject = policy.subject(from, attributes: attributes) else {
             throw .usage("\"\(from)\" is no identity", hint: "write \(identities)")
         }
         // A policy that names no trust domain takes every one; a node's certificate has one.
@@ -97,12 +135,16 @@ enum AuthorizeCommand {
             flags: WhyCommand.question + [.json])
     ) { (context) throws(CommandFailure) in
         let invocation = context.invocation
-        let body: JSONValue = [
+        var attributes = JSONObject()
+        var body: JSONObject = [
             "principal": .string(WhyCommand.identity(invocation.string("from") ?? "")),
             "verb": .string(invocation.string("verb") ?? Verb.connect.rawValue),
             "target": .string(invocation.string("to") ?? ""),
         ]
-        let answer = try ControlClient(context).call(.post, "/v1/authorize", body: body)
+        for (name, values) in try WhyCommand.attributes(invocation) { attributes[name] = JSONValue(values) }
+        if !attributes.isEmpty { body["attributes"] = .object(attributes) }
+        if let node = invocation.string("as-node") { body["node"] = .string(node) }
+        let answer = try ControlClient(context).call(.post, "/v1/authorize", body: .object(body))
         let allowed = answer["allowed"]?.bool == true
         context.print(answer) {
             let rule = answer["rule"]?.string.map { ": \($0)" } ?? ""

@@ -154,6 +154,61 @@ import Testing
         #expect(open([0, 0x10, 0, 1, 1, 0x73, 0, 0]) == .failure(.badField("initial credit")))
     }
 
+    @Test func attributesByteForByte() throws {
+        let content = try #require(OpenAttributes.encoded(["b": ["x", ""], "a": ["é"], "none": []]))
+        #expect(content == [1, 0x61, 1, 2, 0xC3, 0xA9, 1, 0x62, 2, 1, 0x78, 0])
+        let request = OpenRequest(
+            service: "s", principal: "jwt:i/a",
+            extensions: [FrameExtension(type: OpenAttributes.extensionType, value: content)])
+        let read = try open(request.encodedPayload(initialCredit: 0)).get()
+        #expect(try read.attributes() == ["a": ["é"], "b": ["x", ""]])
+        #expect(try OpenRequest(service: "s").attributes() == [:])
+        #expect(OpenAttributes.encoded([:]) == [])
+        for count in 0..<content.count where count != 6 {
+            #expect(throws: PayloadError.self, "prefix of \(count)") {
+                try OpenAttributes.parse(Array(content.prefix(count)))
+            }
+        }
+    }
+
+    @Test(
+        arguments: [
+            ([], .badField("attributes")),
+            ([0, 1, 0], .badField("attribute name")),
+            ([1, 0x20, 1, 0], .badField("attribute name")),
+            ([2, 0xC3, 0xA9, 1, 0], .badField("attribute name")),
+            ([1, 0x61, 0], .badField("attribute values")),
+            ([1, 0x61, 1, 1, 0xFF], .invalidUTF8),
+            ([1, 0x61, 2, 0], .truncated),
+            // Twice the same name, and names out of order.
+            ([1, 0x61, 1, 0, 1, 0x61, 1, 0], .badField("attribute name")),
+            ([1, 0x62, 1, 0, 1, 0x61, 1, 0], .badField("attribute name")),
+            ([65] + [UInt8](repeating: 0x61, count: 65) + [1, 0], .badField("attribute name")),
+        ] as [([UInt8], PayloadError)]) func attributesThatAreRefused(_ content: [UInt8], _ error: PayloadError) throws
+    {
+        #expect(throws: error) { try OpenAttributes.parse(content) }
+        // The request itself is read: its stream is refused, the link stays.
+        let request = OpenRequest(
+            service: "s", extensions: [FrameExtension(type: OpenAttributes.extensionType, value: content)])
+        #expect(try open(request.encodedPayload(initialCredit: 0)).get() == request)
+    }
+
+    @Test func attributesThatCannotBeWritten() {
+        func text(_ count: Int) -> String { String(repeating: "x", count: count) }
+        #expect(OpenAttributes.encoded(["": ["a"]]) == nil)
+        #expect(OpenAttributes.encoded(["a b": ["a"]]) == nil)
+        #expect(OpenAttributes.encoded([text(65): ["a"]]) == nil)
+        #expect(OpenAttributes.encoded(["a": [text(256)]]) == nil)
+        #expect(OpenAttributes.encoded(["a": [text(255)]])?.count == 259)
+        #expect(OpenAttributes.encoded(["a": Array(repeating: "", count: 256)]) == nil)
+        #expect(OpenAttributes.encoded(["a": Array(repeating: "", count: 255)])?.count == 258)
+        let full = Array(repeating: text(255), count: 3)
+        #expect(OpenAttributes.encoded(["a": full + [text(251)]])?.count == FrameExtension.maximumSize - 1)
+        #expect(OpenAttributes.encoded(["a": full + [text(252)]])?.count == FrameExtension.maximumSize)
+        let tooLong = OpenAttributes.encoded(["a": full + [text(253)]])
+        #expect(tooLong == nil)
+    }
+
     @Test func requestsThatCannotBeWritten() {
         let long = String(repeating: "x", count: 256)
         #expect(!OpenRequest(service: "").isEncodable)

@@ -42,6 +42,39 @@ import Testing
         Case("{ rules: [{ allow: 'link', from: ['uid:1', 'jwt:a/b'], to: 'a' }] }", "1:11 never_matches"),
         Case("{ rules: [{ allow: 'link', from: ['uid:1', 'node:b'], to: 'a' }] }"),
         Case("{ rules: [{ deny: 'provide', from: 'uid:1', to: 'a' }] }"),
+        Case("{ rules: [{ allow: 'connect', from: 'jwt:https://i/*', to: 'a' }] }", "1:11 nobody_acts_as"),
+        Case("{ rules: [{ deny: 'connect', from: 'jwt:https://i/*', to: 'a' }] }"),
+        Case(
+            "{ identities: [{ match: { issuer: 'https://i' } }, { match: { key: '*' } }] }", "1:16 nobody_acts_as",
+            "1:52 nobody_acts_as"),
+        Case(
+            """
+            { identities: [{ match: { issuer: 'https://i' } }, { match: { key: '*' } }],
+              rules: [{ allow: 'act-as', from: 'node:edge', to: ['jwt:https://i/**', 'key:*'] }] }
+            """),
+        Case(
+            """
+            { identities: [{ match: { key: '*' }, groupsFrom: 'groups' }],
+              rules: [{ allow: 'act-as', from: 'node:edge', to: 'key:*' },
+                { allow: 'connect', from: 'group:any', to: 'a' }] }
+            """),
+        Case(
+            """
+            { identities: [{ match: { key: '*' }, permissionsFrom: 'permissions' }],
+              rules: [{ allow: 'act-as', from: 'node:edge', to: 'key:*' }] }
+            """, "1:16 unknown_permission"),
+        Case(
+            """
+            { identities: [{ match: { key: '*' }, permissionsFrom: 'permissions' }],
+              permissions: { x: [{ allow: 'connect', to: 'a' }] },
+              rules: [{ allow: 'act-as', from: 'node:edge', to: 'key:*' }] }
+            """),
+        Case(
+            """
+            { identities: [{ match: { issuer: 'https://i' }, groups: 'ops' }],
+              rules: [{ allow: 'act-as', from: 'node:edge', to: 'jwt:**' },
+                { allow: 'administer', from: 'group:ops', to: 'x' }] }
+            """, "1:16 administer_through_wildcard"),
         Case("{ rules: [{ allow: 'register', from: 'node:a', to: 'mesh.directory' }] }", "1:11 never_matches"),
         Case(
             """

@@ -30,7 +30,9 @@ private func payloads(_ bytes: UnsafeRawBufferPointer) {
             try? OpenRequest.parse(payload: $0)
         }
         precondition(again?.request == request && again?.initialCredit == credit, "OPEN changed on the way")
+        if let told = try? request.attributes() { attributes(told) }
     }
+    if let told = try? OpenAttributes.parse(Array(bytes)) { attributes(told) }
     for type: FrameType in [.refuse, .reset, .goAway] {
         guard let (notice, last) = try? Notice.parse(type, payload: bytes) else { continue }
         let again = notice.encodedPayload(for: type, lastStreamID: last).withUnsafeBytes {
@@ -38,6 +40,14 @@ private func payloads(_ bytes: UnsafeRawBufferPointer) {
         }
         precondition(again?.notice == notice && again?.lastStreamID == last, "a notice changed on the way")
     }
+}
+
+/// Attributes that can be read can be written, unless they are longer than an extension.
+private func attributes(_ told: [String: [String]]) {
+    guard let content = OpenAttributes.encoded(told) else { return }
+    precondition(content.count <= FrameExtension.maximumSize, "attributes without bound")
+    precondition(content.isEmpty == told.isEmpty, "attributes were lost")
+    if !content.isEmpty { precondition((try? OpenAttributes.parse(content)) == told, "attributes changed on the way") }
 }
 
 private func handshakes(_ bytes: UnsafeRawBufferPointer) {

@@ -158,16 +158,6 @@ final class ControlAPI {
         guard !decision.allowed else { return }
         throw Problem(
             decision.reason.rawValue, status: 403, detail: decision.explanation.summary,
-            hint: "mesh why " + Self.question(behind: decision))
-    }
-
-    /// The question whose answer explains a denial: what the peer lacks, where the peer is the reason.
-    private static func question(behind decision: Decision) -> String {
-        let (asked, target, verb) = (decision.principal.id, decision.target, decision.verb)
-        return switch (decision.reason, decision.peer?.id) {
-        case (.actAsMissing, let peer?): "--from \(peer) --to \(asked) --verb \(Verb.actAs)"
-        case (.nodeNotAllowed, let peer?): "--from \(peer) --to \(target) --verb \(verb)"
-        default: "--from \(asked) --to \(target) --verb \(verb)"
-        }
+            hint: "mesh why " + decision.question)
     }
 }

@@ -150,7 +150,8 @@ extension LinkConnection: StreamCarrier {
                 decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
             case .target(let inbound):
                 decision = routing.policy.authorizeOpen(
-                    peer: principal, actingAs: inbound.acting, service: inbound.service)
+                    peer: principal, actingAs: inbound.acting, attributes: inbound.attributes,
+                    service: inbound.service)
             }
             guard !decision.allowed else { continue }
             closed += 1

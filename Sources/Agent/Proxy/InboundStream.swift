@@ -9,4 +9,6 @@ struct InboundStream {
     let peer: String?
     /// Whom the peer names, or `nil` for the node itself.
     let acting: PrincipalID?
+    /// What the peer says that the token or key of an external principal tells.
+    var attributes: Subject.Attributes = [:]
 }

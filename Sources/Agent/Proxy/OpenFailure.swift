@@ -1,7 +1,7 @@
 import Link
 
 /// Why an application got no stream.
-struct OpenFailure: Sendable, Equatable {
+struct OpenFailure: Error, Sendable, Equatable {
     /// What kind of failure it is: decides about the CLI's exit code and the HTTP status.
     enum Kind: Sendable {
         /// Policy says no.

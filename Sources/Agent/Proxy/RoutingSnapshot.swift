@@ -48,6 +48,8 @@ final class RoutingSnapshot: Sendable {
             let asUser = policy.authorizeOpen(peer: user, actingAs: identity.flatMap { .service($0) }, service: service)
             guard asUser.allowed else { return asUser }
             return policy.authorizeOpen(peer: own, actingAs: acting.principalID, service: service)
+        case .external(let id, let attributes):
+            return policy.authorizeOpen(peer: own, actingAs: id, attributes: attributes, service: service)
         }
     }
 
@@ -92,6 +94,8 @@ final class RoutingSnapshot: Sendable {
         case .user(let uid, let gid, _): .user(uid: uid, gid: gid)
         case .service(let name):
             .peer(policy.identity(name, of: own) ?? own, node: node)
+        case .external(let id, let attributes):
+            .peer(policy.principal(for: Subject(id, attributes: attributes)), node: node)
         }
     }
 }

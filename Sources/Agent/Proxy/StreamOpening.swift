@@ -61,8 +61,15 @@ final class StreamOpening {
     private func open(
         _ local: LocalConnection, _ attempt: OpenAttempt, _ candidate: OpenAttempt.Candidate, on link: LinkConnection
     ) {
-        let request = OpenRequest(
-            service: attempt.service, instance: candidate.instance, principal: attempt.acting.wireName ?? "")
+        let request: OpenRequest
+        do throws(OpenFailure) {
+            request = try OpenRequest(
+                service: attempt.service, instance: candidate.instance, acting: attempt.acting,
+                policy: core.routing.policy)
+        } catch {
+            // No other instance could be told either.
+            return giveUp(local, attempt, error)
+        }
         do throws(SessionError) {
             let stream = try link.session.open(request, now: core.loop.now)
             count(attempt, candidate)

@@ -17,9 +17,20 @@ final class StreamServing {
         guard request.principal.isEmpty || acting != nil, Policy.Name.isLegal(request.service) else {
             return link.refuse(stream, .badOpen, "service or principal is not well formed")
         }
+        let attributes: Subject.Attributes
+        do throws(PayloadError) {
+            attributes = try request.attributes()
+        } catch {
+            return link.refuse(stream, .badOpen, "the attributes are not well formed: \(error.code)")
+        }
+        guard attributes.isEmpty || acting?.isExternal == true else {
+            return link.refuse(stream, .badOpen, "only tokens and keys have attributes")
+        }
         let routing = core.routing
-        let inbound = InboundStream(service: request.service, peer: link.node, acting: acting)
-        let decision = routing.policy.authorizeOpen(peer: link.principal, actingAs: acting, service: request.service)
+        let inbound = InboundStream(
+            service: request.service, peer: link.node, acting: acting, attributes: attributes)
+        let decision = routing.policy.authorizeOpen(
+            peer: link.principal, actingAs: acting, attributes: attributes, service: request.service)
         guard decision.allowed else {
             core.counters.denied(decision.reason.rawValue)
             core.shared.log.warning(
@@ -121,7 +132,9 @@ final class StreamServing {
 
     /// An application of this node wants a service of this node.
     func connectPair(_ local: LocalConnection, _ attempt: OpenAttempt, _ candidate: OpenAttempt.Candidate) {
-        let inbound = InboundStream(service: attempt.service, peer: nil, acting: attempt.acting.principalID)
+        let inbound = InboundStream(
+            service: attempt.service, peer: nil, acting: attempt.acting.principalID,
+            attributes: attempt.acting.attributes)
         do throws(SystemError) {
             if canServe(attempt.service) {
                 let target = try builtIn(inbound, core.routing.controlCaller(attempt.acting))
