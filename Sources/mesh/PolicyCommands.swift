@@ -44,8 +44,8 @@ enum WhyCommand {
                 .init("mesh why --from service:shop --to db", "may the shop connect to db?"),
                 .init("mesh why --from node:ACL --to db --verb provide", "may the node ACL serve db?"),
                 .init(
-                    "mesh why --from jwt:https://id.example/alice --attribute groups=admins --to web --as-node edge",
-                    "may a token's holder connect to web through the edge?"),
+                    "mesh why --from key:ci --attribute groups=ci --to web --as-node edge",
+                    "may a key's holder connect through the edge?"),
                 .init("mesh why --from uid:1000 --to web --policy policy.json", "try a policy before it is in force"),
             ])
     ) { (context) throws(CommandFailure) in
