@@ -63,6 +63,12 @@ public struct HTTPHeaders: Sendable {
         fields = zip(fields, all).filter { !condition($0.1.name, $0.1.value) }.map(\.0)
     }
 
+    /// Removes the fields for whose name `condition` holds, in one pass and without making strings. The bytes are valid
+    /// during the call only.
+    public mutating func removeAll(whereName condition: (_ name: UnsafeRawBufferPointer) -> Bool) {
+        text.withUnsafeBytes { text in fields.removeAll { condition($0.name(in: text)) } }
+    }
+
     mutating func append(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
         let start = Int32(text.count)
         text.append(contentsOf: name)

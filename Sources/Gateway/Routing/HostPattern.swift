@@ -9,10 +9,14 @@ public enum HostPattern: Sendable, Hashable, CustomStringConvertible {
     /// Every host, and requests without one.
     case any
 
-    /// Reads a host name or address, `*.` and a name of at least two labels, or `*`. No port, no scheme.
+    /// Reads a host name, an address (IPv6 with or without brackets), `*.` and a name of at least two labels, or `*`. No port, no scheme.
     public init?(parsing text: String) {
         if text == "*" {
             self = .any
+            return
+        }
+        if let address = IPAddress(parsing: text) {
+            self = .exact(address.isIPv4 ? address.description : "[\(address)]")
             return
         }
         let isWildcard = text.hasPrefix("*.")

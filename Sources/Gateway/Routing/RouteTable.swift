@@ -70,8 +70,7 @@ public struct RouteTable: Sendable {
             case .keep: break
             case .strip: replacement = ""
             case .replace(let path):
-                _ = try Self.segments(path, index, .badReplacement)
-                replacement = path == "/" ? "" : path
+                replacement = try Self.segments(path, index, .badReplacement)?.text ?? ""
             }
             let entry = PathTree.Entry(route: index, depth: prefix?.segments.count ?? 0, replacement: replacement)
             let other: Int?
@@ -124,16 +123,16 @@ public struct RouteTable: Sendable {
         return "\(replacement)/\(rest.joined(separator: "/"))"
     }
 
-    /// A pattern's path: canonical, without a slash at its end. Nil for "/", which has no segments.
+    /// A pattern's path: canonical, a slash at its end aside. Nil for "/", which has no segments.
     private static func segments(
         _ path: String, _ index: Int, _ code: RouteTableError.Code
     ) throws(RouteTableError) -> RequestPath? {
+        // A slash at the end changes nothing: prefixes are whole segments.
+        let path = path.utf8.count > 1 && path.utf8.last == 0x2F ? String(Substring(path.utf8.dropLast())) : path
         guard path.utf8.first == 0x2F, path.utf8.allSatisfy({ 0x21...0x7E ~= $0 && !"?#;\\\"<>".utf8.contains($0) }),
             let parsed = try? RequestPath(parsing: path), parsed.text == path
         else { throw RouteTableError(code, index, path) }
-        if path == "/" { return nil }
-        guard parsed.segments.last != "" else { throw RouteTableError(code, index, path) }
-        return parsed
+        return path == "/" ? nil : parsed
     }
 }
 
@@ -141,7 +140,7 @@ public struct RouteTable: Sendable {
 public struct RouteTableError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What is wrong.
     public enum Code: Sendable, Hashable {
-        /// The path is not a canonical one: `/`, or segments without a slash at the end, query, dots, double escapes.
+        /// The path is not a canonical one: `/`, or segments without query, dots, double slashes and needless escapes.
         case badPath
         /// The path that replaces the prefix is not a canonical one.
         case badReplacement
@@ -174,8 +173,8 @@ public struct RouteTableError: Error, Sendable, Hashable, CustomStringConvertibl
     /// What is wrong and what to write.
     public var description: String {
         switch code {
-        case .badPath: "\"\(text)\" is no path prefix; write / or /name/name, without a slash at the end"
-        case .badReplacement: "\"\(text)\" cannot replace a prefix; write / or /name/name, without a slash at the end"
+        case .badPath: "\"\(text)\" is no path prefix; write / or /name/name"
+        case .badReplacement: "\"\(text)\" cannot replace a prefix; write / or /name/name"
         case .duplicate(let other):
             "the route for \(text) cannot be told from routes[\(other)]; change its host or path"
         }

@@ -36,6 +36,12 @@ public struct WebOrigin: Sendable, Hashable, CustomStringConvertible {
         port = authority.port == defaultPort ? nil : authority.port
     }
 
+    init(scheme: String, host: String, port: UInt16?) {
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+    }
+
     /// As browsers write it.
     public var description: String { "\(scheme)://\(host)\(port.map { ":\($0)" } ?? "")" }
 }
