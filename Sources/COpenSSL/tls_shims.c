@@ -161,6 +161,40 @@ static void note_alert(const SSL *ssl, int where, int value) {
     }
 }
 
+// The host name out of the extension server_name (RFC 6066, section 3), or NULL. What is malformed is left to OpenSSL,
+// which reads the extension later and ends the handshake.
+static const unsigned char *host_name(SSL *ssl, size_t *count) {
+    const unsigned char *bytes;
+    size_t left;
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &left)) return NULL;
+    if (left < 5 || (size_t)(bytes[0] << 8 | bytes[1]) != left - 2 || bytes[2] != TLSEXT_NAMETYPE_host_name) return NULL;
+    *count = (size_t)(bytes[3] << 8 | bytes[4]);
+    return *count > 0 && *count <= left - 5 ? bytes + 5 : NULL;
+}
+
+// Before anything of the hello is used, so that the chosen context's versions hold as well as its certificate. The rest
+// (suites, groups, no tickets) is the same in all contexts of this library.
+static int client_hello(SSL *ssl, int *alert, void *argument) {
+    (void)argument;
+    ctls_session *s = SSL_get_app_data(ssl);
+    if (s == NULL || s->choose == NULL) return SSL_CLIENT_HELLO_SUCCESS;
+    size_t count = 0;
+    const unsigned char *name = host_name(ssl, &count);
+    SSL_CTX *chosen = s->choose(s->choose_context, name, count);
+    if (chosen == NULL) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    if (SSL_set_SSL_CTX(ssl, chosen) != chosen ||
+        !SSL_set_min_proto_version(ssl, SSL_CTX_get_min_proto_version(chosen)) ||
+        !SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(chosen))) {
+        *alert = SSL_AD_INTERNAL_ERROR;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    SSL_set_verify(ssl, SSL_CTX_get_verify_mode(chosen), NULL);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_count,
                            const unsigned char *offered, unsigned int offered_count, void *argument) {
     (void)ssl;
@@ -207,6 +241,7 @@ SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server
     SSL_CTX_set_max_cert_list(context, settings->max_certificate_list);
     SSL_CTX_set_cert_verify_callback(context, verify_certificates, NULL);
     SSL_CTX_set_info_callback(context, note_alert);
+    if (settings->server) SSL_CTX_set_client_hello_cb(context, client_hello, NULL);
 
     bool good = SSL_CTX_set_min_proto_version(context, settings->minimum_version) &&
                 SSL_CTX_set_max_proto_version(context, settings->maximum_version) &&

@@ -25,7 +25,9 @@ struct PEMBlock {
     }
 
     /// Splits a text into its blocks. Text outside blocks is ignored, as RFC 7468 allows.
-    static func parse(_ bytes: [UInt8], expecting what: String) throws(CertificateError) -> [PEMBlock] {
+    static func parse(
+        _ bytes: [UInt8], expecting what: String, limit: Int = limit
+    ) throws(CertificateError) -> [PEMBlock] {
         guard bytes.count <= SafeFile.sizeLimit else {
             throw CertificateError(
                 .tooLarge, "more than \(SafeFile.sizeLimit) bytes",

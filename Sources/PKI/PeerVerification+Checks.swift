@@ -79,7 +79,7 @@ extension PeerVerification {
         }
         let needed = expected.role.usage
         guard let usages = leaf.extendedKeyUsage else {
-            guard expected.legacyCertificates else {
+            guard expected.legacyCertificates || expected.isForeignServer else {
                 throw CertificateError(
                     .wrongUsage,
                     "\(leaf.subject) has no extended key usage; a \(expected.role.rawValue) needs \(needed)",

@@ -17,7 +17,10 @@ extension PeerVerification {
             let list = names.isEmpty ? "no host name at all (a CN does not count)" : names.joined(separator: ", ")
             throw CertificateError(
                 .wrongName, "dialled the host \"\(host)\", but the certificate is for \(list)",
-                hint: "issue it with that name: mesh ca issue NODE --\(isAddress(host) ? "ip" : "dns") \(host)")
+                hint: expected.isForeignServer
+                    ? "connect by a name that it has, or say by which it is known; look at it: openssl s_client "
+                        + "-connect \(isIPv6(host) ? "[\(host)]" : host):PORT -showcerts"
+                    : "issue it with that name: mesh ca issue NODE --\(isAddress(host) ? "ip" : "dns") \(host)")
         }
     }
 
@@ -49,6 +52,8 @@ extension PeerVerification {
     }
 
     private static func isAddress(_ host: String) -> Bool { addressBytes(host) != nil }
+
+    private static func isIPv6(_ host: String) -> Bool { addressBytes(host)?.count == 16 }
 
     /// The 4 or 16 bytes of an IP address; nil for anything else.
     static func addressBytes(_ text: String) -> [UInt8]? {

@@ -19,6 +19,10 @@ public struct PeerVerification: Sendable {
         public var node: String?
         /// A DNS name or IP address that must be among the alternative names; the CN is never looked at for it.
         public var hostName: String?
+        /// The peer is a server of somebody else, such as a web server: only `hostName` says whom it must name. SPIFFE URIs
+        /// and CN count for nothing, and a certificate that is trusted by itself may be a CA's, as `openssl req -x509`
+        /// makes self-signed ones.
+        public var isForeignServer: Bool
         /// Allowed trust domains. Nil allows every domain (for inspection); an empty set allows none. A root's own
         /// SPIFFE ID binds in any case.
         public var trustDomains: Set<String>?
@@ -29,12 +33,13 @@ public struct PeerVerification: Sendable {
 
         /// Makes an expectation.
         public init(
-            role: Role, node: String? = nil, hostName: String? = nil, trustDomains: Set<String>?,
-            legacyCertificates: Bool = false, now: Int64
+            role: Role, node: String? = nil, hostName: String? = nil, isForeignServer: Bool = false,
+            trustDomains: Set<String>?, legacyCertificates: Bool = false, now: Int64
         ) {
             self.role = role
             self.node = node
             self.hostName = hostName
+            self.isForeignServer = isForeignServer
             self.trustDomains = trustDomains
             self.legacyCertificates = legacyCertificates
             self.now = now
@@ -51,12 +56,13 @@ public struct PeerVerification: Sendable {
     ) throws(CertificateError) -> PeerIdentity {
         guard let leaf = chain.first else { throw .missingCertificate() }
         try checkReadable(chain, checks)
-        try checkForm(of: chain, checks)
+        let isPinned = expected.isForeignServer && chain.count == 1
+        try checkForm(of: chain, isPinned ? checks.subtracting([.leafIsNotCA, .serial]) : checks)
         if checks.contains(.validity) { try checkTimes(of: chain, at: expected.now) }
         if checks.contains(.strength) { try checkStrength(of: chain) }
         var allowances: [LegacyAllowance] = []
         if checks.contains(.usage) { try checkUsage(of: leaf, expected, &allowances) }
-        let spiffe = try identify(leaf, vouchedBy: chain.last, expected, checks)
+        let spiffe = expected.isForeignServer ? nil : try identify(leaf, vouchedBy: chain.last, expected, checks)
         if spiffe == nil { allowances.append(.noSPIFFEURI) }
         let identity = PeerIdentity(leaf: leaf, spiffe: spiffe, allowances: allowances)
         if checks.contains(.expectedName) { try checkName(of: identity, expected) }

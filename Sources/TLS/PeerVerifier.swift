@@ -13,12 +13,15 @@ final class PeerVerifier {
     /// Set when something is not.
     private(set) var refusal: CertificateError?
 
-    private let context: TLSContext
+    /// What the session goes by; a server's may change once, by the client's hello.
+    private(set) var context: TLSContext
+    private let contexts: TLSServerContexts?
     private let expecting: ExpectedPeer
     private let now: Int64?
 
-    init(context: TLSContext, expecting: ExpectedPeer, now: Int64?) {
+    init(context: TLSContext, contexts: TLSServerContexts?, expecting: ExpectedPeer, now: Int64?) {
         self.context = context
+        self.contexts = contexts
         self.expecting = expecting
         self.now = now
     }
@@ -27,6 +30,20 @@ final class PeerVerifier {
     static let callback: ctls_verify = { argument, store in
         guard let argument, let store else { return X509_V_ERR_UNSPECIFIED }
         return Unmanaged<PeerVerifier>.fromOpaque(argument).takeUnretainedValue().verdict(store)
+    }
+
+    /// What the C half calls with the client's SNI. The argument is a verifier that its session keeps alive.
+    static let choice: ctls_choose = { argument, name, count in
+        guard let argument else { return nil }
+        let bytes = UnsafeBufferPointer(start: name, count: name == nil ? 0 : count)
+        return Unmanaged<PeerVerifier>.fromOpaque(argument).takeUnretainedValue().choose(bytes)
+    }
+
+    private func choose(_ name: UnsafeBufferPointer<UInt8>) -> OpaquePointer? {
+        guard let contexts else { return context.pointer }
+        guard let chosen = contexts.choose(name) else { return nil }
+        context = chosen
+        return chosen.pointer
     }
 
     /// X509_V_OK, or the error whose alert the peer is to get.
@@ -70,7 +87,7 @@ final class PeerVerifier {
         let configuration = context.configuration
         return PeerVerification.Expectation(
             role: configuration.role == .client ? .serverOfLink : .clientOfLink, node: expecting.node,
-            hostName: expecting.host, trustDomains: configuration.trustDomains,
+            hostName: expecting.host, isForeignServer: expecting.isForeign, trustDomains: configuration.trustDomains,
             legacyCertificates: configuration.legacyCertificates, now: now ?? Int64(time(nil)))
     }
 

@@ -8,8 +8,7 @@ internal import PKI
 /// tickets and no session cache, since a resumed session would skip the verification of certificates, no renegotiation,
 /// no compression and no early data.
 ///
-/// The serving name (SNI) does not select certificates here; a listener that needs it will choose the context in
-/// OpenSSL's client-hello callback, which this room leaves free.
+/// A listener with several certificates has a context for each, in ``TLSServerContexts``.
 public final class TLSContext: Sendable {
     /// What the context was made from.
     public let configuration: Configuration

@@ -17,8 +17,9 @@ public import PKI
 /// OpenSSL's record buffers and 4 KiB output; 23 KiB after ``releaseIdleMemory()``, of which the peer's parsed
 /// certificates take 4.
 public final class TLSSession {
-    /// What the session was made from; stays in use when the owner rotates to another context.
-    public let context: TLSContext
+    /// What the session goes by: what it was made from, or what the client's SNI chose. Stays in use when the owner
+    /// rotates to another context.
+    public var context: TLSContext { verifier.context }
 
     private let session: UnsafeMutablePointer<ctls_session>
     private let verifier: PeerVerifier
@@ -32,10 +33,28 @@ public final class TLSSession {
     ///   - expecting: whom the peer must prove to be.
     ///   - now: the time at which certificates must be valid, in Unix seconds; nil means the time of the handshake.
     /// - Throws: `badConfiguration` for a server name that cannot be sent, `internalFailure` when memory is short.
-    public init(
+    public convenience init(
         context: TLSContext, serverName: String? = nil, expecting: ExpectedPeer, now: Int64? = nil
     ) throws(TLSError) {
-        self.context = context
+        try self.init(context, nil, serverName: serverName, expecting: expecting, now: now)
+    }
+
+    /// Makes a server's session that chooses its certificate by the name that the client asks for.
+    ///
+    /// - Parameters:
+    ///   - contexts: the listener's certificates; in use by this session also when the owner rotates to others.
+    ///   - expecting: whom a client with a certificate must prove to be.
+    ///   - now: the time at which certificates must be valid, in Unix seconds; nil means the time of the handshake.
+    /// - Throws: `internalFailure` when memory is short.
+    public convenience init(
+        contexts: TLSServerContexts, expecting: ExpectedPeer = .anyIdentity, now: Int64? = nil
+    ) throws(TLSError) {
+        try self.init(contexts.first, contexts, serverName: nil, expecting: expecting, now: now)
+    }
+
+    private init(
+        _ context: TLSContext, _ contexts: TLSServerContexts?, serverName: String?, expecting: ExpectedPeer, now: Int64?
+    ) throws(TLSError) {
         isServer = context.configuration.role == .server
         if let serverName {
             let bytes = serverName.utf8
@@ -45,13 +64,16 @@ public final class TLSSession {
                     hint: "give the DNS name of the host: 1 to 255 letters, digits, dots and hyphens")
             }
         }
-        verifier = PeerVerifier(context: context, expecting: expecting, now: now)
+        verifier = PeerVerifier(context: context, contexts: contexts, expecting: expecting, now: now)
         let made = withOptionalCString(isServer ? nil : serverName) { [isServer, verifier] name in
             ctls_session_new(
                 context.pointer, isServer, name, PeerVerifier.callback, Unmanaged.passUnretained(verifier).toOpaque())
         }
         guard let made else { throw TLSError.outOfMemory }
         session = made
+        if contexts != nil {
+            ctls_choose_context(made, PeerVerifier.choice, Unmanaged.passUnretained(verifier).toOpaque())
+        }
     }
 
     deinit {

@@ -142,4 +142,20 @@ import Testing
             if round % 50 == 0 { _ = try? Credentials(pkcs12: damage(pfx), passphrase: nil) }
         }
     }
+
+    @Test func rootsOfTheSystem() throws {
+        let fixture = try Fixture.shared.get()
+        let directory = NSTemporaryDirectory() + "conduit-roots-\(getpid())"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let file = directory + "/roots.crt"
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        let many = String(repeating: fixture.ca.certificate.pem, count: 100)
+        try (broken + many + fixture.leaf().pem).write(toFile: file, atomically: true, encoding: .utf8)
+        #expect(try TrustBundle.system(files: ["/nowhere", file]).roots.count == 100)
+        #expect(reason { try TrustBundle.system(files: ["/nowhere"]) } == .missingCertificate)
+        try broken.write(toFile: file, atomically: true, encoding: .utf8)
+        let error = #expect(throws: CertificateError.self) { try TrustBundle.system(files: [file]) }
+        #expect(error?.reason == .missingCertificate && error?.file == file)
+    }
 }

@@ -44,6 +44,10 @@ int ctls_context_add_chain_certificate(SSL_CTX *context, X509 *certificate);
 // certificates of `store`. Returns X509_V_OK, or the X509_V_ERR_… whose alert the peer is to get.
 typedef int (*ctls_verify)(void *context, X509_STORE_CTX *store);
 
+// Called inside a server's handshake with the name that the client asks for (SNI; NULL where it names nobody), in the
+// bytes of the client. Returns the context to go on with, or NULL to refuse the client with unrecognized_name.
+typedef SSL_CTX *(*ctls_choose)(void *context, const unsigned char *name, size_t count);
+
 // Results of calls, and endings. (Macros, since Swift sees them as Int32 and enumerators of C as something wider.)
 #define CTLS_OK 0
 #define CTLS_WANTS_INPUT 1
@@ -78,6 +82,8 @@ typedef struct ctls_session {
 
     ctls_verify verify;
     void *verify_context;
+    ctls_choose choose;           // NULL: the context that the session was made with
+    void *choose_context;
 
     unsigned long failure_code;   // OpenSSL's packed error
     int failure;                  // CTLS_FAILURE_…
@@ -96,6 +102,12 @@ typedef struct ctls_session {
 ctls_session *ctls_session_new(SSL_CTX *context, bool server, const char *server_name, ctls_verify verify,
                                void *verify_context);
 void ctls_session_free(ctls_session *session);
+
+// Lets a server's session choose its context by the client's SNI; before the first byte.
+static inline void ctls_choose_context(ctls_session *session, ctls_choose choose, void *context) {
+    session->choose = choose;
+    session->choose_context = context;
+}
 
 // The window that is read next. The memory must stay until CTLS_WANTS_INPUT or an ending is reported.
 void ctls_set_input(ctls_session *session, const void *bytes, size_t count);
