@@ -79,3 +79,86 @@ int pki_errors_say_unsupported(void) {
     }
     return found;
 }
+
+// ECDSA-Sig-Value in DER (RFC 3279) from r || s; NULL when out of memory. To be freed with OPENSSL_free.
+static unsigned char *ecdsa_der(const unsigned char *raw, size_t field, int *length) {
+    unsigned char *der = NULL;
+    ECDSA_SIG *pair = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn(raw, (int)field, NULL);
+    BIGNUM *s = BN_bin2bn(raw + field, (int)field, NULL);
+    *length = 0;
+    if (pair == NULL || r == NULL || s == NULL || !ECDSA_SIG_set0(pair, r, s)) {
+        BN_free(r);
+        BN_free(s);
+    } else {
+        *length = i2d_ECDSA_SIG(pair, &der);
+    }
+    ECDSA_SIG_free(pair);
+    return der;
+}
+
+static int prepare(EVP_PKEY_CTX *context, int kind) {
+    if (kind != PKI_SIGNATURE_PSS) return 1;
+    return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) == 1;
+}
+
+int pki_verify(EVP_PKEY *key, int kind, const EVP_MD *digest, size_t field, const void *signature,
+               size_t signature_length, const void *message, size_t length) {
+    unsigned char *der = NULL;
+    int der_length = 0;
+    if (kind == PKI_SIGNATURE_ECDSA) {
+        if (signature_length != 2 * field) return 0;
+        der = ecdsa_der(signature, field, &der_length);
+        if (der == NULL || der_length <= 0) return 0;
+        signature = der;
+        signature_length = (size_t)der_length;
+    }
+    EVP_PKEY_CTX *context = NULL;
+    EVP_MD_CTX *state = EVP_MD_CTX_new();
+    int good = state != NULL && EVP_DigestVerifyInit(state, &context, digest, NULL, key) == 1 &&
+               prepare(context, kind) && EVP_DigestVerify(state, signature, signature_length, message, length) == 1;
+    EVP_MD_CTX_free(state);
+    OPENSSL_free(der);
+    ERR_clear_error();
+    return good;
+}
+
+int pki_sign(EVP_PKEY *key, int kind, const EVP_MD *digest, size_t field, void *signature, size_t *signature_length,
+             const void *message, size_t length) {
+    EVP_PKEY_CTX *context = NULL;
+    EVP_MD_CTX *state = EVP_MD_CTX_new();
+    unsigned char der[160]; // an ECDSA-Sig-Value of P-521 has at most 139 bytes
+    size_t der_length = sizeof der;
+    int isECDSA = kind == PKI_SIGNATURE_ECDSA;
+    int good = state != NULL && EVP_DigestSignInit(state, &context, digest, NULL, key) == 1 && prepare(context, kind) &&
+               EVP_DigestSign(state, isECDSA ? der : signature, isECDSA ? &der_length : signature_length, message,
+                              length) == 1;
+    EVP_MD_CTX_free(state);
+    if (!good || !isECDSA) return good;
+    const unsigned char *cursor = der;
+    ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &cursor, (long)der_length);
+    good = pair != NULL && *signature_length >= 2 * field &&
+           BN_bn2binpad(ECDSA_SIG_get0_r(pair), signature, (int)field) == (int)field &&
+           BN_bn2binpad(ECDSA_SIG_get0_s(pair), (unsigned char *)signature + field, (int)field) == (int)field;
+    if (good) *signature_length = 2 * field;
+    ECDSA_SIG_free(pair);
+    return good;
+}
+
+int pki_public_key_is_sound(EVP_PKEY *key) {
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+    int good = context != NULL && EVP_PKEY_public_check(context) == 1;
+    EVP_PKEY_CTX_free(context);
+    ERR_clear_error();
+    return good;
+}
+
+int pki_key_number(const EVP_PKEY *key, const char *name, unsigned char *bytes, int capacity) {
+    BIGNUM *number = NULL;
+    if (EVP_PKEY_get_bn_param(key, name, &number) != 1) return 0;
+    int length = BN_num_bytes(number);
+    length = length <= capacity ? BN_bn2bin(number, bytes) : 0;
+    BN_free(number);
+    return length;
+}

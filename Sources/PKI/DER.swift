@@ -34,6 +34,11 @@ enum DER {
         return value(0x02, bytes)
     }
 
+    /// A non-negative integer from its big-endian bytes, of which the first is not zero.
+    static func unsigned(_ bytes: [UInt8]) -> [UInt8] {
+        value(0x02, bytes.first.map { $0 & 0x80 != 0 } ?? true ? [0] + bytes : bytes)
+    }
+
     /// A named bit list (X.690, 11.2.2): bit 0 is the most significant, trailing zero bits are left out.
     static func bits(_ bits: UInt16) -> [UInt8] {
         guard bits != 0 else { return value(0x03, [0]) }

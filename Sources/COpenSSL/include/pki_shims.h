@@ -2,8 +2,11 @@
 #define PKI_SHIMS_H
 // What PKI needs of OpenSSL 3.0 and Swift cannot call by itself: type-safe stacks (macros), composite flags (macros),
 // the passphrase callback. Ownership is as in the OpenSSL function of the same purpose.
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
@@ -88,6 +91,21 @@ struct pki_legacy_context *pki_legacy_context_new(void);
 void pki_legacy_context_free(struct pki_legacy_context *context);
 // Decodes PKCS#12; `context` NULL means the default library context. Refuses trailing bytes.
 PKCS12 *pki_pkcs12_decode(const void *bytes, long length, const struct pki_legacy_context *context);
+// Signatures over messages as JOSE has them (RFC 7518, section 3). `kind` is PKI_SIGNATURE_…; `digest` is NULL for Ed25519.
+// ECDSA signatures are r and s, each of `field` bytes, one after the other (section 3.4); PSS salts are as long as the
+// digest (section 3.5).
+enum { PKI_SIGNATURE_PKCS1, PKI_SIGNATURE_PSS, PKI_SIGNATURE_ECDSA, PKI_SIGNATURE_ED25519 };
+// 1 when the signature is the key's, otherwise 0.
+int pki_verify(EVP_PKEY *key, int kind, const EVP_MD *digest, size_t field, const void *signature,
+               size_t signature_length, const void *message, size_t length);
+// Signs into `signature`, which has room for `*signature_length` bytes; 1 when done, otherwise 0.
+int pki_sign(EVP_PKEY *key, int kind, const EVP_MD *digest, size_t field, void *signature, size_t *signature_length,
+             const void *message, size_t length);
+// 1 when a public key of RSA or EC is one by SP 800-56B or 56A: no prime or even modulus, a point of the right order.
+int pki_public_key_is_sound(EVP_PKEY *key);
+// A number of a key by its OSSL_PKEY_PARAM name, big-endian; its length, or 0 when there is none or no room.
+int pki_key_number(const EVP_PKEY *key, const char *name, unsigned char *bytes, int capacity);
+
 // 1 when the error queue holds "unsupported algorithm", which here means a cipher of the legacy provider.
 int pki_errors_say_unsupported(void);
 #endif

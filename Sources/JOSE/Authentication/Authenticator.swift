@@ -42,6 +42,16 @@ public struct Authenticator: Sendable {
                 throw JOSEError(
                     .duplicateIssuer, "the issuer \(issuer.name) is configured twice", hint: "keep one of them")
             }
+            guard issuer.dpop != .required || configuration.dpop != nil else {
+                throw JOSEError(
+                    .missingDPoPSettings, "the issuer \(issuer.name) requires DPoP, which is not configured",
+                    hint: "configure the public origin, which proofs are compared with")
+            }
+        }
+        guard Self.isRealm(configuration.realm) else {
+            throw JOSEError(
+                .badRealm, "the realm cannot stand in a challenge",
+                hint: "use visible ASCII characters without quotation mark and backslash")
         }
         self.init(configuration: configuration, issuers: issuers)
     }
@@ -49,6 +59,11 @@ public struct Authenticator: Sendable {
     private init(configuration: Configuration, issuers: [String: TrustedIssuer]) {
         self.configuration = configuration
         self.issuers = issuers
+    }
+
+    private static func isRealm(_ realm: String) -> Bool {
+        realm.utf8.count <= 128
+            && realm.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
     }
 
     /// Says who presents these credentials.
@@ -61,19 +76,62 @@ public struct Authenticator: Sendable {
     public func authenticate(
         _ credentials: ClientCredentials, at now: Int64, remember: (ProofUse) -> ReplayCache.Outcome
     ) -> Result<Authenticated, AuthenticationFailure> {
-        .failure(AuthenticationFailure(reason: .missingToken, detail: "not written yet"))
+        var usesDPoP = !credentials.dpop.isEmpty
+        do throws(Refusal) {
+            switch try PresentedSecret(credentials) {
+            case .apiKey(let text):
+                return .success(try checkAPIKey(text, at: now))
+            case .dpop(let text):
+                usesDPoP = true
+                return .success(try checkToken(text, scheme: .dpop, credentials, at: now, remember))
+            case .bearer(let text):
+                usesDPoP = false
+                return .success(try checkToken(text, scheme: .bearer, credentials, at: now, remember))
+            case .plain(let text):
+                return .success(try checkToken(text, scheme: nil, credentials, at: now, remember))
+            }
+        } catch {
+            return .failure(failure(error, usesDPoP: usesDPoP, at: now))
+        }
     }
 
     /// Whether a client that was let in would still be: expiry, revocation by token, subject or key, an issuer or key
     /// that is no longer configured. Cheap enough for every live connection on every change; signatures are not
     /// verified again.
     public func recheck(_ client: Authenticated, at now: Int64) -> AuthenticationFailure? {
-        nil
+        do throws(Refusal) {
+            switch client.proof {
+            case .token(let issuer, let subject):
+                guard issuers[issuer] != nil else {
+                    throw Refusal(.unknownIssuer, "the issuer is no longer configured")
+                }
+                if let expiry = client.expiry, now >= expiry { throw Refusal(.expired, "the token has ended") }
+                try checkRevocation(
+                    issuer: issuer, subject: subject, tokenID: client.tokenID, issuedAt: client.issuedAt, at: now)
+            case .apiKey(let id):
+                guard let record = configuration.apiKeys?[id] else {
+                    throw Refusal(.invalidAPIKey, "there is no such key any more")
+                }
+                try checkState(of: record, at: now)
+            }
+            return nil
+        } catch {
+            let usesDPoP = if case .bearer = client.binding { false } else { true }
+            return failure(error, usesDPoP: usesDPoP, at: now)
+        }
     }
 
     /// The answer to a client that is known but lacks scopes (RFC 6750, section 3.1): 403 `insufficient_scope`.
     public func insufficientScope(required: [String], of client: Authenticated) -> AuthenticationFailure {
-        AuthenticationFailure(reason: .insufficientScope, detail: "")
+        let usesDPoP =
+            switch client.binding {
+            case .dpop, .dpopAndCertificate: true
+            case .bearer, .certificate: false
+            }
+        let missing = required.filter { !client.scopes.contains($0) }
+        return failure(
+            Refusal(.insufficientScope, "\(missing.count) scopes are absent"), usesDPoP: usesDPoP, at: 0,
+            scopes: required.filter(Claims.isScope))
     }
 
     /// A nonce for `DPoP-Nonce`; nil where DPoP is not configured.

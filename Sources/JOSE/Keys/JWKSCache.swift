@@ -82,30 +82,91 @@ public struct JWKSCache: Sendable {
     /// Failures since the last good answer.
     public private(set) var failures = 0
 
+    private var freshUntil: Int64?
+    private var nextAttempt = Int64.min
+    private var lastUnknownKey: Int64?
+    private var underWay: (number: UInt64, since: Int64)?
+    private var lastNumber: UInt64 = 0
+
     /// A cache, empty or with the text of a set that was good before the restart; one that is not readable is left out.
     public init(settings: Settings = .init(), lastGood: [UInt8]? = nil) {
         self.settings = settings
+        if let lastGood, let set = try? KeySet(reading: lastGood) {
+            keys = set
+            self.lastGood = lastGood
+        }
     }
 
     /// When `tick` has to be called next. The first tick is due at once.
-    public var wake: Int64 { .min }
+    public var wake: Int64 {
+        underWay.map { $0.since + settings.timeout } ?? nextAttempt
+    }
 
     /// How good the keys are.
-    public func freshness(at now: Int64) -> Freshness { .empty }
+    public func freshness(at now: Int64) -> Freshness {
+        guard keys != nil else { return .empty }
+        return freshUntil.map { now < $0 } ?? false ? .fresh : .stale
+    }
 
     /// Time has passed: begins a fetch that is due, gives up one that took too long.
-    public mutating func tick(at now: Int64) -> Action? { nil }
+    public mutating func tick(at now: Int64) -> Action? {
+        if let underWay {
+            guard now >= underWay.since + settings.timeout else { return nil }
+            failed(number: underWay.number, at: now)
+        }
+        guard now >= nextAttempt else { return nil }
+        return .fetch(number: begin(at: now))
+    }
 
     /// A token named a key that the set does not have.
-    public mutating func unknownKey(at now: Int64) -> UnknownKey { .refused }
+    public mutating func unknownKey(at now: Int64) -> UnknownKey {
+        if underWay != nil { return .waiting }
+        // While the issuer fails, its own pace holds; without failures, one look in each interval.
+        guard failures == 0 || now >= nextAttempt else { return .refused }
+        if let lastUnknownKey, now < lastUnknownKey + settings.unknownKeyInterval { return .refused }
+        lastUnknownKey = now
+        return .fetch(number: begin(at: now))
+    }
 
     /// The answer to fetch `number` came with status 200.
     ///
     /// - Parameter maximumAge: `max-age` of the answer's `Cache-Control`, in seconds.
     public mutating func fetched(
         _ text: [UInt8], maximumAge: Int64? = nil, number: UInt64, at now: Int64
-    ) -> Update { .ignored }
+    ) -> Update {
+        guard underWay?.number == number else { return .ignored }
+        let set: KeySet
+        do throws(JOSEError) {
+            set = try KeySet(reading: text)
+        } catch {
+            failed(number: number, at: now)
+            return .rejected(error)
+        }
+        underWay = nil
+        failures = 0
+        let bounds = settings.freshBounds
+        let time = now + min(max(maximumAge ?? settings.freshFor, bounds.lowerBound), bounds.upperBound)
+        freshUntil = time
+        nextAttempt = time
+        if text == lastGood { return .unchanged }
+        keys = set
+        lastGood = text
+        return .replaced(set)
+    }
 
     /// Fetch `number` brought nothing: no connection, another status, a bad certificate, too many bytes.
-    public mutating func failed(number: UInt64, at now: Int64) {}
+    public mutating func failed(number: UInt64, at now: Int64) {
+        guard underWay?.number == number else { return }
+        underWay = nil
+        failures += 1
+        // Doubled up to 2^16 times: far beyond any limit, far below an overflow.
+        let pause = settings.retryAfter << Int64(min(failures - 1, 16))
+        nextAttempt = now + min(pause, settings.retryLimit)
+    }
+
+    private mutating func begin(at now: Int64) -> UInt64 {
+        lastNumber += 1
+        underWay = (lastNumber, now)
+        return lastNumber
+    }
 }

@@ -1,3 +1,5 @@
+import PKI
+
 /// An issuer whose tokens are accepted, with everything that its tokens are checked against.
 public struct TrustedIssuer: Sendable {
     /// What an issuer's tokens are verified with. Never both: a public key must not be taken for a secret (RFC 8725).
@@ -37,6 +39,8 @@ public struct TrustedIssuer: Sendable {
     public let claims: [String: String]
     /// What is wanted of DPoP.
     public let dpop: DPoPMode
+    /// `claims`, checked.
+    let mappings: [ClaimMapping]
 
     /// Most characters of an issuer's name; with a subject it has to fit a principal's 1024.
     public static let nameLimit = 255
@@ -53,14 +57,72 @@ public struct TrustedIssuer: Sendable {
         name: String, audiences: [String], keys: Keys, algorithms: Set<JWSAlgorithm>? = nil, leeway: Int64 = 30,
         maximumLifetime: Int64? = nil, claims: [String: String] = [:], dpop: DPoPMode = .optional
     ) throws(JOSEError) {
+        guard Self.isName(name) else {
+            throw JOSEError(
+                .badIssuerName, "\"\(name)\" cannot be an issuer",
+                hint: "an issuer has 1 to \(Self.nameLimit) visible ASCII characters without *; "
+                    + "copy it from the iss of a token: mesh token inspect FILE")
+        }
+        guard !audiences.isEmpty, !audiences.contains("") else {
+            throw JOSEError(
+                .missingAudience, "the issuer \(name) has no audience",
+                hint: "name what its tokens have in aud for this edge")
+        }
+        guard (0...Self.leewayLimit).contains(leeway), maximumLifetime ?? 1 > 0 else {
+            throw JOSEError(
+                .outOfRange, "the leeway or lifetime of \(name) is out of range",
+                hint: "a leeway has 0 to \(Self.leewayLimit) seconds, a lifetime more than none")
+        }
         self.name = name
         self.audiences = audiences
         self.keys = keys
-        self.algorithms = algorithms ?? JWSAlgorithm.asymmetric
+        self.algorithms = try Self.algorithms(algorithms, keys, name)
         self.leeway = leeway
         self.maximumLifetime = maximumLifetime
         self.claims = claims
         self.dpop = dpop
+        var mappings: [ClaimMapping] = []
+        for (claim, attribute) in claims.sorted(by: { $0.key < $1.key }) {
+            guard let mapping = ClaimMapping(claim: claim, attribute: attribute) else {
+                throw JOSEError(
+                    .badValue, "the claim \"\(claim)\" cannot become the attribute \"\(attribute)\"",
+                    hint: "attributes have up to 64 letters, digits, dots, hyphens and underscores")
+            }
+            mappings.append(mapping)
+        }
+        self.mappings = mappings
+    }
+
+    static func isName(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= nameLimit
+            && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "*") }
+    }
+
+    private static func algorithms(
+        _ asked: Set<JWSAlgorithm>?, _ keys: Keys, _ name: String
+    ) throws(JOSEError) -> Set<JWSAlgorithm> {
+        guard case .secret(let secret) = keys else {
+            let algorithms = asked ?? JWSAlgorithm.asymmetric
+            guard !algorithms.isEmpty, algorithms.isSubset(of: JWSAlgorithm.asymmetric) else {
+                throw JOSEError(
+                    .badAlgorithms, "the issuer \(name) has public keys, and algorithms that are not for them",
+                    hint: "leave algorithms out, or name some of RS256 to ES512, EdDSA")
+            }
+            return algorithms
+        }
+        let possible = Set(JWSAlgorithm.allCases.filter { $0.mac.map { $0.bytes <= secret.count } ?? false })
+        let algorithms = asked ?? possible
+        guard !algorithms.isEmpty, algorithms.allSatisfy(\.isSymmetric) else {
+            throw JOSEError(
+                .badAlgorithms, "the issuer \(name) has a shared secret, and algorithms that are not for it",
+                hint: "leave algorithms out, or name some of HS256, HS384, HS512")
+        }
+        guard algorithms.isSubset(of: possible) else {
+            throw JOSEError(
+                .weakSecret, "the secret of \(name) is shorter than the hash of an algorithm it is for",
+                hint: "HS384 needs 48 bytes, HS512 needs 64 (RFC 7518, section 3.2)")
+        }
+        return algorithms
     }
 
     private init(_ other: TrustedIssuer, keys: KeySet) {
@@ -72,6 +134,7 @@ public struct TrustedIssuer: Sendable {
         maximumLifetime = other.maximumLifetime
         claims = other.claims
         dpop = other.dpop
+        mappings = other.mappings
     }
 
     /// The same with other public keys; nil for an issuer that has a secret.
