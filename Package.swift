@@ -96,6 +96,7 @@ let package = Package(
         tests("PKITests", ["PKI", "Bytes"]),
         tests("TLSTests", ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration"]),
         tests("JSONTests", ["JSON"]),
+        tests("JOSETests", ["JOSE", "JSON", "PKI", "Bytes", "CSodium"]),
         tests("ArgumentsTests", ["Arguments"]),
         tests("HTTPTests", ["HTTP", "Bytes"]),
         tests("WebSocketTests", ["WebSocket", "Bytes", "CWslay", "CAllocations"]),
