@@ -22,6 +22,10 @@ enum MeshCommand {
                 discussion: "All of it works on files; no agent is needed."),
             [CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry]
         ),
+        (
+            CommandSpec("cert", "Make certificates for servers outside of the mesh."),
+            [CertDevCommand.entry]
+        ),
     ]
 
     /// Commands about the program itself.
