@@ -1,7 +1,7 @@
 /// A growing pause after repeated failures to authenticate, for each address (`IPAddress.limitKey`).
 ///
 /// The first failures are free, since people mistype. Each further one bars the key for `base`, then twice that, up to
-/// `maximum`. A failure fades after `fading` without another one, one step at a time. Success forgives nothing:
+/// `maximum`. After the pause a failure fades for every `fading` without another one. Success forgives nothing:
 /// otherwise one valid account would buy any number of guesses.
 ///
 /// Memory is bounded and forgetting cannot be forced, as with `RateLimiter`: a key is forgotten when its failures have
@@ -20,6 +20,13 @@ public struct FailurePenalty<Key: Hashable & Sendable>: Sendable {
 
         /// The values above: 5 failures, 1 s doubling up to 5 min, one forgotten a minute.
         public init() {}
+
+        /// Pauses that differ: after so many the maximum is reached, and further failures make it no worse.
+        var steps: UInt64 {
+            var steps: UInt64 = 1
+            while steps < 40, base << (steps - 1) < maximum { steps += 1 }
+            return steps
+        }
     }
 
     private struct State: Sendable {
@@ -61,14 +68,14 @@ public struct FailurePenalty<Key: Hashable & Sendable>: Sendable {
         keys.update(key) { state in
             state.barredUntil <= now && state.faded(at: now, policy.fading) == 0
         } _: { state in
-            state.failures = state.faded(at: now, policy.fading) + 1
-            state.since = now
-            let counted = state.failures > UInt64(policy.free) ? state.failures - UInt64(policy.free) : 0
-            guard counted > 0 else { return }
-            // Doubling ends where a shift would pass the maximum anyway.
-            let pause = counted > 40 ? policy.maximum : min(policy.maximum, policy.base &<< (counted - 1))
-            let until = now &+ max(pause, 1)
-            state.barredUntil = max(state.barredUntil, until)
+            let free = UInt64(max(0, policy.free))
+            state.failures = min(state.faded(at: now, policy.fading) + 1, free + policy.steps)
+            if state.failures > free {
+                let pause = min(policy.maximum, policy.base << (state.failures - free - 1))
+                state.barredUntil = max(state.barredUntil, now &+ pause)
+            }
+            // Waiting until it is allowed again must not pay off what was paid with waiting.
+            state.since = max(now, state.barredUntil)
         }
         return check(key, at: now)
     }

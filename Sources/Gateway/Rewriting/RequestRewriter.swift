@@ -8,7 +8,7 @@ public import HTTP
 ///
 /// **Removed**: what concerns only the client's connection, whatever Connection names, `ProtectedFields` in any spelling,
 /// Host, Expect (the edge answers `100-continue` itself when it is ready for the body, see `HTTPRequestHead.expectsContinue`),
-/// the credential that the edge used, and offers of protocols other than WebSocket (so no h2c behind the edge's back).
+/// the credential that the edge used, Sec-WebSocket-* outside of handshakes, and offers of protocols other than WebSocket (so no h2c behind the edge's back).
 ///
 /// **Written**: Host, X-Forwarded-For (the client's address alone: the chain was judged here), -Proto, -Host, X-Request-Id,
 /// traceparent, tracestate, Via, the caller's fields and their signature, `TE: trailers` where the client takes trailers.
@@ -130,7 +130,7 @@ public struct RequestRewriter: Sendable {
     /// The fields that are the client's to say.
     private func kept(_ headers: HTTPHeaders, _ context: Context) throws(EdgeRefusal) -> HTTPHeaders {
         let named = try ConnectionFields.checkedNames(headers)
-        var removed: Set<String> = ["host", "expect", "traceparent", "tracestate", "via"]
+        var removed: Set<String> = ["host", "expect", "traceparent", "tracestate", "via", "content-length"]
         if let upgrade = context.upgrade {
             removed.insert("sec-websocket-protocol")
             if !upgrade.passesExtensions { removed.insert("sec-websocket-extensions") }
@@ -143,10 +143,12 @@ public struct RequestRewriter: Sendable {
             case .subprotocol, .query, .message: break
             }
         }
+        let isSocket = context.upgrade != nil
         var kept = headers
         kept.removeAll { name in
             let name = ProtectedFields.normalised(name)
-            return removed.contains(name) || named.contains(name) || ConnectionFields.isHopByHop(name)
+            return !isSocket && name.utf8.starts(with: "sec-websocket-".utf8) || removed.contains(name)
+                || named.contains(name) || ConnectionFields.isHopByHop(name)
                 || ProtectedFields.contains(normalised: name)
         }
         return kept

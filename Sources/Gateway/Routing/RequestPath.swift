@@ -74,16 +74,17 @@ struct PathSegment {
                 throw EdgeRefusal(.forbiddenPathByte, status: 400, "the path has an escaped control character")
             }
             if value == 0x2F || value == 0x5C { throw Self.slash }
-            if value == 0x25, index + 1 < raw.count, Text.hexValue(raw[index]) != nil,
-                Text.hexValue(raw[index + 1]) != nil
-            {
-                throw EdgeRefusal(.doubleEncoding, status: 400, "the path is escaped twice")
-            }
             decoded.append(value)
             if Text.isAlphanumeric(value) || "-._~".utf8.contains(value) {
                 spelled.append(value)
             } else {
                 spelled += [0x25, Text.upperDigit(high), Text.upperDigit(low)]
+            }
+        }
+        // Looked for behind the escapes: "%25%36%31" is "%61" as well.
+        for start in decoded.indices.dropLast(2) where decoded[start] == 0x25 {
+            if Text.hexValue(decoded[start + 1]) != nil, Text.hexValue(decoded[start + 2]) != nil {
+                throw EdgeRefusal(.doubleEncoding, status: 400, "the path is escaped twice")
             }
         }
         // Servers that know parameters look at what comes before the ";".
