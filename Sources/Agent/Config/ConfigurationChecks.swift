@@ -26,6 +26,7 @@ struct ConfigurationChecks {
         checkPeersAndDirectory()
         checkServices()
         checkUpstreams()
+        checkEdge()
         checkPolicy()
         checkQuantities()
     }
@@ -291,6 +292,13 @@ struct ConfigurationChecks {
                 .conflict, "\(key).instance", "is no instance of \"\(upstream.service)\"\(place("\(key).service"))",
                 hint: "write NODE/\(upstream.service)")
         }
+    }
+
+    private mutating func checkEdge() {
+        var checks = EdgeChecks(configuration.edge, origins: origins, refused: refused)
+        checks.run()
+        issues += checks.issues
+        warnings += checks.warnings
     }
 
     private mutating func checkPolicy() {

@@ -24,6 +24,8 @@ public struct ConfigurationIssue: Sendable, Hashable, CustomStringConvertible {
         case conflict = "conflict"
         /// An address that other hosts can reach, where that must be allowed explicitly.
         case notLoopback = "not_loopback"
+        /// A setting that gives protection up.
+        case insecure
     }
 
     /// The stable name.

@@ -128,7 +128,7 @@ public enum ConfigurationLoader {
     }
 
     /// Problems in the order of the file, those of variables and flags after them.
-    private static func inOrder(_ issues: [ConfigurationIssue]) -> [ConfigurationIssue] {
+    static func inOrder(_ issues: [ConfigurationIssue]) -> [ConfigurationIssue] {
         func rank(_ issue: ConfigurationIssue) -> (Int, Int, Int) {
             switch issue.origin {
             case .file(_, let line, let column): (0, line, column)

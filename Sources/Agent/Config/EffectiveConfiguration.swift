@@ -32,8 +32,15 @@ public struct EffectiveConfiguration: Sendable {
     }
 
     /// A line for every value: key, value, origin; then the warnings. For `mesh-agent --check`.
-    public func describe() -> String {
-        let entries = entries
+    public func describe() -> String { Self.text(entries, warnings: warnings) }
+
+    /// The same for programs: `{"file", "values": [{"key", "value", "origin"}], "warnings": […]}`.
+    public func describeJSON() -> JSONValue {
+        Self.json(file: file, values: values.map { ($0.key, $0.value) }, origin: origin, warnings: warnings)
+    }
+
+    /// A line for every value, and the warnings.
+    static func text(_ entries: [Entry], warnings: [ConfigurationIssue]) -> String {
         // One long value shall not push all origins off the screen.
         let widths = (
             entries.map(\.key.count).max() ?? 0, min(48, entries.map(\.text.count).max() ?? 0)
@@ -48,10 +55,13 @@ public struct EffectiveConfiguration: Sendable {
         return text
     }
 
-    /// The same for programs: `{"file", "values": [{"key", "value", "origin"}], "warnings": […]}`.
-    public func describeJSON() -> JSONValue {
+    /// File, values with origins, and warnings.
+    static func json(
+        file: String?, values: [(key: String, value: JSONValue)], origin: (String) -> ConfigurationOrigin,
+        warnings: [ConfigurationIssue]
+    ) -> JSONValue {
         let values = values.map { entry -> JSONValue in
-            ["key": .string(entry.key), "value": entry.value, "origin": origin(of: entry.key).json]
+            ["key": .string(entry.key), "value": entry.value, "origin": origin(entry.key).json]
         }
         return [
             "file": file.map { .string($0) } ?? .null,
