@@ -83,6 +83,8 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
     case accessWithdrawn = 77
     /// An OPEN whose service, instance, principal or attributes are not well formed.
     case badOpen = 78
+    /// TLS with the service's target failed: its certificate is not the one that is expected, or it speaks none.
+    case targetTLSFailed = 79
 
     /// A code that this version does not know. Never sent.
     case unrecognised = 65535
@@ -126,7 +128,7 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
             .identityExpired, .protocolError, .frameTooLarge, .creditExceeded, .unrecognised:
             .later
         case .noSuchService, .noSuchInstance, .unhealthy, .targetRefused, .targetUnreachable, .targetTimeout,
-            .tooManyStreams, .streamOverloaded:
+            .targetTLSFailed, .tooManyStreams, .streamOverloaded:
             .elsewhere
         case .versionMismatch, .duplicateIdentity, .linkDenied, .identityRevoked, .policyChanged, .wrongNode, .denied,
             .actAsDenied, .applicationReset, .streamIdle, .accessWithdrawn, .badOpen:
@@ -145,7 +147,8 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
             .actAsDenied, .accessWithdrawn, .badOpen, .retentionExceeded:
             .peer
         case .internalError, .overloaded, .tooManyStreams, .streamOverloaded, .noSuchService, .noSuchInstance: .sender
-        case .unhealthy, .targetRefused, .targetUnreachable, .targetTimeout, .applicationReset: .target
+        case .unhealthy, .targetRefused, .targetUnreachable, .targetTimeout, .targetTLSFailed, .applicationReset:
+            .target
         case .peerSilent, .linkLost: .network
         }
     }
@@ -205,6 +208,7 @@ extension LinkReason: CustomStringConvertible {
         case .streamIdle: "stream_idle"
         case .accessWithdrawn: "access_withdrawn"
         case .badOpen: "bad_open"
+        case .targetTLSFailed: "target_tls_failed"
         case .unrecognised: "unrecognised"
         }
     }

@@ -89,6 +89,25 @@ import Testing
             ["4:33 services[0].target bad_value"]
         ),
         ("services: [{ name: 'a', target: 'unix:' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'http://127.0.0.1:1' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'https://127.0.0.1:1/x' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'https://u@x:1' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'https://' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'tls://127.0.0.1' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'tls://unix:/x' }]", ["4:33 services[0].target bad_value"]),
+        ("services: [{ name: 'a', target: 'tls://0.0.0.0:1' }]", ["4:33 services[0].target bad_value"]),
+        (
+            "services: [{ name: 'a', target: '127.0.0.1:1', tls: { ca: 'x' } }]",
+            ["4:59 services[0].tls.ca conflict"]
+        ),
+        (
+            "services: [{ name: 'a', target: 'https://127.0.0.1:1', tls: { certificate: 'x' } }]",
+            ["4:76 services[0].tls.certificate conflict"]
+        ),
+        (
+            "services: [{ name: 'a', target: 'https://127.0.0.1:1', tls: { serverName: 'a b' } }]",
+            ["4:75 services[0].tls.serverName bad_value"]
+        ),
         // Missing
         ("services: [{ name: 'a' }]", ["4:12 services[0] missing_key"]),
         ("peers: [{}]", ["4:9 peers[0] missing_key", "4:9 peers[0] missing_key"]),

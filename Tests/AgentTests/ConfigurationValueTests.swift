@@ -74,8 +74,8 @@ import Testing
         #expect(service.check.timeout == .seconds(3))
         #expect(service.check.failures == 3)
         #expect(service.check.successes == 4)
-        #expect(configuration.services[1].target == .unix(path: "/etc/mesh/raw.sock"))
-        #expect(configuration.services[2].target.isName)
+        #expect(configuration.services[1].target.address == .unix(path: "/etc/mesh/raw.sock"))
+        #expect(configuration.services[2].target.address.isName)
 
         let upstream = configuration.upstreams[0]
         #expect(upstream.listen == .host("127.0.0.1", port: 5432))
@@ -138,7 +138,7 @@ import Testing
             "services: [{ name: 'a', target: '127.0.0.1:1' }], upstreams: [{ listen: '127.0.0.1:2', service: 'a' }]")
         var service = Configuration.Service()
         service.name = "a"
-        service.target = .host("127.0.0.1", port: 1)
+        service.target = Configuration.Target(.host("127.0.0.1", port: 1))
         #expect(configuration.services == [service])
         #expect(service.weight == 100)
         #expect(service.check.kind == .tcp)
@@ -176,7 +176,32 @@ import Testing
         let configuration = try ConfigurationFixture.configuration(
             "services: [{ name: 'a', target: '\(text)', allowNonLoopback: true }]")
         #expect(configuration.services[0].target.description == canonical)
-        #expect(configuration.services[0].target.isLoopback == isLoopback)
+        #expect(configuration.services[0].target.address.isLoopback == isLoopback)
+    }
+
+    @Test(arguments: [
+        ("https://db.internal:8443", "https://db.internal:8443", "db.internal", "db.internal:8443"),
+        ("https://db.internal", "https://db.internal:443", "db.internal", "db.internal:443"),
+        ("WSS://LocalHost/", "wss://localhost:443", "localhost", "127.0.0.1:443"),
+        ("tls://[::1]:5433", "tls://[::1]:5433", "::1", "[::1]:5433"),
+        ("https://[0::1]", "https://[::1]:443", "::1", "[::1]:443"),
+        ("tls://192.0.2.7:1", "tls://192.0.2.7:1", "192.0.2.7", "192.0.2.7:1"),
+    ])
+    func targetsWithTLS(text: String, canonical: String, host: String, address: String) throws {
+        let target = try ConfigurationFixture.configuration("services: [{ name: 'a', target: '\(text)' }]").services[0]
+            .target
+        #expect(target.description == canonical)
+        #expect(target.host == host && target.address.description == address && target.isTLS)
+    }
+
+    @Test func tlsOfATarget() throws {
+        let service = try ConfigurationFixture.configuration(
+            "services: [{ name: 'a', target: 'https://127.0.0.1:1', tls: { ca: 'ca.crt', serverName: 'x.test', "
+                + "certificate: '/a.crt', key: '/a.key' } }]"
+        ).services[0]
+        #expect(service.tls.ca.count == 1 && service.tls.ca[0].hasSuffix("ca.crt"))
+        #expect(service.tls.serverName == "x.test")
+        #expect(service.tls.certificate == "/a.crt" && service.tls.key == "/a.key")
     }
 
     /// The inline policy's text stands where it stands in the file, so that its own mistakes have the right place.

@@ -15,6 +15,13 @@ extension Codec where Value == String {
         }
     }
 
+    /// A DNS name or an IP address.
+    static var hostPatternless: Codec {
+        .string("a DNS name or an IP address", "HOST", maximumLength: 253) { text in
+            IPv6Address(parsing: text) != nil ? nil : HostText.problem(text)
+        }
+    }
+
     /// A host, a host with `*` for its first label, or `*`.
     static var hostPattern: Codec {
         .string("a host, *.DOMAIN or *", "HOST", maximumLength: 255) { text in

@@ -151,7 +151,9 @@ extension Configuration {
         /// Its name in the directory.
         public var name = ""
         /// Where it accepts connections.
-        public var target = Address.unset
+        public var target = Target.unset
+        /// How TLS is spoken there, for targets with TLS.
+        public var tls = TargetTLS()
         /// What it speaks.
         public var `protocol` = ServiceProtocol.tcp
         /// Labels by which it can be chosen.
@@ -164,7 +166,7 @@ extension Configuration {
         public var check = Check()
         /// How long connecting to the target may take.
         public var connectTimeout: Duration = .seconds(5)
-        /// Whether the target may be on another host.
+        /// Whether a target without TLS may be on another host.
         public var allowNonLoopback = false
 
         /// A service without name and target, to be filled in.

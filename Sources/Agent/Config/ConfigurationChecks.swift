@@ -233,12 +233,15 @@ struct ConfigurationChecks {
                     firstPlaces[service.name] = "\(key).name"
                 }
             }
-            if service.target != .unset, !service.target.isLoopback, !service.allowNonLoopback {
+            if service.target != .unset, !service.target.isTLS, !service.target.address.isLoopback,
+                !service.allowNonLoopback
+            {
                 report(
                     .notLoopback, "\(key).target", "\(service.target) is on another host or can be",
-                    hint: "run the agent on that host, or set allowNonLoopback to true")
+                    hint: "run the agent on that host, let it speak TLS (tls://…), or set allowNonLoopback to true")
             }
-            if service.target != .unset, service.target == configuration.listen.mesh {
+            checkTargetTLS(service, key)
+            if service.target != .unset, service.target.address == configuration.listen.mesh {
                 report(.conflict, "\(key).target", "is this agent's own mesh listener", hint: "name the service's port")
             }
             if service.check.timeout > service.check.interval {
@@ -249,6 +252,21 @@ struct ConfigurationChecks {
                         + "(\(DurationText.format(service.check.interval)))")
             }
         }
+    }
+
+    private mutating func checkTargetTLS(_ service: Configuration.Service, _ key: String) {
+        let given = ["ca", "serverName", "certificate", "key"].map { "\(key).tls.\($0)" }.filter { origins[$0] != nil }
+        if let first = given.first, service.target != .unset, !service.target.isTLS {
+            report(
+                .conflict, first, "has no effect, as no TLS is spoken to \(service.target)",
+                hint: "write the target as https://\(service.target), wss://… or tls://…, or remove it")
+        }
+        let hasCertificate = isSet("\(key).tls.certificate", service.tls.certificate)
+        guard hasCertificate != isSet("\(key).tls.key", service.tls.key) else { return }
+        let (present, missing) = hasCertificate ? ("certificate", "key") : ("key", "certificate")
+        report(
+            .conflict, "\(key).tls.\(present)", "needs tls.\(missing) as well",
+            hint: "set tls.\(missing), or remove tls.\(present)")
     }
 
     private mutating func checkUpstreams() {
@@ -269,7 +287,7 @@ struct ConfigurationChecks {
             } else {
                 firstPlaces[upstream.listen] = "\(key).listen"
             }
-            if let service = configuration.services.firstIndex(where: { $0.target == upstream.listen }) {
+            if let service = configuration.services.firstIndex(where: { $0.target.address == upstream.listen }) {
                 report(
                     .conflict, "\(key).listen",
                     "is the target of services[\(service)]\(place("services[\(service)].target")): a loop",

@@ -4,8 +4,21 @@ enum ServiceTable {
         .value(
             "name", \.name, .name("a service's name", "NAME"), "The service's name in the directory.", required: true),
         .value(
-            "target", \.target, .address([.names, .unix]),
-            "Where the service accepts connections: a loopback address or a Unix socket.", required: true),
+            "target", \.target, .target,
+            "Where the service accepts connections: a loopback address or a Unix socket; or, over TLS and on any host, "
+                + "https://HOST:PORT, wss://HOST:PORT or tls://HOST:PORT.", required: true),
+        .value(
+            "tls.ca", \.tls.ca, .list(.path, "a path or a list of paths", orOne: true),
+            "PEM files with the CA certificates that vouch for the target; also a self-signed certificate of its own.",
+            default: "the system's"),
+        .value(
+            "tls.serverName", \.tls.serverName, .optional(.hostPatternless),
+            "The name or IP address that the target's certificate must have; a name is asked for in the handshake (SNI).",
+            default: "the target's host"),
+        .value(
+            "tls.certificate", \.tls.certificate, .optional(.path),
+            "PEM file with this node's certificate for the target, where it asks for one.", default: "none"),
+        .value("tls.key", \.tls.key, .optional(.path), "PEM file with its private key.", default: "none"),
         .value("protocol", \.protocol, .choice, "What it speaks."),
         .value(
             "tags", \.tags, .list(.name("a tag", "TAG"), "a list of tags", maximum: 32),
@@ -33,7 +46,7 @@ enum ServiceTable {
             "How long connecting to the target may take."),
         .value(
             "allowNonLoopback", \.allowNonLoopback, .boolean,
-            "Allow a target on another host. The way there is neither encrypted nor authenticated by the mesh."),
+            "Allow a target without TLS on another host. The way there is neither encrypted nor authenticated."),
     ]
 
     static let upstream: [Field<Configuration.Upstream>] = [

@@ -102,7 +102,7 @@ extension ControlAPI {
         } catch {
             throw Problem("bad_target", status: 400, detail: error.description, hint: "give an address, not a name")
         }
-        guard service.target.isLoopback else {
+        guard service.target.address.isLoopback else {
             throw Problem(
                 "not_loopback", status: 400, detail: "target \(service.target) is not on this host",
                 hint:

@@ -10,8 +10,14 @@ protocol ByteChannelOwner: AnyObject {
     func channelReceived(_ channel: ByteChannel)
     /// What waited to be sent has shrunk below the low mark after it was above the high one.
     func channelDrained(_ channel: ByteChannel)
+    /// Everything was sent, the end of our direction included (after `finishWriting`).
+    func channelFinished(_ channel: ByteChannel)
     /// The channel is over, not by the owner's will. Nothing can be read or written any more.
     func channelFailed(_ channel: ByteChannel, _ error: ChannelError)
+}
+
+extension ByteChannelOwner {
+    func channelFinished(_ channel: ByteChannel) {}
 }
 
 /// One non-blocking stream socket on a loop, plain or with TLS on either side: bytes in, bytes out, both bounded.
@@ -373,7 +379,8 @@ final class ByteChannel: EventHandler, TimerHandler {
         // ENOTCONN: the peer is gone already, which reading tells too.
         try? Syscall.shutdownWrite(descriptor)
         finishes = false
-        if isLingering { lingerOn() }
+        if isLingering { return lingerOn() }
+        owner?.channelFinished(self)
     }
 
     /// Sends what waits, says goodbye, and closes when the peer has closed or after a moment. The owner hears nothing

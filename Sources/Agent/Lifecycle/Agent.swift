@@ -164,6 +164,7 @@ public final class Agent {
     }
 
     private func serve() throws {
+        let targets = try LocalRegistry.targets(of: configuration.services)
         let (shared, routing) = (shared, routing)
         shared.workers = try (0..<max(1, configuration.workers)).map { index in
             try Worker(index: index) { loop in
@@ -191,7 +192,7 @@ public final class Agent {
             self.directoryClient?.registrationChanged()
         }
         registry.restore()
-        registry.configure(configuration.services)
+        registry.configure(targets)
         publish()
         try openDoors()
         for upstream in boundUpstreams { start(upstream) }
@@ -374,6 +375,7 @@ public final class Agent {
         let next: EffectiveConfiguration
         let identity: NodeIdentity
         let policy: PolicyDocument
+        let targets: [(Configuration.Service, ServiceTarget)]
         var added: [UpstreamListener] = []
         do {
             next = try loader()
@@ -384,6 +386,7 @@ public final class Agent {
                     lines: ["the node's name cannot change while it runs: \(shared.node) → \(identity.node)"])
             }
             policy = try PolicyLoading.load(next.configuration)
+            targets = try LocalRegistry.targets(of: next.configuration.services)
             for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
                 added.append(try bindUpstream(upstream))
             }
@@ -414,7 +417,7 @@ public final class Agent {
         }
         for upstream in added { start(upstream) }
         supervisor.keep(permanentPeers)
-        registry.configure(configuration.services)
+        registry.configure(targets)
         publish()
         if policyChanged { directoryHost?.policyChanged() }
         directoryClient?.registrationChanged()
@@ -459,6 +462,9 @@ public final class Agent {
         var problems: [String] = []
         do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
         do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
+        for service in effective.configuration.services {
+            do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
+        }
         return problems
     }
 

@@ -95,8 +95,8 @@ extension LinkConnection: StreamCarrier {
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.probeEnded(node: node, answered: answered) }
     }
 
-    func localConnectFailed(_ local: LocalConnection, _ error: SystemError) {
-        refuseTarget(local, error.errno == Errno.connectionRefused ? .targetRefused : .targetUnreachable, "\(error)")
+    func localConnectFailed(_ local: LocalConnection, _ error: TargetError) {
+        refuseTarget(local, error.reason, "\(error)")
     }
 
     func localTimedOut(_ local: LocalConnection) {

@@ -17,6 +17,7 @@ final class WorkerCore: TimerHandler {
     private var retiring: [UInt64: LinkConnection] = [:]
     private var setups: [UInt64: LinkSetup] = [:]
     private var pairs: [ObjectIdentifier: LocalPair] = [:]
+    private var bridges: [ObjectIdentifier: TargetBridge] = [:]
     private var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
     private(set) var localCount = 0
     var counters = WorkerCounters()
@@ -32,6 +33,8 @@ final class WorkerCore: TimerHandler {
     /// One read of a pair. Not `plaintext`: a pair may be made, and move its first bytes, while a link still takes frames
     /// from there (a peer's REFUSE, after which this node's own instance is tried).
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
+    /// What this worker's byte channels share.
+    private(set) lazy var channels = ChannelLoop(loop)
     let segments = SegmentPool()
     let maskKeys = MaskKeys()
 
@@ -233,6 +236,12 @@ final class WorkerCore: TimerHandler {
         }
         opening.start(local)
     }
+
+    /// Keeps a bridge until it says that it is over.
+    func keep(_ bridge: TargetBridge) { bridges[ObjectIdentifier(bridge)] = bridge }
+
+    /// The bridge's sockets are closed.
+    func forget(_ bridge: TargetBridge) { bridges[ObjectIdentifier(bridge)] = nil }
 
     func track(_ pair: LocalPair) { pairs[ObjectIdentifier(pair)] = pair }
 

@@ -1,15 +1,17 @@
 import EventLoop
 import JSON
 
-/// Checks local services' targets: a TCP connection that succeeds is health.
+/// Checks local services' targets: a TCP connection that succeeds is health, and where TLS is spoken a handshake with a
+/// good certificate.
 ///
 /// A service starts as healthy and is told otherwise after as many failures in a row as configured, so that a slow
 /// start costs nothing and a flapping target is seen.
 @ControlPlane
 final class HealthChecker {
-    private final class Check: ConnectHandler, TimerHandler {
+    private final class Check: TimerHandler {
         let service: String
-        let target: SocketAddress
+        let target: ServiceTarget
+        let parts: ChannelLoop
         let interval: UInt64
         let timeout: UInt64
         let failuresNeeded: Int
@@ -19,15 +21,16 @@ final class HealthChecker {
         var isHealthy = true
         var isFirst = true
         var timer: TimerID?
-        var connector: Connector?
+        var dial: TargetDial?
         let finished: @ControlPlane (String, _ error: String?) -> Void
 
         init(
-            service: String, target: SocketAddress, check: Configuration.Check,
+            service: String, target: ServiceTarget, check: Configuration.Check, parts: ChannelLoop,
             finished: @escaping @ControlPlane (String, String?) -> Void
         ) {
             self.service = service
             self.target = target
+            self.parts = parts
             interval = check.interval.nanoseconds
             timeout = check.timeout.nanoseconds
             failuresNeeded = check.failures
@@ -35,37 +38,33 @@ final class HealthChecker {
             self.finished = finished
         }
 
-        func start(_ loop: EventLoop) {
-            connector = Connector([target], timeout: timeout, loop: loop, handler: self)
-        }
-
-        func connected(
-            _ descriptor: consuming FileDescriptor, to address: SocketAddress, connector: Connector, loop: EventLoop
-        ) {
-            self.connector = nil
-            ControlPlane.assumeIsolated { [finished, service] in finished(service, nil) }
-        }
-
-        func connectFailed(_ error: ConnectError, connector: Connector, loop: EventLoop) {
-            self.connector = nil
-            let text = error.description
-            ControlPlane.assumeIsolated { [finished, service] in finished(service, text) }
+        func start() {
+            dial = TargetDial(target, timeout: timeout, parts: parts) { [unowned self] result in
+                dial = nil
+                var text: String?
+                switch result {
+                case .success(let channel): channel.close()
+                case .failure(let error): text = error.description
+                }
+                ControlPlane.assumeIsolated { [finished, service, text] in finished(service, text) }
+            }
         }
 
         func timerFired(tag: Int, loop: EventLoop) {
             timer = nil
-            start(loop)
+            start()
         }
 
         func stop(_ loop: EventLoop) {
             if let timer { loop.cancel(timer) }
             timer = nil
-            connector?.cancel()
-            connector = nil
+            dial?.cancel()
+            dial = nil
         }
     }
 
     private let log: Log
+    private lazy var channels = ChannelLoop(ControlPlane.loop)
     private var checks: [String: Check] = [:]
     /// A service's health changed.
     var changed: @ControlPlane (_ service: String) -> Void = { _ in }
@@ -73,14 +72,15 @@ final class HealthChecker {
     init(log: Log) { self.log = log }
 
     /// Starts to check a service, instead of an earlier check of it.
-    func watch(_ service: String, target: SocketAddress, check: Configuration.Check) {
+    func watch(_ service: String, target: ServiceTarget, check: Configuration.Check) {
         forget(service)
         guard check.kind == .tcp else { return }
-        let started = Check(service: service, target: target, check: check) { [weak self] service, error in
+        let started = Check(service: service, target: target, check: check, parts: channels) {
+            [weak self] service, error in
             self?.finished(service, error)
         }
         checks[service] = started
-        started.start(ControlPlane.loop)
+        started.start()
     }
 
     /// Checks a service no more.
@@ -108,7 +108,10 @@ final class HealthChecker {
             check.isHealthy = false
             log.warning(
                 "service_unhealthy", "service \(service) does not answer",
-                [("service", .string(service)), ("target", .string("\(check.target)")), ("detail", .string(error))])
+                [
+                    ("service", .string(service)), ("target", .string(check.target.endpoint.description)),
+                    ("detail", .string(error)),
+                ])
         } else {
             check.successes += 1
             check.failures = 0

@@ -15,7 +15,7 @@ protocol StreamCarrier: AnyObject {
     /// `local`'s connect succeeded.
     func localConnected(_ local: LocalConnection)
     /// `local`'s connect failed.
-    func localConnectFailed(_ local: LocalConnection, _ error: SystemError)
+    func localConnectFailed(_ local: LocalConnection, _ error: TargetError)
     /// The right to the stream was withdrawn.
     func withdraw(_ local: LocalConnection, _ text: String)
 }
@@ -60,6 +60,10 @@ final class LocalConnection: EventHandler, TimerHandler {
     private var mayRead = false
     private var sawHangup = false
     private var connecting: Bool
+    /// Stands between this socket and the target, where there is a name to resolve or TLS to speak.
+    var bridge: TargetBridge?
+    /// What `connecting` waits for is the bridge, not the socket.
+    private let isBridged: Bool
     private let target: SocketAddress
     private var closesWhenWritten = false
     private var pending = ByteQueue()
@@ -71,14 +75,17 @@ final class LocalConnection: EventHandler, TimerHandler {
     private var timer: TimerID?
     private(set) var isClosed = false
 
-    /// Takes over `owned`, which is non-blocking. `connectingTo`: a connect to there is under way on it.
+    /// Takes over `owned`, which is non-blocking. `connectingTo`: a connect to there is under way on it. `isBridged`: a
+    /// bridge has the socket's other end and will say when the target is there.
     init(
-        _ owned: consuming FileDescriptor, role: Role, connectingTo target: SocketAddress? = nil, core: WorkerCore
+        _ owned: consuming FileDescriptor, role: Role, connectingTo target: SocketAddress? = nil,
+        isBridged: Bool = false, core: WorkerCore
     ) {
         descriptor = owned.rawValue
         self.owned = consume owned
         self.role = role
-        connecting = target != nil
+        connecting = target != nil || isBridged
+        self.isBridged = isBridged
         self.target = target ?? .unix(path: "")
         self.core = core
     }
@@ -124,10 +131,10 @@ final class LocalConnection: EventHandler, TimerHandler {
     func ready(_ readiness: Readiness, loop: EventLoop) {
         guard !isClosed else { return }
         if connecting {
-            guard !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return }
+            guard !isBridged, !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return }
             connecting = false
             if let error = Socket.finishConnect(descriptor, target) {
-                carrier?.localConnectFailed(self, error)
+                carrier?.localConnectFailed(self, .system(error))
                 return
             }
             cancelTimer()
@@ -144,6 +151,32 @@ final class LocalConnection: EventHandler, TimerHandler {
             mayRead = true
             offerReading()
         }
+    }
+
+    // MARK: - The bridge
+
+    /// The target is connected.
+    func bridgeConnected() {
+        guard !isClosed, connecting else { return }
+        connecting = false
+        cancelTimer()
+        carrier?.localConnected(self)
+        guard !isClosed else { return }
+        // What the loop said before was not for a socket that waits.
+        mayRead = true
+        offerReading()
+    }
+
+    /// The target could not be connected.
+    func bridgeFailed(_ error: TargetError) {
+        guard !isClosed, connecting else { return }
+        connecting = false
+        carrier?.localConnectFailed(self, error)
+    }
+
+    /// The target broke the connection.
+    func bridgeBroken() {
+        if !isClosed { fail() }
     }
 
     private func fail() {
@@ -280,9 +313,14 @@ final class LocalConnection: EventHandler, TimerHandler {
 
     /// Closes in order.
     func close() {
+        end(isReset: false)
+    }
+
+    private func end(isReset: Bool) {
         guard !isClosed else { return }
         leaveLoop()
         owned = nil
+        bridge.take()?.localClosed(isReset: isReset)
         core.localClosed(self)
         carrier = nil
     }
@@ -297,7 +335,7 @@ final class LocalConnection: EventHandler, TimerHandler {
     func reset() {
         guard !isClosed else { return }
         try? Socket.setLingerZero(descriptor)
-        close()
+        end(isReset: true)
     }
 
     /// Takes the socket off this loop and gives it away. The connection is empty afterwards.

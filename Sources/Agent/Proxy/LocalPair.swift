@@ -66,19 +66,21 @@ final class LocalPair: StreamCarrier, TimerHandler {
         move(from: target)
     }
 
-    func localConnectFailed(_ local: LocalConnection, _ error: SystemError) { giveUpTarget("\(error)") }
-
-    func localTimedOut(_ local: LocalConnection) {
-        giveUpTarget("the target did not answer in time")
+    func localConnectFailed(_ local: LocalConnection, _ error: TargetError) {
+        giveUpTarget("\(error)", reason: error.reason.name)
     }
 
-    private func giveUpTarget(_ text: String) {
+    func localTimedOut(_ local: LocalConnection) {
+        giveUpTarget("the target did not answer in time", reason: "target_unreachable")
+    }
+
+    private func giveUpTarget(_ text: String, reason: String) {
         guard !isConnected else { return }
         target.detach()
         target.close()
         application.detach()
         core.forget(self)
-        core.opening.failed(application, .unreachable, text, reason: "target_unreachable")
+        core.opening.failed(application, .unreachable, text, reason: reason)
     }
 
     func localFailed(_ local: LocalConnection) {

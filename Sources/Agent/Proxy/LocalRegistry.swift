@@ -11,7 +11,7 @@ final class LocalRegistry {
     /// One service of this node.
     struct Entry: Sendable, Equatable {
         let service: Configuration.Service
-        let target: SocketAddress
+        let target: ServiceTarget
         /// Registered by a command, not by the configuration.
         let isDynamic: Bool
     }
@@ -47,12 +47,22 @@ final class LocalRegistry {
         }
     }
 
+    /// What the configuration's services lead to; reads files, and changes nothing.
+    nonisolated static func targets(
+        of services: [Configuration.Service]
+    ) throws(CertificateError) -> [(Configuration.Service, ServiceTarget)] {
+        var targets: [(Configuration.Service, ServiceTarget)] = []
+        for service in services { targets.append((service, try ServiceTarget(service))) }
+        return targets
+    }
+
     /// Takes over the configuration's services; registered ones stay, unless the configuration now names them.
-    func configure(_ services: [Configuration.Service]) {
+    func configure(_ services: [(Configuration.Service, ServiceTarget)]) {
         var wanted: [String: Entry] = entries.filter { $0.value.isDynamic }
-        for service in services {
-            guard let target = try? SocketAddress(parsing: service.target.description) else { continue }
-            wanted[service.name] = Entry(service: service, target: target, isDynamic: false)
+        for (service, target) in services {
+            let entry = Entry(service: service, target: target, isDynamic: false)
+            // An equal one stays, and with it what was made of its files.
+            wanted[service.name] = entries[service.name] == entry ? entries[service.name] : entry
         }
         replace(wanted)
     }
@@ -70,7 +80,7 @@ final class LocalRegistry {
     /// Adds or replaces a registered service. It is on disk when this returns.
     func register(_ service: Configuration.Service, target: SocketAddress) throws(CertificateError) {
         var wanted = entries
-        wanted[service.name] = Entry(service: service, target: target, isDynamic: true)
+        wanted[service.name] = Entry(service: service, target: ServiceTarget(target), isDynamic: true)
         try save(wanted)
         replace(wanted)
     }
@@ -119,7 +129,8 @@ final class LocalRegistry {
                 let service = try ServiceJSON.decode(item)
                 let target = try SocketAddress(parsing: service.target.description)
                 if restored[service.name] == nil {
-                    restored[service.name] = Entry(service: service, target: target, isDynamic: true)
+                    restored[service.name] = Entry(
+                        service: service, target: ServiceTarget(target), isDynamic: true)
                 }
             }
             replace(restored)

@@ -105,7 +105,7 @@ struct LocalService: Sendable, Equatable {
     /// The service's name.
     let name: String
     /// Where to connect to.
-    let target: SocketAddress
+    let target: ServiceTarget
     /// Time to connect, in nanoseconds.
     let connectTimeout: UInt64
     /// Its health check does not fail.

@@ -38,9 +38,12 @@ enum ServiceJSON {
         }
         let target = try object.string("target")
         do {
-            service.target = try Configuration.Address(parsing: target)
+            service.target = try Configuration.Target(parsing: target)
         } catch {
             throw wrong("target", "\"\(target)\" \(error.message)")
+        }
+        guard !service.target.isTLS else {
+            throw wrong("target", "TLS to a target needs files, which only the agent's configuration names")
         }
         if let text = try object.optionalString("protocol") {
             guard let known = Configuration.ServiceProtocol(rawValue: text) else {

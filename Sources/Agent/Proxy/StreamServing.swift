@@ -69,21 +69,37 @@ final class StreamServing {
     private func connect(
         _ service: LocalService, _ inbound: InboundStream
     ) throws(SystemError) -> (LocalConnection, isConnected: Bool) {
-        switch try Socket.connectStart(service.target) {
+        guard let address = service.target.direct else { return (try bridge(service, inbound), false) }
+        switch try Socket.connectStart(address) {
         case .connected(let socket):
-            keepAlive(socket.rawValue, service.target)
+            keepAlive(socket.rawValue, address)
             let target = LocalConnection(socket, role: .target(inbound), core: core)
             try target.register()
             return (target, true)
         case .inProgress(let socket):
-            keepAlive(socket.rawValue, service.target)
-            let target = LocalConnection(socket, role: .target(inbound), connectingTo: service.target, core: core)
+            keepAlive(socket.rawValue, address)
+            let target = LocalConnection(socket, role: .target(inbound), connectingTo: address, core: core)
             try target.register()
             target.startTimer(service.connectTimeout)
             return (target, false)
         case .queueFull:
-            throw SystemError(call: "connect", subject: service.target.description, errno: Errno.wouldBlock)
+            throw SystemError(call: "connect", subject: address.description, errno: Errno.wouldBlock)
         }
+    }
+
+    /// A socket of ours whose other end is carried on to a target that is reached by name or over TLS.
+    private func bridge(_ service: LocalService, _ inbound: InboundStream) throws(SystemError) -> LocalConnection {
+        let (ours, theirs) = try Socket.pair().split { ours, theirs in (ours.release(), theirs.release()) }
+        let target = LocalConnection(
+            FileDescriptor(owning: ours), role: .target(inbound), isBridged: true, core: core)
+        // Before anything that may fail: it owns a descriptor from here on.
+        let other = FileDescriptor(owning: theirs)
+        try target.register()
+        let bridge = try TargetBridge(
+            other, local: target, target: service.target, timeout: service.connectTimeout, core: core)
+        target.bridge = bridge
+        core.keep(bridge)
+        return target
     }
 
     /// Notices that another host is gone: its end would never come.
