@@ -188,11 +188,6 @@ struct EdgeChecks {
                     .conflict, "\(key).jwks", "keys come from one place: jwks.file, jwks.url or secretFile",
                     hint: "leave the others out")
             }
-            if issuer.issuer == edge.authentication.localIssuerName, edge.authentication.localIssuerKey != nil {
-                report(
-                    .duplicate, "\(key).issuer", "is the name of the local issuer",
-                    hint: "set another edge.authentication.localIssuer.name")
-            }
         }
     }
 
