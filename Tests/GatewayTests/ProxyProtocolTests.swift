@@ -40,7 +40,7 @@ import Testing
         ("PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n", .badAddress), ("PROXY TCP4 192.0.2.1 x 1 2\r\n", .badAddress),
         ("PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n", .badPort), ("PROXY TCP4 192.0.2.1 192.0.2.2 1 65536\r\n", .badPort),
         ("PROXY TCP4 192.0.2.1 192.0.2.2 -1 2\r\n", .badPort), ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r1", .badLine),
-        ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\nGET", .badLine), ("PROXY \r\n", .badLine),
+        ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\nGET", .badLine), ("PROXY \r\n", .badLine), ("PROXY a\nb\r", .badLine),
         ("PROXY UN\u{212A}NOWN\r\n", .badLine),
         ("PROXY UNKNOWN " + String(repeating: "x", count: 100) + "\r\n", .lineTooLong),
     ])

@@ -51,11 +51,11 @@ public enum ProxyProtocol {
 enum ProxyV1 {
     static func parse(_ bytes: UnsafeRawBufferPointer) -> ProxyProtocol.Parsed {
         let window = bytes.prefix(ProxyProtocol.longestLine)
-        guard let end = window.firstIndex(of: 0x0D) else {
-            if window.contains(0x0A) { return .invalid(.badLine) }
+        guard let end = window.firstIndex(where: { $0 == 0x0D || $0 == 0x0A }) else {
             return window.count < ProxyProtocol.longestLine
                 ? .incomplete(need: window.count + 1) : .invalid(.lineTooLong)
         }
+        guard window[end] == 0x0D else { return .invalid(.badLine) }
         guard end + 1 < ProxyProtocol.longestLine else { return .invalid(.lineTooLong) }
         guard end + 1 < bytes.count else { return .incomplete(need: end + 2) }
         guard bytes[end + 1] == 0x0A else { return .invalid(.badLine) }
