@@ -74,8 +74,8 @@ let package = Package(
         room(
             "Agent",
             [
-                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "HTTP", "WebSocket", "Link", "Policy", "Directory",
-                "Arguments", "CLinux",
+                "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "HTTP", "WebSocket", "Link", "Gateway", "Policy",
+                "Directory", "Arguments", "CLinux", "CSodium",
             ],
             settings: faults),
 
@@ -107,7 +107,8 @@ let package = Package(
         tests(
             "AgentTests",
             [
-                "Agent", "Arguments", "JSON", "Bytes", "PKI", "EventLoop", "TLS", "Link", "WebSocket", "CTestSystem",
+                "Agent", "Arguments", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link", "WebSocket",
+                "CTestSystem",
             ]),
         tests("TesterTests", ["mesh-agent", "mtls-tester", "JSON", "PKI"], settings: faults),
         tests("CLITests", ["JSON", "PKI", "EventLoop"]),

@@ -38,7 +38,8 @@ extension Codec where Value == String {
                 return "write it decoded, in visible ASCII, without ?, #, % and \\"
             }
             let segments = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-            if segments.contains(where: { $0 == "." || $0 == ".." }) { return "it must not contain . or .. as segments" }
+            if segments.contains(where: { $0 == "." || $0 == ".." }) { return "it must not have . or .. as segments" }
+            if text != "/", segments.last == "" { return "it has no slash at its end" }
             return segments.dropLast().contains("") ? "it must not contain //" : nil
         }
     }

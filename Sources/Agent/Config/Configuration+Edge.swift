@@ -38,6 +38,16 @@ extension Configuration {
         case require
     }
 
+    /// Which fields trusted proxies set.
+    public enum ForwardedFields: String, Sendable, CaseIterable {
+        /// Either kind; contradictions are refused.
+        case any
+        /// X-Forwarded-* and X-Real-IP.
+        case xForwarded = "x-forwarded"
+        /// Forwarded (RFC 7239).
+        case forwarded
+    }
+
     /// What a plain HTTP request on a TLS port gets.
     public enum EdgePlaintext: String, Sendable, CaseIterable {
         /// An answer that says what is wrong.
@@ -78,6 +88,8 @@ extension Configuration {
         public var clientCA: [String] = []
         /// Who may forward requests: CIDRs, or "unix".
         public var trustedProxies: [String] = []
+        /// Which fields they set.
+        public var forwardedFields = ForwardedFields.any
         /// Whether the PROXY protocol is spoken.
         public var proxyProtocol = ProxyProtocol.off
         /// Only these addresses may connect; empty means all.
@@ -177,8 +189,6 @@ extension Configuration {
         public var apiKeys: String?
         /// Private key (Ed25519, PEM or JWK) of the local issuer, whose public half is served.
         public var localIssuerKey: String?
-        /// The local issuer's name.
-        public var localIssuerName = "conduit-mesh"
         /// Audiences of the local issuer's tokens.
         public var localIssuerAudiences: [String] = []
         /// File with revoked tokens, subjects and keys.

@@ -18,8 +18,8 @@ enum EdgeTable {
             effect: .restart),
         .value(
             "tls", \.tls, .choice,
-            "Who ends TLS: this agent, a proxy in `trustedProxies`, either (by who connects and whether the first bytes are "
-                + "TLS), or nobody (loopback only)."),
+            "Who ends TLS: this agent, a proxy in `trustedProxies`, either (by who connects and whether the first bytes "
+                + "are TLS), or nobody (loopback only)."),
         .value("force", \.force, .boolean, "Allow `tls: \"disabled\"` on addresses that other hosts reach."),
         .elements(
             "certificates", \.certificates, of: certificate, make: Configuration.EdgeCertificate.init,
@@ -44,6 +44,10 @@ enum EdgeTable {
             "trustedProxies", \.trustedProxies, .list(.trustedProxy, "a list of CIDRs or \"unix\"", orOne: true),
             "Socket peers whose forwarded headers and PROXY headers count. Loopback is not among them by itself.",
             default: "none"),
+        .value(
+            "forwardedFields", \.forwardedFields, .choice,
+            "Which fields the trusted proxies set; the others are ignored. With `any`, fields that contradict each other "
+                + "are refused."),
         .value(
             "proxyProtocol", \.proxyProtocol, .choice,
             "`require`: a trusted proxy must begin with a PROXY protocol header (v1 or v2)."),
@@ -91,8 +95,8 @@ enum EdgeTable {
             "Time without a byte in either direction on a response or WebSocket under way; zero means for ever."),
         .value("require", \.require, .choice, "What a client must prove; an API key counts as a token."),
         .value(
-            "scopes", \.scopes, .list(.scope, "a list of scopes"), "Scopes that the token or key must have, all of them.",
-            default: "none"),
+            "scopes", \.scopes, .list(.scope, "a list of scopes"),
+            "Scopes that the token or key must have, all of them.", default: "none"),
         .value(
             "origins", \.origins, .list(.originPattern, "a list of origins"),
             "Origins of pages that may use it (CORS and WebSocket): `https://app.example.com`, or `*`.",
@@ -135,19 +139,16 @@ enum EdgeTable {
             "File with API keys, as `mesh apikey create` writes it. Looked at twice a second."),
         .value(
             "edge.authentication.localIssuer.key", \.edge.authentication.localIssuerKey, .optional(.path),
-            "Private key of the local issuer (`mesh token issue`); its public half is served at "
-                + "`/.well-known/jwks.json`, and its tokens are accepted."),
-        .value(
-            "edge.authentication.localIssuer.name", \.edge.authentication.localIssuerName,
-            .string("an issuer's name", "ISSUER", maximumLength: 512), "What the local issuer's tokens have in `iss`."),
+            "File of the local issuer (`mesh token init`); its public key is served at `/.well-known/jwks.json`, and its "
+                + "tokens are accepted."),
         .value(
             "edge.authentication.localIssuer.audiences", \.edge.authentication.localIssuerAudiences,
             .list(.string("an audience", "AUDIENCE", maximumLength: 512), "a list of audiences"),
             "One of these must be in `aud` of the local issuer's tokens.", default: "`conduit-mesh`"),
         .value(
             "edge.authentication.revocations", \.edge.authentication.revocations, .optional(.path),
-            "File with revoked tokens, subjects and keys, as `mesh token revoke` writes it. Looked at twice a second; what "
-                + "is revoked ends at once."),
+            "File with revoked tokens and subjects, as `mesh token revoke` writes it. Looked at twice a second; what is "
+                + "revoked ends at once."),
         .value(
             "edge.authentication.tokenInQuery", \.edge.authentication.tokenInQuery, .boolean,
             "Accept tokens in the query (`access_token`). They end up in logs and histories: use another way."),
@@ -172,7 +173,8 @@ enum EdgeTable {
             "jwks.ca", \.jwksCA, .list(.path, "a path or a list of paths", orOne: true),
             "PEM files with the CA certificates for `jwks.url`.", default: "the system's"),
         .value(
-            "algorithms", \.algorithms, .list(.string("an algorithm", "ALG", maximumLength: 16), "a list of algorithms"),
+            "algorithms", \.algorithms,
+            .list(.string("an algorithm", "ALG", maximumLength: 16), "a list of algorithms"),
             "Signature algorithms that are accepted, each further bound to the key's type.",
             default: "every one that the keys allow"),
         .value(
@@ -181,7 +183,8 @@ enum EdgeTable {
         .value(
             "leeway", \.leeway, .duration(.zero ... .seconds(300)), "How much clocks may differ from the issuer's."),
         .value(
-            "claims.groups", \.groupsClaim, .string("a claim", "CLAIM", maximumLength: 128), "The claim that holds groups."),
+            "claims.groups", \.groupsClaim, .string("a claim", "CLAIM", maximumLength: 128),
+            "The claim that holds groups."),
         .value(
             "claims.attributes", \.attributeClaims,
             .list(.string("a claim", "CLAIM", maximumLength: 128), "a list of claims"),
@@ -194,8 +197,8 @@ enum EdgeTable {
     private static let limits: [Field<Configuration>] = [
         .value(
             "edge.limits.connections", \.edge.limits.connections, .integer(1...10_000_000),
-            "The most connections. At the limit a newcomer takes the place of the one that has gone longest without proving "
-                + "who it is, or has been idle longest."),
+            "The most connections. At the limit a newcomer takes the place of the one that has gone longest without "
+                + "proving who it is, or has been idle longest."),
         .value(
             "edge.limits.connectionsPerAddress", \.edge.limits.connectionsPerAddress, .integer(1...10_000_000),
             "The most connections of one address (of one /64 with IPv6)."),

@@ -89,10 +89,11 @@ final class ByteChannel: EventHandler, TimerHandler {
     private var isPaused = false
     private var willFlush = false
     private var willRead = false
+    private var isToReread = false
     private var wasCongested = false
     private var finishes = false
     private var wroteEnd = false
-    private var isLingering = false
+    private(set) var isLingering = false
     private var lingered = 0
     private var lingerTimer: TimerID?
     private var isActive = false
@@ -191,8 +192,8 @@ final class ByteChannel: EventHandler, TimerHandler {
         guard !readiness.isDisjoint(with: [.readable, .hangup, .error, .readHangup]) else { return }
         mayRead = true
         read()
-        // Somebody who is gone altogether is not waited for, also when nothing of it may be read now.
-        if !isClosed, readiness.contains(.error), mayRead { failBySocket() }
+        // Somebody who is gone altogether is not waited for when nothing of it may be read now.
+        if !isClosed, readiness.contains(.error), isPaused || input.count >= inputLimit { failBySocket() }
     }
 
     private func failBySocket() {
@@ -213,10 +214,25 @@ final class ByteChannel: EventHandler, TimerHandler {
         parts.willRead(self)
     }
 
+    /// Calls `channelReceived` again at the end of the tick for what is in `input` already, and goes on receiving.
+    func rereadSoon() {
+        isPaused = false
+        isToReread = true
+        guard !willRead, !isClosed else { return }
+        willRead = true
+        parts.willRead(self)
+    }
+
     /// For `ChannelLoop`.
     func readAgain() {
         willRead = false
-        if !isClosed { read() }
+        guard !isClosed else { return }
+        if isToReread {
+            isToReread = false
+            owner?.channelReceived(self)
+            guard !isClosed else { return }
+        }
+        read()
     }
 
     /// One receive; what is left is received at the end of the tick.

@@ -34,6 +34,7 @@ public final class Agent {
     private(set) var identity: NodeIdentity
     private(set) var policy: PolicyDocument
     private(set) var routing: RoutingSnapshot
+    let edge: EdgeHost
     private(set) var directoryHost: DirectoryHost?
     private(set) var directoryClient: DirectoryClient?
     private(set) var api: ControlAPI!
@@ -103,6 +104,8 @@ public final class Agent {
             servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
             tls: identity.contexts)
         try StateDirectory.prepare(configuration.node.stateDirectory)
+        edge = try EdgeHost(
+            configuration.edge, stateDirectory: configuration.node.stateDirectory, log: log)
         supervisor = LinkSupervisor(
             shared: shared,
             settings: LinkSupervisor.Settings(
@@ -197,6 +200,7 @@ public final class Agent {
         try openDoors()
         for upstream in boundUpstreams { start(upstream) }
         boundUpstreams = []
+        try startEdge()
         supervisor.keep(permanentPeers)
         directoryHost?.start()
         directoryClient?.start()
@@ -226,6 +230,25 @@ public final class Agent {
                 log.error("listen_failed", "an upstream cannot accept", [("detail", .string("\(error)"))])
             }
         }
+    }
+
+    /// Gives every worker its part of the edge.
+    private func startEdge() throws {
+        var loops: [EdgeLoop] = []
+        for worker in shared.workers {
+            let loop = EdgeLoop(index: worker.index, handle: worker.handle)
+            loops.append(loop)
+            worker.submit { [edgeShared = edge.shared, runtime = edge.runtime, keyFetch = edge.keyFetch] core in
+                let parts = ChannelLoop(core.loop)
+                let edge = EdgeCore(
+                    loop: core.loop, parts: parts, shared: edgeShared, handle: loop,
+                    connector: MeshConnector(worker: core, parts: parts), runtime: runtime)
+                edge.wantsKeys = keyFetch
+                core.policyChanged = { edge.recheck() }
+                loop.install(edge)
+            }
+        }
+        try edge.start(loops)
     }
 
     private func openDoors() throws {
@@ -377,6 +400,7 @@ public final class Agent {
         let policy: PolicyDocument
         let targets: [(Configuration.Service, ServiceTarget)]
         var added: [UpstreamListener] = []
+        let edge: EdgeHost.Prepared
         do {
             next = try loader()
             identity = try NodeIdentity.load(next.configuration)
@@ -390,6 +414,7 @@ public final class Agent {
             for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
                 added.append(try bindUpstream(upstream))
             }
+            edge = try self.edge.prepare(next.configuration.edge)
         } catch {
             reloads.failed += 1
             let lines = Self.lines(of: error)
@@ -416,6 +441,7 @@ public final class Agent {
             }
         }
         for upstream in added { start(upstream) }
+        self.edge.reload(edge)
         supervisor.keep(permanentPeers)
         registry.configure(targets)
         publish()
@@ -497,10 +523,11 @@ public final class Agent {
             await directoryClient?.deregister()
             publish()
             supervisor.stop()
+            edge.drain()
             for worker in shared.workers { worker.submit { $0.drain() } }
             let deadline = Clock.monotonicNanoseconds() + configuration.shutdown.drainTimeout.nanoseconds
             while Clock.monotonicNanoseconds() < deadline {
-                var activity = 0
+                var activity = await edge.activity()
                 for worker in shared.workers { activity += await worker.ask { $0.activity } }
                 if activity == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 50_000_000)
@@ -517,6 +544,7 @@ public final class Agent {
         Socket.removeSocketFile(configuration.listen.control)
         for upstream in upstreams.values { upstream.removeSocketFile() }
         registry.stop()
+        edge.stop()
         directoryClient?.stop()
         directoryHost?.stop()
         for worker in shared.workers { worker.stop() }

@@ -124,6 +124,7 @@ extension LinkConnection: StreamCarrier {
 
     func withdraw(_ local: LocalConnection, _ text: String) {
         guard let stream = local.stream else { return }
+        local.attempt?.observer?(.ended(reason: text))
         session.reset(stream, .accessWithdrawn, detail: text)
         _ = removeLocal(stream)
         local.detach()

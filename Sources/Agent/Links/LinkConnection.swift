@@ -247,6 +247,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .reset(let stream, let reason):
             guard let local = removeLocal(stream) else { break }
             core.counters.resetByPeer(reason.name)
+            if reason == .accessWithdrawn {
+                let detail = session.lastNotice.detail
+                local.attempt?.observer?(.ended(reason: PolicyReason(rawValue: detail)?.rawValue ?? reason.name))
+            }
             local.detach()
             local.reset()
         case .writable: break

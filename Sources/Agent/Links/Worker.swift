@@ -17,6 +17,9 @@ final class Worker: Sendable {
         thread = try LoopThread(name: "worker-\(index)") { loop in box.core = makeCore(loop) }
     }
 
+    /// What other threads may use of the worker's loop.
+    var handle: EventLoop.Handle { thread.handle }
+
     /// Runs `job` on the worker's thread, soon; jobs keep their order.
     func submit(_ job: @escaping @Sendable (WorkerCore) -> Void) {
         thread.handle.post { [box] in

@@ -22,6 +22,8 @@ final class WorkerCore: TimerHandler {
     private(set) var localCount = 0
     var counters = WorkerCounters()
     private var usable: [String: [Instance]] = [:]
+    /// Told when another policy is in force, after links and streams were decided about again.
+    var policyChanged: (() -> Void)?
 
     /// Links on their way at once; a node with more peers takes them one after the other.
     private static let maximumSetups = 1_024
@@ -82,7 +84,10 @@ final class WorkerCore: TimerHandler {
         let previous = routing
         routing = next
         usable.removeAll(keepingCapacity: true)
-        if next.policy !== previous.policy { reevaluate() }
+        if next.policy !== previous.policy {
+            reevaluate()
+            policyChanged?()
+        }
         for node in opening.awaitedNodes where links[node] != nil || next.links[node] != nil {
             opening.linkAvailable(node)
         }

@@ -89,6 +89,7 @@ final class LocalPair: StreamCarrier, TimerHandler {
     }
 
     func withdraw(_ local: LocalConnection, _ text: String) {
+        application.attempt?.observer?(.ended(reason: text))
         other(local).reset()
         local.reset()
     }

@@ -17,6 +17,17 @@ final class OpenAttempt {
         let failed: @Sendable (OpenFailure) -> [UInt8]
     }
 
+    /// What becomes of a wish, for a caller inside the agent (the edge) who wants to know it as a value.
+    enum Event: Sendable {
+        /// A serving agent accepted the stream: bytes go to the service.
+        case accepted
+        /// There will be no stream, for this reason; the socket is closed.
+        case failed(OpenFailure)
+        /// The right to an accepted stream was withdrawn: a policy changed, here or at the serving node. The socket is
+        /// closed after this.
+        case ended(reason: String)
+    }
+
     /// The service that is wanted.
     let service: String
     /// Who asks, by name.
@@ -31,6 +42,8 @@ final class OpenAttempt {
     let timeout: UInt64
     /// What an application is told that waits for words.
     let answers: Answers?
+    /// Who wants to know what becomes of it; called on any worker, before the socket shows it.
+    let observer: (@Sendable (Event) -> Void)?
     /// The upstream it came through, for its limit of connections.
     let upstream: UpstreamListener?
 
@@ -54,7 +67,8 @@ final class OpenAttempt {
 
     init(
         service: String, acting: ActingAs, node: String? = nil, instance: String? = nil, origin: String,
-        timeout: UInt64, answers: Answers? = nil, upstream: UpstreamListener? = nil, firstBytes: [UInt8] = []
+        timeout: UInt64, answers: Answers? = nil, observer: (@Sendable (Event) -> Void)? = nil,
+        upstream: UpstreamListener? = nil, firstBytes: [UInt8] = []
     ) {
         self.service = service
         self.acting = acting
@@ -63,6 +77,7 @@ final class OpenAttempt {
         self.origin = origin
         self.timeout = timeout
         self.answers = answers
+        self.observer = observer
         self.upstream = upstream
         early.append(firstBytes)
     }

@@ -111,6 +111,7 @@ final class StreamOpening {
         local.cancelTimer()
         attempt.accepted()
         core.counters.opened &+= 1
+        attempt.observer?(.accepted)
         if let answers = attempt.answers { local.answer(answers.accepted) }
     }
 
@@ -142,6 +143,7 @@ final class StreamOpening {
     /// A failure that another instance would share.
     func giveUp(_ local: LocalConnection, _ attempt: OpenAttempt, _ failure: OpenFailure) {
         core.counters.failed(failure.reason)
+        attempt.observer?(.failed(failure))
         core.shared.log.warning(
             "open_failed", "a connection was not carried",
             [

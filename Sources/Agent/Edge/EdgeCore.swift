@@ -1,0 +1,184 @@
+import EventLoop
+import Gateway
+import JSON
+import Policy
+
+/// The edge on one loop: its clients' connections and the connections to services that it opened for them.
+///
+/// Knows nothing of links and workers: how services are reached is the connector's affair.
+final class EdgeCore {
+    /// The loop that all this happens on.
+    let loop: EventLoop
+    /// What this loop's byte channels share.
+    let parts: ChannelLoop
+    /// What all loops of the edge share.
+    let shared: EdgeShared
+    /// This loop as others see it.
+    let handle: EdgeLoop
+    /// How services are reached.
+    let connector: any BackendConnector
+    /// What is decided with.
+    private(set) var runtime: EdgeRuntime
+    /// Connections to services.
+    private(set) var pool: BackendPool!
+    var counters = EdgeCounters()
+    /// Those that may be closed to make room.
+    var evictable = EvictionList()
+    /// Fetches keys for tokens that name unknown ones; nil where no issuer has a URL.
+    var wantsKeys: KeyFetch?
+
+    /// Fetches an issuer's keys if that may help, and calls back when it has ended, or at once.
+    typealias KeyFetch = @Sendable (_ issuer: String, _ done: @escaping @Sendable () -> Void) -> Void
+
+    private(set) var connections: [UInt64: EdgeConnection] = [:]
+    private var listeners: [ObjectIdentifier: EdgeListener] = [:]
+    private(set) var isDraining = false
+
+    init(
+        loop: EventLoop, parts: ChannelLoop, shared: EdgeShared, handle: EdgeLoop, connector: any BackendConnector,
+        runtime: EdgeRuntime
+    ) {
+        self.loop = loop
+        self.parts = parts
+        self.shared = shared
+        self.handle = handle
+        self.connector = connector
+        self.runtime = runtime
+        pool = BackendPool(core: self)
+    }
+
+    // MARK: - Listeners
+
+    /// Starts a listener on this loop.
+    func listen(_ listener: EdgeListener) throws(SystemError) {
+        try listener.start(on: loop)
+        listeners[ObjectIdentifier(listener)] = listener
+    }
+
+    /// Stops a listener; its connections go on.
+    func stopListening(_ listener: EdgeListener) {
+        listeners[ObjectIdentifier(listener)] = nil
+        listener.close()
+    }
+
+    // MARK: - Connections
+
+    /// Takes over a connection that was accepted for this loop.
+    func accept(_ descriptor: consuming FileDescriptor, from peer: SocketAddress, listener name: String) {
+        counters.accepted &+= 1
+        guard let listener = runtime.listeners[name] else {
+            handle.didClose()
+            return
+        }
+        let facts = ConnectionFacts(peer: SocketPeer(peer), isTLS: false)
+        if peer.port != nil {
+            try? Socket.setNoDelay(descriptor.rawValue)
+            try? Socket.setKeepAlive(descriptor.rawValue)
+        }
+        let connection = EdgeConnection(
+            descriptor, id: shared.newConnectionID(), facts: facts, listenerName: name, listener: listener, core: self)
+        connections[connection.id] = connection
+        connection.start()
+    }
+
+    /// Counts a connection of that address. At a limit somebody who waits makes room; false where nobody does.
+    func admit(_ address: IPAddress, for newcomer: EdgeConnection) -> Bool {
+        guard let limit = shared.admit(address) else { return true }
+        counters.limited(limit == .total ? "connections" : "connections_per_address")
+        let victim: EdgeConnection? =
+            switch limit {
+            case .total: evictable.oldest { $0 !== newcomer }
+            case .perKey: evictable.oldest(depth: 4096) { $0 !== newcomer && $0.countedAddress == address }
+            }
+        guard let victim else {
+            // Perhaps another loop has somebody: then there is room for the next one.
+            for other in shared.loops where other !== handle {
+                other.submit { core in
+                    core.evictable.oldest(depth: 4096) { limit == .total || $0.countedAddress == address }?.evict()
+                }
+            }
+            return false
+        }
+        victim.evict()
+        return shared.admit(address) == nil
+    }
+
+    /// A connection is over.
+    func closed(_ connection: EdgeConnection) {
+        evictable.remove(connection)
+        connections[connection.id] = nil
+        counters.bytesReceived &+= connection.channel.bytesReceived
+        counters.bytesSent &+= connection.channel.bytesSent
+        handle.didClose()
+    }
+
+    // MARK: - Changes
+
+    /// Takes over new settings. Whatever is live is looked at again.
+    func apply(_ next: EdgeRuntime) {
+        runtime = next
+        recheck()
+    }
+
+    /// The policy or the authentication changed: whoever lost his right is closed.
+    func recheck() {
+        for connection in Array(connections.values) { connection.recheck() }
+    }
+
+    /// No new connections; those that wait for a request are closed, the others after their answer.
+    func drain() {
+        isDraining = true
+        for listener in listeners.values { listener.close() }
+        listeners = [:]
+        for connection in Array(connections.values) { connection.drain() }
+        pool.drain()
+    }
+
+    /// Requests and WebSocket connections under way.
+    var activity: Int { connections.values.count { $0.isBusy } }
+
+    /// Closes everything.
+    func shutDown() {
+        for listener in listeners.values { listener.close() }
+        listeners = [:]
+        for connection in Array(connections.values) { connection.abort("going_away") }
+        pool.shutDown()
+    }
+
+    /// What this loop shows of itself.
+    var report: EdgeReport {
+        var report = EdgeReport()
+        report.counters = counters
+        for connection in connections.values { report.connections[connection.kind, default: 0] += 1 }
+        report.backendOpen = pool.openCount
+        report.backendIdle = pool.idleCount
+        report.backendWaiting = pool.waitingCount
+        return report
+    }
+}
+
+extension SocketPeer {
+    /// The other end of an accepted socket.
+    init(_ address: SocketAddress) {
+        switch address {
+        case .ipv4(let ip, let port): self = .address(IPAddress(v4: ip.value), port: port)
+        case .ipv6(let ip, let port, _): self = .address(IPAddress(high: ip.high, low: ip.low), port: port)
+        case .unix: self = .unix
+        }
+    }
+}
+
+// MARK: - The end of a tick
+
+extension EdgeCore {
+    /// Calls `body` at the end of this tick, after the jobs that were posted before it.
+    func atTickEnd(_ body: @escaping () -> Void) { loop.atTickEnd(AtTickEnd(body)) }
+
+    private final class AtTickEnd: TickHandler {
+        private let body: () -> Void
+
+        init(_ body: @escaping () -> Void) { self.body = body }
+
+        func tickEnded(loop: EventLoop) { body() }
+    }
+}

@@ -1,0 +1,217 @@
+import EventLoop
+import JOSE
+import JSON
+import PKI
+
+/// The edge as the agent runs it: listeners, settings, files that change, keys that are fetched. The connections live on
+/// the loops.
+@ControlPlane
+final class EdgeHost: TimerHandler {
+    /// How often files are looked at, in nanoseconds: what is revoked ends within a second.
+    private static let watchInterval: UInt64 = 500_000_000
+
+    /// What the loops share.
+    let shared: EdgeShared
+    private let log: Log
+    private let stateDirectory: String
+    private(set) var runtime: EdgeRuntime
+    private var fetched: [String: Configuration.EdgeIssuer]
+    private let fetcher: KeyFetcher
+    private var listeners: [String: EdgeListener] = [:]
+    private var development: [String: Credentials] = [:]
+    private var stamps: [String: FileStamp?] = [:]
+    private var timer: TimerID?
+    private var isStopped = false
+
+    /// Reads every file and binds every listener; serves nothing yet.
+    init(_ configuration: Configuration.Edge, stateDirectory: String, log: Log) throws {
+        self.log = log
+        self.stateDirectory = stateDirectory
+        development = try EdgeDevelopment.certificates(for: configuration, directory: stateDirectory, log: log)
+        let loaded = try EdgeLoader.load(configuration, development: development)
+        runtime = loaded.runtime
+        fetched = loaded.fetched
+        shared = EdgeShared(log: log, limits: configuration.limits)
+        fetcher = KeyFetcher(log: log)
+        for listener in configuration.listeners {
+            listeners[listener.address.description] = try bind(listener)
+        }
+    }
+
+    private func bind(_ listener: Configuration.EdgeListener) throws -> EdgeListener {
+        let name = listener.address.description
+        return EdgeListener(
+            try Socket.listen(try SocketAddress(parsing: name), v6Only: false, mode: 0o660), name: name, shared: shared)
+    }
+
+    /// Whether there is anything to serve.
+    var hasListeners: Bool { !listeners.isEmpty }
+
+    /// Starts to serve on loops that have their cores.
+    func start(_ loops: [EdgeLoop]) throws {
+        shared.loops = loops
+        fetcher.changed = { [unowned self] issuer, keys in
+            self.apply(self.runtime.with(self.runtime.authenticator.replacing(keys: keys, of: issuer)))
+        }
+        try fetcher.configure(fetched)
+        noteStamps()
+        for listener in listeners.values { listen(listener) }
+        watch()
+    }
+
+    /// What loops fetch unknown keys by.
+    nonisolated var keyFetch: EdgeCore.KeyFetch {
+        { [weak self] issuer, done in
+            ControlPlane.post {
+                guard let self else { return done() }
+                self.fetcher.wants(issuer, done: done)
+            }
+        }
+    }
+
+    private func listen(_ listener: EdgeListener) {
+        log.info(
+            "edge_listening", "external clients are served",
+            [("listener", .string(listener.name)), ("address", .string(listener.address?.description ?? ""))])
+        shared.loops.first?.submit { [log] core in
+            do throws(SystemError) {
+                try core.listen(listener)
+            } catch {
+                log.error("listen_failed", "an edge listener cannot accept", [("detail", .string("\(error)"))])
+            }
+        }
+    }
+
+    private func apply(_ next: EdgeRuntime) {
+        runtime = next
+        for loop in shared.loops { loop.submit { core in core.apply(next) } }
+    }
+
+    // MARK: - Reload
+
+    /// What a reload would change; nothing is changed yet.
+    struct Prepared {
+        fileprivate let loaded: EdgeLoader.Loaded
+        fileprivate let added: [EdgeListener]
+        fileprivate let development: [String: Credentials]
+    }
+
+    /// Reads every file again and binds listeners that are new.
+    func prepare(_ configuration: Configuration.Edge) throws -> Prepared {
+        var development = development
+        let made = try EdgeDevelopment.certificates(
+            for: configuration, directory: stateDirectory, log: log, known: development)
+        development.merge(made) { $1 }
+        let loaded = try EdgeLoader.load(configuration, development: development, previous: runtime)
+        let added = try configuration.listeners.filter { listeners[$0.address.description] == nil }.map { try bind($0) }
+        return Prepared(loaded: loaded, added: added, development: development)
+    }
+
+    /// Takes over what was prepared. Connections go on; those that lost their right are closed.
+    func reload(_ prepared: Prepared) {
+        development = prepared.development
+        let configuration = prepared.loaded.runtime.configuration
+        shared.apply(configuration.limits)
+        apply(prepared.loaded.runtime)
+        fetched = prepared.loaded.fetched
+        do {
+            try fetcher.configure(fetched)
+        } catch {
+            log.error("edge_keys_failed", "keys cannot be fetched", [("detail", .string("\(error)"))])
+        }
+        let wanted = Set(configuration.listeners.map(\.address.description))
+        for (name, listener) in listeners where !wanted.contains(name) {
+            listeners[name] = nil
+            shared.loops.first?.submit { $0.stopListening(listener) }
+            listener.removeSocketFile()
+        }
+        for listener in prepared.added {
+            listeners[listener.name] = listener
+            listen(listener)
+        }
+        noteStamps()
+    }
+
+    // MARK: - Files that change
+
+    private var watchedFiles: [String] {
+        let authentication = runtime.configuration.authentication
+        return [authentication.apiKeys, authentication.revocations].compactMap { $0 }
+    }
+
+    private func noteStamps() {
+        stamps = [:]
+        for file in watchedFiles { stamps[file] = .some(FileStamp(file)) }
+    }
+
+    private func watch() {
+        guard !isStopped else { return }
+        timer = ControlPlane.loop.schedule(after: Self.watchInterval, self)
+    }
+
+    nonisolated func timerFired(tag: Int, loop: EventLoop) {
+        ControlPlane.assumeIsolated {
+            timer = nil
+            lookAtFiles()
+            watch()
+        }
+    }
+
+    private func lookAtFiles() {
+        let changed = watchedFiles.filter { stamps[$0] != .some(FileStamp($0)) }
+        guard !changed.isEmpty else { return }
+        noteStamps()
+        let settings = runtime.configuration.authentication
+        var authenticator = runtime.authenticator
+        do {
+            if let file = settings.apiKeys, changed.contains(file) {
+                authenticator = authenticator.replacing(apiKeys: try APIKeyStore(reading: EdgeLoader.read(file)))
+            }
+            if let file = settings.revocations, changed.contains(file) {
+                authenticator = authenticator.replacing(revocations: try EdgeLoader.revocations(file))
+            }
+        } catch {
+            log.error(
+                "edge_file_refused", "a changed file cannot be read; what was read before stays in force",
+                [("files", .init(changed)), ("detail", .string(Agent.lines(of: error).joined(separator: "; ")))])
+            return
+        }
+        log.info("edge_files_applied", "changed files were read", [("files", .init(changed))])
+        apply(runtime.with(authenticator))
+    }
+
+    // MARK: - The end
+
+    /// No new connections; what is under way may end.
+    func drain() {
+        for loop in shared.loops { loop.submit { $0.drain() } }
+    }
+
+    /// Requests and WebSocket connections under way.
+    func activity() async -> Int {
+        var sum = 0
+        for loop in shared.loops { sum += await loop.ask { $0.activity } }
+        return sum
+    }
+
+    /// Ends everything.
+    func stop() {
+        isStopped = true
+        if let timer { ControlPlane.loop.cancel(timer) }
+        timer = nil
+        fetcher.stop()
+        for loop in shared.loops { loop.submit { $0.shutDown() } }
+        for listener in listeners.values { listener.removeSocketFile() }
+        EdgeDevelopment.remove(for: runtime.configuration, directory: stateDirectory)
+    }
+
+    /// What all loops show of themselves.
+    func report() async -> EdgeReport {
+        var report = EdgeReport()
+        for loop in shared.loops { report.add(await loop.ask { $0.report }) }
+        return report
+    }
+
+    /// How good fetched keys are, by issuer.
+    var keyFreshness: [String: JWKSCache.Freshness] { fetcher.freshness }
+}

@@ -1,0 +1,256 @@
+import EventLoop
+import Gateway
+import HTTP
+import JOSE
+import JSON
+import PKI
+import TLS
+
+/// Makes everything that the edge decides with out of its configuration and the files that it names.
+enum EdgeLoader {
+    /// Largest file of keys, secrets or key sets.
+    private static let maximumFile = 64 << 20
+
+    /// What a start or reload makes.
+    struct Loaded: Sendable {
+        let runtime: EdgeRuntime
+        /// Issuers whose keys are fetched, by name.
+        let fetched: [String: Configuration.EdgeIssuer]
+    }
+
+    /// Reads every file. `previous`: what is in force, whose fetched keys and DPoP nonces are kept.
+    static func load(
+        _ configuration: Configuration.Edge, development: [String: Credentials] = [:], previous: EdgeRuntime? = nil,
+        now: Int64 = Clock.unixSeconds()
+    ) throws -> Loaded {
+        var listeners: [String: EdgeListenerRuntime] = [:]
+        for (index, settings) in configuration.listeners.enumerated() {
+            let name = settings.address.description
+            listeners[name] = try inside("edge.listeners[\(index)]") {
+                try listener(settings, development: development[name])
+            }
+        }
+        let signature = try configuration.authentication.callerSecretFile.map { file in
+            try inside("edge.authentication.callerSecretFile") { try callerSignature(read(file)) }
+        }
+        let routes = try inside("edge.routes") { try table(configuration.routes) }
+        let settings = try configuration.routes.enumerated().map { index, route in
+            try inside("edge.routes[\(index)]") { try EdgeLoader.route(route, signature) }
+        }
+        var fetched: [String: Configuration.EdgeIssuer] = [:]
+        for issuer in configuration.authentication.issuers where issuer.jwksURL != nil {
+            fetched[issuer.issuer] = issuer
+        }
+        let (authenticator, keys) = try authenticator(configuration.authentication, previous: previous, now: now)
+        let runtime = EdgeRuntime(
+            configuration: configuration, listeners: listeners, routes: routes, routeSettings: settings,
+            authenticator: authenticator, localKeys: keys)
+        return Loaded(runtime: runtime, fetched: fetched)
+    }
+
+    /// The file's content.
+    static func read(_ file: String) throws -> [UInt8] {
+        do {
+            return try SafeFile.read(file, limit: maximumFile)
+        } catch {
+            throw StartFailure(exitCode: 78, lines: [error.description], hint: error.hint)
+        }
+    }
+
+    /// Says where a failure comes from.
+    private static func inside<Result>(_ key: String, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as StartFailure {
+            throw StartFailure(exitCode: error.exitCode, lines: error.lines.map { "\(key): \($0)" }, hint: error.hint)
+        } catch let error as CertificateError {
+            throw StartFailure(exitCode: 6, lines: ["\(key): \(error.description)"], hint: error.hint)
+        } catch let error as TLSError {
+            throw StartFailure(exitCode: 6, lines: ["\(key): \(error.message)"], hint: error.hint)
+        } catch let error as JOSEError {
+            throw StartFailure(exitCode: 78, lines: ["\(key): \(error.message)"], hint: error.hint)
+        } catch {
+            throw StartFailure(exitCode: 78, lines: ["\(key): \(error)"])
+        }
+    }
+
+    // MARK: - Listeners
+
+    private static func listener(
+        _ settings: Configuration.EdgeListener, development: Credentials?
+    ) throws -> EdgeListenerRuntime {
+        let speaksTLS = settings.tls == .application || settings.tls == .auto
+        let hsts =
+            settings.hstsMaxAge > .zero
+            ? SecurityFields.HSTS(
+                maxAge: Int(settings.hstsMaxAge.components.seconds), includeSubDomains: settings.hstsIncludeSubDomains,
+                preload: settings.hstsPreload) : nil
+        let proxies = settings.trustedProxies.filter { $0 != "unix" }
+        return EdgeListenerRuntime(
+            settings: settings, tls: speaksTLS ? try contexts(settings, development: development) : nil,
+            trust: ProxyTrust(
+                proxies: try CIDRSet(parsing: proxies), trustsUnix: settings.trustedProxies.contains("unix"),
+                dialect: ProxyTrust.Dialect(rawValue: settings.forwardedFields.rawValue) ?? .any),
+            filter: AddressFilter(
+                allow: try CIDRSet(parsing: settings.allow), deny: try CIDRSet(parsing: settings.deny)),
+            security: SecurityFields(hsts: hsts))
+    }
+
+    private static func contexts(
+        _ settings: Configuration.EdgeListener, development: Credentials?
+    ) throws -> TLSServerContexts {
+        let minimum: TLSVersion = settings.minimumVersion == .tls12 ? .tls12 : .tls13
+        let asked: TLSContext.PeerCertificate =
+            switch settings.clientCertificates {
+            case .none: .none
+            case .optional: .optional
+            case .required: .required
+            }
+        var trust: TrustBundle?
+        if !settings.clientCA.isEmpty {
+            var roots: [Certificate] = []
+            for file in settings.clientCA { roots += try TrustBundle.load(file: file).roots }
+            trust = try TrustBundle(roots: roots)
+        }
+        func context(_ credentials: Credentials) throws -> TLSContext {
+            try TLSContext(
+                .edge(credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust))
+        }
+        var entries: [TLSServerContexts.Entry] = []
+        for certificate in settings.certificates {
+            let credentials = try Credentials.load(
+                certificateFile: certificate.certificate, keyFile: certificate.key, passphrase: nil)
+            entries.append(
+                .init(try context(credentials), names: certificate.names.isEmpty ? nil : certificate.names))
+        }
+        if let development { entries.append(.init(try context(development))) }
+        return try TLSServerContexts(entries)
+    }
+
+    // MARK: - Routes
+
+    private static func table(_ routes: [Configuration.EdgeRoute]) throws -> RouteTable {
+        try RouteTable(
+            routes.map { route in
+                let rewrite: PathRewrite =
+                    switch route.rewrite {
+                    case nil: .keep
+                    case "/"?: .strip
+                    case let path?: .replace(path)
+                    }
+                return RoutePattern(host: HostPattern(parsing: route.host) ?? .any, path: route.path, rewrite: rewrite)
+            })
+    }
+
+    private static func route(
+        _ settings: Configuration.EdgeRoute, _ signature: CallerSignature?
+    ) throws -> EdgeRouteRuntime {
+        if settings.signCaller, signature == nil {
+            throw StartFailure(
+                exitCode: 78, lines: ["signCaller needs edge.authentication.callerSecretFile"],
+                hint: "write 32 random bytes into a file: head -c 32 /dev/urandom > caller.secret")
+        }
+        let origins = settings.origins.isEmpty ? nil : OriginList(settings.origins.compactMap { .init(parsing: $0) })
+        let cors = origins.map { origins in
+            CORSPolicy(
+                origins: origins,
+                methods: settings.corsMethods.isEmpty
+                    ? [.get, .head, .post, .put, .patch, .delete]
+                    : settings.corsMethods.map { HTTPMethod(rawValue: $0) },
+                headers: settings.corsHeaders.isEmpty ? ["Authorization", "Content-Type"] : settings.corsHeaders,
+                exposedHeaders: settings.corsExposed, allowsCredentials: settings.corsCredentials,
+                maxAge: Int(settings.corsMaxAge.components.seconds))
+        }
+        let name = settings.host + settings.path
+        return EdgeRouteRuntime(
+            settings: settings, name: name,
+            rate: EdgeShared.policy("route", settings.rate, settings.burst), origins: OriginPolicy(origins), cors: cors,
+            rewriter: RequestRewriter(signature: settings.signCaller ? signature : nil))
+    }
+
+    // MARK: - Authentication
+
+    private static func authenticator(
+        _ settings: Configuration.EdgeAuthentication, previous: EdgeRuntime?, now: Int64
+    ) throws -> (Authenticator, localKeys: [UInt8]?) {
+        var issuers: [TrustedIssuer] = []
+        for (index, issuer) in settings.issuers.enumerated() {
+            let known = previous?.authenticator.configuration.issuers.first { $0.name == issuer.issuer }
+            issuers.append(
+                try inside("edge.authentication.issuers[\(index)]") { try trusted(issuer, previous: known) })
+        }
+        var localKeys: [UInt8]?
+        if let file = settings.localIssuerKey {
+            try inside("edge.authentication.localIssuer.key") {
+                let issuer = try TokenIssuer(reading: read(file))
+                let audiences = settings.localIssuerAudiences.isEmpty ? ["conduit-mesh"] : settings.localIssuerAudiences
+                localKeys = Array(try issuer.keySet.json.text().utf8)
+                issuers.append(
+                    try TrustedIssuer(
+                        name: issuer.name, audiences: audiences, keys: .set(try issuer.keySet),
+                        claims: ["groups": "groups"]))
+            }
+        }
+        let keys = try settings.apiKeys.map { file in
+            try inside("edge.authentication.apiKeys") { try APIKeyStore(reading: read(file)) }
+        }
+        let revocations = try settings.revocations.map { file in
+            try inside("edge.authentication.revocations") { try self.revocations(file) }
+        }
+        let dpop = previous?.authenticator.configuration.dpop ?? DPoPSettings(nonces: nil, startedAt: now)
+        return (
+            try Authenticator(
+                Authenticator.Configuration(
+                    issuers: issuers, apiKeys: keys, revocations: revocations ?? RevocationList(), dpop: dpop)),
+            localKeys
+        )
+    }
+
+    /// The revocations of a file; none where it is not there yet.
+    static func revocations(_ file: String) throws -> RevocationList {
+        FileStamp(file) == nil ? RevocationList() : try RevocationList(reading: read(file))
+    }
+
+    private static func trusted(
+        _ issuer: Configuration.EdgeIssuer, previous: TrustedIssuer?
+    ) throws -> TrustedIssuer {
+        let keys: TrustedIssuer.Keys
+        if let file = issuer.secretFile {
+            keys = .secret(try SharedSecret(read(file)))
+        } else if let file = issuer.jwksFile {
+            keys = .set(try KeySet(reading: read(file)))
+        } else if case .set(let fetched)? = previous?.keys {
+            keys = .set(fetched)
+        } else {
+            keys = .set(try KeySet([]))
+        }
+        let algorithms: Set<JWSAlgorithm>? =
+            issuer.algorithms.isEmpty
+            ? nil
+            : Set(
+                try issuer.algorithms.map { name in
+                    guard let algorithm = JWSAlgorithm(rawValue: name) else {
+                        throw StartFailure(
+                            exitCode: 78, lines: ["there is no algorithm \(name)"],
+                            hint: "algorithms are \(JWSAlgorithm.allCases.map(\.rawValue).joined(separator: ", "))")
+                    }
+                    return algorithm
+                })
+        var claims = ["groups": issuer.groupsClaim]
+        for claim in issuer.attributeClaims { claims[claim] = claim }
+        return try TrustedIssuer(
+            name: issuer.issuer, audiences: issuer.audiences, keys: keys, algorithms: algorithms,
+            leeway: issuer.leeway.components.seconds, claims: claims,
+            dpop: TrustedIssuer.DPoPMode(rawValue: issuer.dpop.rawValue) ?? .optional)
+    }
+
+    private static func callerSignature(_ secret: [UInt8]) throws -> CallerSignature {
+        guard secret.count >= 32 else {
+            throw StartFailure(
+                exitCode: 78, lines: ["the secret has \(secret.count) bytes, and 32 are the least"],
+                hint: "write 32 random bytes into it: head -c 32 /dev/urandom")
+        }
+        let mac = CallerMAC(secret)
+        return CallerSignature(keyID: mac.keyID) { mac.authenticate($0) }
+    }
+}

@@ -1,0 +1,70 @@
+import Gateway
+import HTTP
+import JOSE
+import TLS
+
+/// Everything a loop of the edge decides with: one immutable value, made of the configuration and the files that it names,
+/// and replaced as a whole.
+final class EdgeRuntime: Sendable {
+    /// The configuration that it was made of.
+    let configuration: Configuration.Edge
+    /// The listeners by their addresses as configured.
+    let listeners: [String: EdgeListenerRuntime]
+    /// Which request goes where.
+    let routes: RouteTable
+    /// The routes in the order of `routes`.
+    let routeSettings: [EdgeRouteRuntime]
+    /// Says who somebody is.
+    let authenticator: Authenticator
+    /// The local issuer's public keys as JSON; nil without one.
+    let localKeys: [UInt8]?
+
+    init(
+        configuration: Configuration.Edge, listeners: [String: EdgeListenerRuntime], routes: RouteTable,
+        routeSettings: [EdgeRouteRuntime], authenticator: Authenticator, localKeys: [UInt8]?
+    ) {
+        self.configuration = configuration
+        self.listeners = listeners
+        self.routes = routes
+        self.routeSettings = routeSettings
+        self.authenticator = authenticator
+        self.localKeys = localKeys
+    }
+
+    /// The same with another authenticator: new keys, revocations or API keys.
+    func with(_ authenticator: Authenticator) -> EdgeRuntime {
+        EdgeRuntime(
+            configuration: configuration, listeners: listeners, routes: routes, routeSettings: routeSettings,
+            authenticator: authenticator, localKeys: localKeys)
+    }
+}
+
+/// A listener's settings, ready for use.
+struct EdgeListenerRuntime: Sendable {
+    /// As configured.
+    let settings: Configuration.EdgeListener
+    /// TLS, where it is spoken here.
+    let tls: TLSServerContexts?
+    /// Whose word about clients counts.
+    let trust: ProxyTrust
+    /// Who may connect.
+    let filter: AddressFilter
+    /// HSTS and the like, for answers over TLS.
+    let security: SecurityFields
+}
+
+/// A route's settings, ready for use.
+struct EdgeRouteRuntime: Sendable {
+    /// As configured.
+    let settings: Configuration.EdgeRoute
+    /// How it is named in logs and metrics: host and path.
+    let name: String
+    /// Requests a second.
+    let rate: RatePolicy?
+    /// Which pages may use it.
+    let origins: OriginPolicy
+    /// CORS, where pages of other origins may use it.
+    let cors: CORSPolicy?
+    /// Makes the request that the service gets.
+    let rewriter: RequestRewriter
+}
