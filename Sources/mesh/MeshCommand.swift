@@ -26,6 +26,21 @@ enum MeshCommand {
             CommandSpec("cert", "Make certificates for servers outside of the mesh."),
             [CertDevCommand.entry]
         ),
+        (
+            CommandSpec(
+                "token", "Make, look into and revoke tokens of external clients.",
+                discussion: "All of it works on files; no agent is needed."),
+            [
+                TokenInitCommand.entry, TokenIssueCommand.entry, TokenInspectCommand.entry, TokenDPoPCommand.entry,
+                TokenRevokeCommand.entry, TokenKeysCommand.entry,
+            ]
+        ),
+        (
+            CommandSpec(
+                "apikey", "Make, list and revoke API keys of external clients.",
+                discussion: "All of it works on a file; no agent is needed."),
+            [APIKeyCreateCommand.entry, APIKeyListCommand.entry, APIKeyRevokeCommand.entry]
+        ),
     ]
 
     /// Commands about the program itself.

@@ -10,8 +10,9 @@ import Testing
     /// Every command, with arguments that it needs.
     static let commands = [
         "status", "services", "lookup", "nodes", "links", "watch", "register", "deregister", "connect", "why",
-        "authorize", "whoami", "reload", "policy check", "ca init", "ca issue", "ca inspect", "completion", "man",
-        "version",
+        "authorize", "whoami", "reload", "policy check", "ca init", "ca issue", "ca inspect", "token init",
+        "token issue", "token inspect", "token dpop", "token revoke", "token jwks", "apikey create", "apikey list",
+        "apikey revoke", "completion", "man", "version",
     ]
 
     @Test func aloneItPrintsHelpAndFails() throws {

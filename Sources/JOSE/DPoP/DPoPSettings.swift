@@ -16,7 +16,7 @@ public struct DPoPSettings: Sendable {
 
     /// Settings.
     public init(
-        nonces: DPoPNonces?, startedAt: Int64, maximumAge: Int64 = 60, leeway: Int64 = 5,
+        nonces: DPoPNonces?, startedAt: Int64, maximumAge: Int64 = 60, leeway: Int64 = 15,
         algorithms: Set<JWSAlgorithm> = [.es256, .es384, .es512, .edDSA, .ed25519, .ps256, .rs256]
     ) {
         self.nonces = nonces
