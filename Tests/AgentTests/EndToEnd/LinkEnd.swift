@@ -1,0 +1,219 @@
+import Bytes
+import EventLoop
+import Foundation
+import Link
+import PKI
+import TLS
+import WebSocket
+
+/// A node that a test plays itself, one frame at a time: what it says in OPEN is the test's choice.
+final class LinkEnd {
+    /// What became of a stream.
+    enum Fate: Equatable {
+        case bytes([UInt8])
+        case accepted
+        case refused(LinkReason, String)
+        case reset(LinkReason, String)
+        case finished
+    }
+
+    let session: Session
+    private let tls: TLSSession
+    private let wire: Wire
+    private var plain: ByteQueue
+    private var frames: FrameReader
+    private var fates: [StreamHandle: [Fate]] = [:]
+
+    /// Links with `node` as the node `name`, whose certificate the mesh's CA makes.
+    init(_ mesh: TestMesh, as name: String, to node: TestNode) throws {
+        let credentials = try mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)))
+        let context = try TLSContext(
+            TLSContext.Configuration(
+                role: .client, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
+                alpn: ["http/1.1"]))
+        tls = try TLSSession(context: context, expecting: .node(node.name))
+        wire = try Wire(node.meshAddress)
+        plain = ByteQueue()
+        frames = FrameReader(role: .client, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
+        let masks = MaskKeys()
+        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks)
+        session = Session(
+            role: .dialler, parity: StreamParity(local: name, peer: node.name), configuration: own, peer: peer,
+            budget: ReceiveBudget(), pool: SegmentPool(), masks: masks, seed: 1,
+            now: Clock.monotonicNanoseconds(), unixMilliseconds: UInt64(Clock.unixMilliseconds()))
+    }
+
+    /// TLS, the upgrade, and HELLO.
+    private static func meet(
+        _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys
+    ) throws -> (SessionConfiguration, Hello) {
+        shaking: while true {
+            let step = tls.handshake()
+            try flush(tls, wire)
+            switch step {
+            case .complete: break shaking
+            case .failed(let error): throw error
+            case .wantsInput: try receive(tls, wire, into: &plain)
+            }
+        }
+        let key = Handshake.key(random: (1, 2))
+        try send(
+            try Handshake.clientRequest(
+                host: "mesh", path: "/mesh", protocols: ["conduit.link.v1"], key: key), tls, wire)
+        while plain.copyBytes().firstRange(of: Array("\r\n\r\n".utf8)) == nil { try receive(tls, wire, into: &plain) }
+        let head = plain.copyBytes()
+        guard head.starts(with: Array("HTTP/1.1 101 ".utf8)), let end = head.firstRange(of: Array("\r\n\r\n".utf8))
+        else { throw Failure("no upgrade: \(String(decoding: head, as: UTF8.self))") }
+        plain.consume(end.upperBound)
+        let configuration = SessionConfiguration()
+        var random = SystemRandomNumberGenerator()
+        var (handshake, hello) = LinkHandshake.dial(
+            Hello(
+                bootID: .random(using: &random), intent: .initial, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
+                agent: "test", configuration: configuration))
+        try send(LinkHandshake.wireMessage(hello, role: .dialler, masks: masks), tls, wire)
+        while true {
+            let step: (LinkHandshake.Step?, Int)? = plain.withMutableReadable { bytes in
+                switch frames.next(bytes) {
+                case .message(_, let payload, let consumed):
+                    return (handshake.received(UnsafeRawBufferPointer(rebasing: bytes[payload])), consumed)
+                case .control(_, _, let consumed): return (nil, consumed)
+                default: return nil
+                }
+            }
+            if let step {
+                plain.consume(step.1)
+                if case .complete(let peer)? = step.0 { return (configuration, peer) }
+                if let other = step.0 { throw Failure("no link: \(other)") }
+            }
+            try receive(tls, wire, into: &plain)
+        }
+    }
+
+    // MARK: - Streams
+
+    /// Opens a stream and sends `first` on it.
+    func open(_ request: OpenRequest, sending first: String = "") throws -> StreamHandle {
+        let stream = try session.open(request, now: Clock.monotonicNanoseconds())
+        fates[stream] = []
+        if !first.isEmpty { send(first, on: stream) }
+        try transmit()
+        return stream
+    }
+
+    /// Sends a few bytes.
+    func send(_ text: String, on stream: StreamHandle) {
+        session.markReadable(stream)
+        if let room = session.sendRoom(stream, atMost: text.utf8.count) {
+            room.copyBytes(from: Array(text.utf8))
+            session.commit(stream, text.utf8.count)
+        }
+        session.clearReadable(stream)
+        try? transmit()
+    }
+
+    /// Waits for what becomes of a stream next.
+    func next(of stream: StreamHandle) throws -> Fate {
+        while true {
+            if let fate = fates[stream]?.first {
+                fates[stream]?.removeFirst()
+                return fate
+            }
+            try turn()
+        }
+    }
+
+    private func turn() throws {
+        if plain.isEmpty { try Self.receive(tls, wire, into: &plain) }
+        var isHungry = false
+        while !isHungry, !plain.isEmpty {
+            let consumed: Int? = plain.withMutableReadable { bytes in
+                switch frames.next(bytes) {
+                case .message(_, let payload, let consumed):
+                    note(UnsafeRawBufferPointer(rebasing: bytes[payload]))
+                    return consumed
+                case .control(_, _, let consumed): return consumed
+                default: return nil
+                }
+            }
+            if let consumed { plain.consume(consumed) } else { isHungry = true }
+        }
+        if isHungry { try Self.receive(tls, wire, into: &plain) }
+        try transmit()
+    }
+
+    private func note(_ frame: UnsafeRawBufferPointer) {
+        switch session.received(frame, now: Clock.monotonicNanoseconds()) {
+        case .accepted(let stream): fates[stream, default: []].append(.accepted)
+        case .refused(let stream, let reason):
+            fates[stream, default: []].append(.refused(reason, session.lastNotice.detail))
+        case .reset(let stream, let reason):
+            fates[stream, default: []].append(.reset(reason, session.lastNotice.detail))
+        case .data(let stream, let range, let isLast):
+            fates[stream, default: []].append(.bytes(Array(frame[range])))
+            session.consumed(stream, range.count)
+            if isLast { fates[stream, default: []].append(.finished) }
+        case .finished(let stream): fates[stream, default: []].append(.finished)
+        case .opened(let stream): session.refuse(stream, .noSuchService)
+        default: break
+        }
+    }
+
+    private func transmit() throws {
+        session.flushControl(now: Clock.monotonicNanoseconds())
+        while session.unsentBytes > 0 {
+            var piece: [UInt8] = []
+            _ = session.withUnsent { bytes in
+                piece = Array(bytes)
+                return bytes.count
+            }
+            try Self.send(piece, tls, wire)
+        }
+    }
+
+    // MARK: - Bytes
+
+    private static func send(_ bytes: [UInt8], _ tls: TLSSession, _ wire: Wire) throws {
+        if case .failed(let error) = bytes.withUnsafeBytes({ tls.write($0) }) { throw error }
+        try flush(tls, wire)
+    }
+
+    private static func flush(_ tls: TLSSession, _ wire: Wire) throws {
+        while tls.pendingOutput > 0 {
+            var bytes: [UInt8] = []
+            tls.withOutput { output in
+                bytes = Array(output)
+                return output.count
+            }
+            try wire.send(bytes)
+        }
+    }
+
+    private static func receive(_ tls: TLSSession, _ wire: Wire, into plain: inout ByteQueue) throws {
+        guard case .bytes(let bytes) = wire.receive() else { throw Failure("the link is gone") }
+        try bytes.withUnsafeBytes { window in
+            tls.setInput(window)
+            guard tls.isConnected else {
+                // The caller goes on with the handshake; what belongs to it must be read while it is there.
+                if case .failed(let error) = tls.handshake() { throw error }
+                try flush(tls, wire)
+                if !tls.isConnected { return }
+                return try open(tls, into: &plain)
+            }
+            try open(tls, into: &plain)
+        }
+    }
+
+    private static func open(_ tls: TLSSession, into plain: inout ByteQueue) throws {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let step = buffer.withUnsafeMutableBytes { tls.read(into: $0) }
+            switch step {
+            case .bytes(let count): plain.append(buffer[..<count])
+            case .wantsInput: return
+            case .closed: return
+            case .failed(let error): throw error
+            }
+        }
+    }
+}
