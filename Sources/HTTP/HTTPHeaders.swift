@@ -31,9 +31,23 @@ public struct HTTPHeaders: Sendable {
     /// Adds a field behind the others. Blanks around the value are not part of it (RFC 9110, 5.5).
     public mutating func append(_ name: String, _ value: String) {
         var name = name
-        var value = String(Grammar.trimmed(value[...]))
+        var value = value
         name.withUTF8 { name in
-            value.withUTF8 { append(name: UnsafeRawBufferPointer(name), value: UnsafeRawBufferPointer($0)) }
+            value.withUTF8 { value in
+                var bytes = UnsafeRawBufferPointer(value)[...]
+                while let first = bytes.first, Grammar.isBlank(first) { bytes = bytes.dropFirst() }
+                while let last = bytes.last, Grammar.isBlank(last) { bytes = bytes.dropLast() }
+                append(name: UnsafeRawBufferPointer(name), value: UnsafeRawBufferPointer(rebasing: bytes))
+            }
+        }
+    }
+
+    /// Adds all fields of another section behind the others, without making strings.
+    public mutating func append(contentsOf other: HTTPHeaders) {
+        text.reserveCapacity(text.count + other.text.count)
+        fields.reserveCapacity(fields.count + other.fields.count)
+        other.text.withUnsafeBytes { text in
+            for field in other.fields { append(name: field.name(in: text), value: field.value(in: text)) }
         }
     }
 

@@ -168,6 +168,10 @@ import Testing
         Case("a Unix proxy", [("X-Forwarded-For", "203.0.113.9")], "203.0.113.9", peer: .unix),
         Case("a Unix proxy without fields", [], nil, peer: .unix),
         Case(
+            "a chain without end",
+            [("X-Forwarded-For", Array(repeating: "10.0.0.2", count: 65).joined(separator: ","))],
+            refused: "bad_forwarded_field"),
+        Case(
             "PROXY from a trusted peer", [("X-Forwarded-For", "1.1.1.1")], "203.0.113.9", proxy: relayed("203.0.113.9")),
         Case(
             "PROXY for another trusted proxy", [("X-Forwarded-For", "203.0.113.9")], "203.0.113.9",

@@ -88,6 +88,7 @@ import Testing
         ([pattern("*", "api")], "bad_route_path"), ([pattern("*", "")], "bad_route_path"),
         ([pattern("*", "/a//b")], "bad_route_path"), ([pattern("*", "/a/../b")], "bad_route_path"),
         ([pattern("*", "/a?b")], "bad_route_path"), ([pattern("*", "/%61")], "bad_route_path"),
+        ([pattern("*", "/a/...")], "bad_route_path"),
         ([pattern("*", "/a%2Fb")], "bad_route_path"), ([pattern("*", "/a b")], "bad_route_path"),
         ([pattern("*", "/a;b")], "bad_route_path"), ([pattern("*", "/a", .replace("v2"))], "bad_route_rewrite"),
         ([pattern("*", "/a", .replace("/v2//x"))], "bad_route_rewrite"),

@@ -1,4 +1,3 @@
-import Bytes
 import HTTP
 
 /// Reads the forwarded fields of a request that a trusted proxy sent; the rules are `ProxyTrust`'s.
@@ -6,6 +5,9 @@ struct ForwardedReader {
     let trust: ProxyTrust
     let head: HTTPRequestHead
     let start: ProxyTrust.Start
+
+    /// Most elements looked at; nobody has as many proxies of his own in a row.
+    private static let mostHops = 64
 
     /// The part of a chain that counts.
     private struct Chain {
@@ -62,6 +64,7 @@ struct ForwardedReader {
             proxies: start.info.proxies)
         for element in elements.reversed() {
             chain.depth += 1
+            guard chain.depth <= Self.mostHops else { throw Self.bad("the forwarded chain is too long") }
             guard let node = ForwardedNode(element) else {
                 throw Self.bad("an element of the forwarded chain is no address")
             }
@@ -147,144 +150,5 @@ struct ForwardedReader {
         EdgeRefusal(
             .forwardedContradiction, status: 400, text,
             hint: "let the proxy set or remove each of these fields, or name its dialect")
-    }
-}
-
-/// One element of a forwarded chain: an address with or without port, or nobody in particular.
-struct ForwardedNode {
-    /// Nil for `unknown` and for obfuscated names (RFC 7239, 6.2 and 6.3).
-    var address: IPAddress?
-    var port: UInt16?
-
-    /// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, `unknown`, `_name`; nil for
-    /// anything else. Obfuscated ports are dropped.
-    init?(_ text: String) {
-        if Text.equalIgnoringCase(text, "unknown") || text.utf8.first == 0x5F, text.utf8.allSatisfy(Text.isTokenByte) {
-            return
-        }
-        if let address = IPAddress(parsing: text) {
-            self.address = address
-            return
-        }
-        let host: Substring
-        let port: Substring
-        if text.utf8.first == 0x5B {
-            let parts = Text.split(text.dropFirst(), at: 0x5D)
-            guard parts.count == 2, parts[0].utf8.contains(0x3A) else { return nil }
-            host = parts[0]
-            if parts[1].isEmpty {
-                port = ""
-            } else {
-                guard parts[1].utf8.first == 0x3A else { return nil }
-                port = Substring(parts[1].utf8.dropFirst())
-                if port.isEmpty { return nil }
-            }
-        } else {
-            let parts = Text.split(text, at: 0x3A)
-            guard parts.count == 2, !parts[1].isEmpty else { return nil }
-            host = parts[0]
-            port = parts[1]
-        }
-        guard let address = IPAddress(parsing: String(host)) else { return nil }
-        self.address = address
-        if port.isEmpty { return }
-        if port.utf8.first == 0x5F, Text.isToken(port) { return }
-        guard let number = Text.port(port) else { return nil }
-        self.port = number
-    }
-}
-
-/// The grammar of Forwarded (RFC 7239, 4).
-enum ForwardedField {
-    /// The elements of one line with their parameters, names in lower case. Nil where the line breaks the grammar
-    /// anywhere: an open quote on its left, which a client may have sent, must not swallow what a proxy added.
-    static func parse(_ line: String) -> [[String: String]]? {
-        let bytes = Array(line.utf8)
-        var index = 0
-        var elements: [[String: String]] = []
-        func skipBlanks() { while index < bytes.count, bytes[index] == 0x20 || bytes[index] == 0x09 { index += 1 } }
-        while true {
-            skipBlanks()
-            var element: [String: String] = [:]
-            while index < bytes.count, bytes[index] != 0x2C {
-                guard let name = token(bytes, &index), index < bytes.count, bytes[index] == 0x3D else { return nil }
-                index += 1
-                guard let value = quoted(bytes, &index) ?? token(bytes, &index) else { return nil }
-                guard element.updateValue(value, forKey: Text.lowercased(name)) == nil else { return nil }
-                skipBlanks()
-                guard index < bytes.count, bytes[index] != 0x2C else { break }
-                guard bytes[index] == 0x3B else { return nil }
-                index += 1
-                skipBlanks()
-                guard index < bytes.count, bytes[index] != 0x2C else { return nil }
-            }
-            if element.isEmpty { return nil }
-            elements.append(element)
-            if index == bytes.count { return elements }
-            index += 1
-        }
-    }
-
-    private static func token(_ bytes: [UInt8], _ index: inout Int) -> String? {
-        let start = index
-        while index < bytes.count, Text.isTokenByte(bytes[index]) { index += 1 }
-        return index == start ? nil : String(decoding: bytes[start..<index], as: UTF8.self)
-    }
-
-    private static func quoted(_ bytes: [UInt8], _ index: inout Int) -> String? {
-        guard index < bytes.count, bytes[index] == 0x22 else { return nil }
-        var value: [UInt8] = []
-        var at = index + 1
-        while at < bytes.count, bytes[at] != 0x22 {
-            if bytes[at] == 0x5C { at += 1 }
-            guard at < bytes.count else { return nil }
-            value.append(bytes[at])
-            at += 1
-        }
-        guard at < bytes.count else { return nil }
-        index = at + 1
-        return String(decoding: value, as: UTF8.self)
-    }
-}
-
-/// Client-Cert and Client-Cert-Chain (RFC 9440): DER as structured byte sequences.
-enum ClientCertFields {
-    /// Largest certificate accepted, in DER.
-    static let maximumSize = 16_384
-    /// Most certificates accepted in the chain.
-    static let maximumChain = 10
-
-    static func certificate(_ headers: HTTPHeaders) throws(EdgeRefusal) -> [UInt8]? {
-        let values = headers.values("Client-Cert")
-        guard let value = values.first else { return nil }
-        guard values.count == 1, let der = byteSequence(value[...]) else { throw malformed }
-        return der
-    }
-
-    static func chain(_ headers: HTTPHeaders) throws(EdgeRefusal) -> [[UInt8]] {
-        var chain: [[UInt8]] = []
-        for line in headers.values("Client-Cert-Chain") {
-            for element in Text.split(line, at: 0x2C) {
-                guard let der = byteSequence(Text.trimmed(element)), chain.count < maximumChain else {
-                    throw malformed
-                }
-                chain.append(der)
-            }
-        }
-        return chain
-    }
-
-    /// `:base64:` (RFC 8941, 3.3.5), not empty.
-    private static func byteSequence(_ text: Substring) -> [UInt8]? {
-        guard text.utf8.count > 2, text.utf8.first == 0x3A, text.utf8.last == 0x3A,
-            let der = Base64.decode(String(text.dropFirst().dropLast())), der.count <= maximumSize
-        else { return nil }
-        return der
-    }
-
-    private static var malformed: EdgeRefusal {
-        EdgeRefusal(
-            .badClientCertField, status: 400, "Client-Cert must be one certificate as :base64:, as RFC 9440 has it",
-            hint: "mend the configuration of the proxy that sent the field")
     }
 }

@@ -93,8 +93,7 @@ public struct RequestRewriter: Sendable {
         }
         var headers = HTTPHeaders()
         headers.append("Host", hostField(context.client))
-        let kept = try kept(head.headers, context)
-        for (name, value) in kept { headers.append(name, value) }
+        headers.append(contentsOf: try kept(head.headers, context))
         try writeVia(head, into: &headers)
         writeForwarded(context, into: &headers)
         if let upgrade = context.upgrade {
@@ -130,26 +129,24 @@ public struct RequestRewriter: Sendable {
     /// The fields that are the client's to say.
     private func kept(_ headers: HTTPHeaders, _ context: Context) throws(EdgeRefusal) -> HTTPHeaders {
         let named = try ConnectionFields.checkedNames(headers)
-        var removed: Set<String> = ["host", "expect", "traceparent", "tracestate", "via", "content-length"]
+        var removed: FieldKind = [.protected, .hopByHop, .rewritten]
         if let upgrade = context.upgrade {
-            removed.insert("sec-websocket-protocol")
-            if !upgrade.passesExtensions { removed.insert("sec-websocket-extensions") }
+            removed.insert(.socketProtocol)
+            if !upgrade.passesExtensions { removed.insert(.socketExtensions) }
+        } else {
+            removed.insert(.socket)
         }
         if let credential = context.credential, !passesCredential {
-            removed.insert("dpop")
+            removed.insert(.proof)
             switch credential.source {
-            case .authorization: removed.insert("authorization")
-            case .apiKeyField: removed.insert("x-api-key")
+            case .authorization: removed.insert(.authorization)
+            case .apiKeyField: removed.insert(.apiKey)
             case .subprotocol, .query, .message: break
             }
         }
-        let isSocket = context.upgrade != nil
         var kept = headers
         kept.removeAll { name in
-            let name = ProtectedFields.normalised(name)
-            return !isSocket && name.utf8.starts(with: "sec-websocket-".utf8) || removed.contains(name)
-                || named.contains(name) || ConnectionFields.isHopByHop(name)
-                || ProtectedFields.contains(normalised: name)
+            !FieldKind.of(name).isDisjoint(with: removed) || !named.isEmpty && named.contains(FieldKey(name))
         }
         return kept
     }

@@ -89,9 +89,9 @@ public struct ResponseRewriter: Sendable {
         let named = ConnectionFields.named(headers)
         let isSwitch = head.status == 101
         headers.removeAll { name in
-            let name = ProtectedFields.normalised(name)
-            return named.contains(name) || ConnectionFields.isHopByHop(name) || name.utf8.starts(with: "conduit-".utf8)
-                || name == "x-request-id" || isSwitch && name == "sec-websocket-protocol"
+            let kind = FieldKind.of(name)
+            return kind.contains(.hopByHop) || isSwitch && kind.contains(.socketProtocol)
+                || FieldKind.begins(name, "conduit-") || !named.isEmpty && named.contains(FieldKey(name))
         }
         var framing = head.framing
         if isSwitch {

@@ -47,28 +47,3 @@ public struct TraceContext: Sendable, Hashable {
         return bytes.count == 55 || bytes[55] == 0x2D && bytes.count <= 256
     }
 }
-
-/// Ids of requests.
-public enum RequestID {
-    /// The id of a request: from X-Request-Id where a trusted proxy set it and it is one to 128 letters, digits, "-", "_",
-    /// "." or ":"; else 128 random bits in hexadecimal. Clients do not choose what our logs say.
-    public static func of(
-        _ headers: HTTPHeaders, client: ClientInfo, using random: inout some RandomNumberGenerator
-    ) -> String {
-        if client.cameThroughProxy {
-            let values = headers.values("X-Request-Id")
-            if values.count == 1, isUsable(values[0]) { return values[0] }
-        }
-        return hex(random.next()) + hex(random.next())
-    }
-
-    private static func isUsable(_ text: String) -> Bool {
-        1...128 ~= text.utf8.count && text.utf8.allSatisfy { Text.isAlphanumeric($0) || "-_.:".utf8.contains($0) }
-    }
-
-    /// Sixteen digits, lower case.
-    static func hex(_ value: UInt64) -> String {
-        let digits = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-    }
-}

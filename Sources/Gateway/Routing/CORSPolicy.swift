@@ -58,9 +58,7 @@ public struct CORSPolicy: Sendable, Hashable {
 
     /// The fields of an answer that is not to a preflight, in place of the service's own.
     func write(origin: String?, into headers: inout HTTPHeaders) {
-        headers.removeAll { name in
-            ProtectedFields.normalised(name).utf8.starts(with: "access-control-".utf8)
-        }
+        headers.removeAll { FieldKind.begins($0, "access-control-") }
         // Without this a cache would give one page the answer for another.
         if !(origins.hasAny && !allowsCredentials) { Self.addVary(["Origin"], to: &headers) }
         guard let origin, origins.contains(origin) else { return }

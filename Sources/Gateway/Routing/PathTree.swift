@@ -1,5 +1,3 @@
-import HTTP
-
 /// The path prefixes of one host, as a tree of segments in one array.
 struct PathTree: Sendable {
     struct Entry: Sendable {
@@ -19,18 +17,17 @@ struct PathTree: Sendable {
     /// The same tree with folded segments.
     private var folded = [Node()]
 
-    /// Adds a prefix of decoded segments; answers the route that has it already, if one has.
+    /// Adds a prefix; answers the route that has it already, if one has.
     mutating func add(_ prefix: RequestPath?, _ entry: Entry) -> Int? {
-        let segments = prefix?.segments ?? []
-        if let other = Self.insert(segments.map(PathSegment.folded), entry, into: &folded) { return other }
+        if let other = Self.insert(prefix?.foldedKeys ?? [], entry, into: &folded) { return other }
         return Self.insert(prefix?.keys ?? [], entry, into: &nodes)
     }
 
     /// The longest prefix of the path.
-    func find(_ path: RequestPath) -> Entry? { Self.find(path.segments, in: nodes, PercentEncoding.encode) }
+    func find(_ path: RequestPath) -> Entry? { Self.find(path.keys, in: nodes) }
 
     /// The longest prefix of the path for a careless reader.
-    func findFolded(_ path: RequestPath) -> Entry? { Self.find(path.segments, in: folded, PathSegment.folded) }
+    func findFolded(_ path: RequestPath) -> Entry? { Self.find(path.foldedKeys, in: folded) }
 
     private static func insert(_ prefix: [String], _ entry: Entry, into nodes: inout [Node]) -> Int? {
         var at = 0
@@ -48,14 +45,11 @@ struct PathTree: Sendable {
         return nil
     }
 
-    private static func find(
-        _ segments: [String], in nodes: [Node], _ transform: (String) -> String
-    ) -> Entry? {
+    private static func find(_ keys: [String], in nodes: [Node]) -> Entry? {
         var at = 0
         var found = nodes[0].entry
-        for segment in segments {
+        for key in keys {
             if nodes[at].children.isEmpty { break }
-            let key = transform(segment)
             // Nothing but parameters: for a careless reader the segment is not there. No prefix has an empty one.
             if key.isEmpty { continue }
             guard let next = nodes[at].children[key] else { break }

@@ -15,7 +15,11 @@ public struct RequestPath: Sendable, Hashable {
 
     /// Each segment as it is looked up: everything but unreserved characters escaped. ASCII, since equality of other
     /// texts is not equality of bytes.
-    var keys: [String] { segments.map(PercentEncoding.encode) }
+    let keys: [String]
+    /// Each segment as a careless server would look it up.
+    let foldedKeys: [String]
+    /// The path as it is forwarded when nothing is rewritten.
+    public let text: String
 
     /// Reads a raw path as `HTTPRequestHead.path` has it.
     public init(parsing path: String) throws(EdgeRefusal) {
@@ -24,6 +28,8 @@ public struct RequestPath: Sendable, Hashable {
         }
         var segments: [String] = []
         var spelled: [String] = []
+        var keys: [String] = []
+        var folded: [String] = []
         let parts = path.utf8.dropFirst().split(separator: 0x2F, omittingEmptySubsequences: false)
         for (index, part) in parts.enumerated() {
             if part.isEmpty, index < parts.count - 1 {
@@ -34,18 +40,22 @@ public struct RequestPath: Sendable, Hashable {
                 let text = String(Substring(part))
                 segments.append(text)
                 spelled.append(text)
+                keys.append(text)
+                folded.append(part.contains { $0 &- 0x41 < 26 } ? Text.lowercased(text) : text)
                 continue
             }
             let segment = try PathSegment(Array(part))
             segments.append(segment.decoded)
             spelled.append(segment.spelled)
+            keys.append(PercentEncoding.encode(segment.decoded))
+            folded.append(PathSegment.folded(segment.decoded))
         }
         self.segments = segments
         self.spelled = spelled
+        self.keys = keys
+        foldedKeys = folded
+        text = "/\(spelled.joined(separator: "/"))"
     }
-
-    /// The path as it is forwarded when nothing is rewritten.
-    public var text: String { "/\(spelled.joined(separator: "/"))" }
 }
 
 /// One segment of a path: checked, decoded, and spelled canonically.

@@ -1,32 +1,5 @@
 public import HTTP
 
-/// What happens to the path of a request on its way to the service.
-public enum PathRewrite: Sendable, Hashable {
-    /// It stays.
-    case keep
-    /// The route's prefix is taken away: under `/api`, `/api/x` becomes `/x` and `/api` becomes `/`.
-    case strip
-    /// The route's prefix is replaced by another path: with `/v2`, `/api/x` becomes `/v2/x` and `/api` becomes `/v2`.
-    case replace(String)
-}
-
-/// Which requests a route takes.
-public struct RoutePattern: Sendable, Hashable {
-    /// For which hosts.
-    public var host: HostPattern
-    /// Prefix of the path, by whole segments: `/api` takes `/api`, `/api/` and `/api/x`, not `/apis`. `/` takes all.
-    public var path: String
-    /// What happens to the path.
-    public var rewrite: PathRewrite
-
-    /// A pattern.
-    public init(host: HostPattern = .any, path: String = "/", rewrite: PathRewrite = .keep) {
-        self.host = host
-        self.path = path
-        self.rewrite = rewrite
-    }
-}
-
 /// The route of a request, and the path that its service gets.
 public struct RouteMatch: Sendable, Hashable {
     /// Position of the route's pattern in the table.
@@ -130,65 +103,9 @@ public struct RouteTable: Sendable {
         // A slash at the end changes nothing: prefixes are whole segments.
         let path = path.utf8.count > 1 && path.utf8.last == 0x2F ? String(Substring(path.utf8.dropLast())) : path
         guard path.utf8.first == 0x2F, path.utf8.allSatisfy({ 0x21...0x7E ~= $0 && !"?#;\\\"<>".utf8.contains($0) }),
-            let parsed = try? RequestPath(parsing: path), parsed.text == path
+            let parsed = try? RequestPath(parsing: path), parsed.text == path,
+            path == "/" || !parsed.foldedKeys.contains("")
         else { throw RouteTableError(code, index, path) }
         return path == "/" ? nil : parsed
-    }
-}
-
-/// Why a table of routes is no good.
-public struct RouteTableError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What is wrong.
-    public enum Code: Sendable, Hashable {
-        /// The path is not a canonical one: `/`, or segments without query, dots, double slashes and needless escapes.
-        case badPath
-        /// The path that replaces the prefix is not a canonical one.
-        case badReplacement
-        /// An earlier route, at that position, has the same host and path, or one that differs in case only.
-        case duplicate(Int)
-    }
-
-    /// What is wrong.
-    public let code: Code
-    /// Position of the route.
-    public let route: Int
-    /// The text that is wrong.
-    public let text: String
-
-    init(_ code: Code, _ route: Int, _ text: String) {
-        self.code = code
-        self.route = route
-        self.text = text
-    }
-
-    /// Stable code for logs.
-    public var reason: String {
-        switch code {
-        case .badPath: "bad_route_path"
-        case .badReplacement: "bad_route_rewrite"
-        case .duplicate: "duplicate_route"
-        }
-    }
-
-    /// What is wrong and what to write.
-    public var description: String {
-        switch code {
-        case .badPath: "\"\(text)\" is no path prefix; write / or /name/name"
-        case .badReplacement: "\"\(text)\" cannot replace a prefix; write / or /name/name"
-        case .duplicate(let other):
-            "the route for \(text) cannot be told from routes[\(other)]; change its host or path"
-        }
-    }
-}
-
-/// Methods that are not relayed.
-enum MethodRules {
-    /// CONNECT would ask for a tunnel, TRACE would show what was added on the way, secrets included.
-    static func check(_ head: HTTPRequestHead) throws(EdgeRefusal) {
-        if head.method == .connect || head.method == .trace {
-            throw EdgeRefusal(
-                .methodNotAllowed, status: 405, "\(head.method) is not relayed",
-                headers: ["Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"])
-        }
     }
 }
