@@ -1,0 +1,121 @@
+"""The Model Context Protocol through the edge: the library's own client and server, over both HTTP transports."""
+
+import contextlib
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from support.tokens import bearer
+
+
+@contextlib.asynccontextmanager
+async def connected(target, transport: str):
+    """A client of the server behind a URL, with a token; `target` is (url, ssl context, headers)."""
+    url, context, headers = target
+
+    def client(headers=headers, timeout=None, auth=None):
+        return httpx2.AsyncClient(verify=context, headers=headers, timeout=httpx2.Timeout(10, read=60), auth=auth)
+
+    if transport == "sse":
+        async with Client(sse_client(f"{url}/sse", headers, httpx_client_factory=client), mode="legacy") as session:
+            yield session
+    else:
+        mode = "legacy" if transport == "http-sessions" else "auto"
+        async with client() as http, Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode) as session:
+            yield session
+
+
+TRANSPORTS = ["http", "http-sessions", "sse"]
+
+
+@pytest.fixture
+def target(edge, issuer):
+    return edge.url, edge.context(), bearer(issuer.token("agent-7"))
+
+
+def value(result):
+    assert not result.is_error, result.content
+    return result.structured_content["result"] if "result" in result.structured_content else result.structured_content
+
+
+async def eventually(condition, what):
+    with anyio.move_on_after(15):
+        while not await condition():
+            await anyio.sleep(0.05)
+        return
+    raise AssertionError(what)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_tools_progress_cancellation(target, transport):
+    async def main():
+        async with connected(target, transport) as session:
+            assert {tool.name for tool in (await session.list_tools()).tools} >= {"add", "count", "wait"}
+            assert value(await session.call_tool("add", {"a": 20, "b": 22})) == 42
+            # The service is told who calls.
+            assert value(await session.call_tool("who")) == "jwt:https://issuer.test/agent-7"
+
+            steps = []
+
+            async def progress(done, total, message):
+                steps.append((done, total, message))
+
+            assert value(await session.call_tool("count", {"to": 5}, progress_callback=progress)) == "done"
+            assert steps == [(n, 5, f"step {n}") for n in range(1, 6)]
+
+            async def waits(kind):
+                return transport in value(await session.call_tool("waiting"))[kind]
+
+            async with anyio.create_task_group() as group:
+                scope = anyio.CancelScope()
+
+                async def call():
+                    with scope:
+                        await session.call_tool("wait", {"name": transport})
+
+                group.start_soon(call)
+                await eventually(lambda: waits("begun"), "the tool has begun")
+                scope.cancel()
+            await eventually(lambda: waits("cancelled"), "the server was told that the client gave up")
+
+    anyio.run(main)
+
+
+def test_reconnect(target):
+    """A stream that ends in the middle of a call is taken up again where it ended, on a new request."""
+
+    async def main():
+        async with connected(target, "http-sessions") as session:
+            steps = []
+
+            async def progress(done, total, message):
+                steps.append(message)
+
+            assert value(await session.call_tool("interrupted", progress_callback=progress)) == "survived"
+            assert steps == ["before", "after"]
+        # A client that comes again is served again.
+        async with connected(target, "http-sessions") as session:
+            assert value(await session.call_tool("add", {"a": 1, "b": 1})) == 2
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_no_token(target, transport):
+    """Without a token nobody gets in, whatever the transport."""
+    url, context, _ = target
+
+    async def main():
+        with pytest.raises(BaseException) as raised:
+            async with connected((url, context, {}), transport) as session:
+                await session.list_tools()
+        return raised.value
+
+    def leaves(error):
+        return [leaf for one in error.exceptions for leaf in leaves(one)] if isinstance(error, BaseExceptionGroup) else [error]
+
+    errors = leaves(anyio.run(main))
+    assert any("401" in str(error) or "Unauthorized" in str(error) or "token" in str(error).lower() for error in errors), errors
