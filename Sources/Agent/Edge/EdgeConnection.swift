@@ -283,9 +283,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
                 case .head(let head): begin(head)
                 case .body(let count):
                     guard case .request(let exchange) = phase else { break reading }
-                    let taken = channel.input.withReadable { bytes in
-                        exchange.takeBody(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-                    }
+                    let taken = exchange.takeBody(count)
                     if isClosed { return }
                     if case .request = phase { parser?.take(taken, from: &channel.input) }
                     if taken < count { break reading }

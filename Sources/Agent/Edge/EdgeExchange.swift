@@ -105,28 +105,37 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// The client is expected to send more of its body.
     var awaitsBody: Bool { !isRequestComplete && takesBody && head.framing.hasBody }
 
-    /// Takes some of the body; returns how much.
-    func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
-        bodyBytes += bytes.count
-        if discardsBody { return bytes.count }
+    /// Takes `count` bytes of the body, at the front of the client's input; returns how many were taken. The caller removes
+    /// them: a refusal may already have thrown away the whole input.
+    func takeBody(_ count: Int) -> Int {
+        bodyBytes += count
+        if discardsBody { return count }
         guard bodyBytes <= route?.settings.maximumBody ?? .max else {
             refuse(
                 EdgeRefusal(
                     reason: "body_too_large", status: 413,
                     detail: "the body is larger than the \(route?.settings.maximumBody ?? 0) bytes allowed here",
                     closesConnection: true))
-            return bytes.count
+            return count
         }
         guard let backend else { return 0 }
-        do throws(HTTPError) {
-            try requestWriter?.write(bytes, into: &backend.channel.output)
-        } catch {
-            refuse(EdgeRefusal(error))
-            return bytes.count
+        var failure: HTTPError?
+        channel.input.withReadable { bytes in
+            do throws(HTTPError) {
+                try requestWriter?.write(
+                    UnsafeRawBufferPointer(rebasing: bytes[..<count]), into: &backend.channel.output)
+            } catch {
+                failure = error
+            }
+        }
+        // Not while the input is being read: refusing may throw it away.
+        if let failure {
+            refuse(EdgeRefusal(failure))
+            return count
         }
         backend.channel.flush()
         connection.watchProgress()
-        return bytes.count
+        return count
     }
 
     /// The request is complete.
