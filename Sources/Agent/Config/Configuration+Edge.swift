@@ -13,6 +13,8 @@ extension Configuration {
         public var limits = EdgeLimits()
         /// Connections to services.
         public var backend = EdgeBackend()
+        /// TCP services as WebSockets.
+        public var connect = EdgeConnect()
 
         /// No edge.
         public init() {}
@@ -191,6 +193,8 @@ extension Configuration {
         public var localIssuerKey: String?
         /// Audiences of the local issuer's tokens.
         public var localIssuerAudiences: [String] = []
+        /// What clocks may differ from the local issuer's.
+        public var localIssuerLeeway: Duration = .seconds(30)
         /// File with revoked tokens, subjects and keys.
         public var revocations: String?
         /// Whether tokens in the query (`access_token`) are accepted.
@@ -271,6 +275,23 @@ extension Configuration {
         public var header = 64 << 10
 
         /// The limits above.
+        public init() {}
+    }
+
+    /// `GET /v1/connect/SERVICE`: any TCP service of the mesh as a WebSocket.
+    public struct EdgeConnect: Sendable, Equatable {
+        /// Whether it is there.
+        public var enabled = true
+        /// What clients must prove.
+        public var require = EdgeRequirement.either
+        /// Scopes that a token or key must have.
+        public var scopes: [String] = []
+        /// Origins of browsers' pages that may use it.
+        public var origins: [String] = []
+        /// Time without a byte in either direction; zero means for ever.
+        public var idleTimeout: Duration = .zero
+
+        /// As above.
         public init() {}
     }
 

@@ -10,7 +10,7 @@ enum EdgeTable {
                 "edge.routes", \.edge.routes, of: route, make: Configuration.EdgeRoute.init,
                 identity: { $0.host + $0.path }, maximum: 4096,
                 "Which requests go to which service; the most exact host, then the longest path counts."),
-        ] + authentication + limits + backend
+        ] + authentication + limits + backend + connect
 
     static let listener: [Field<Configuration.EdgeListener>] = [
         .value(
@@ -146,6 +146,9 @@ enum EdgeTable {
             .list(.string("an audience", "AUDIENCE", maximumLength: 512), "a list of audiences"),
             "One of these must be in `aud` of the local issuer's tokens.", default: "`conduit-mesh`"),
         .value(
+            "edge.authentication.localIssuer.leeway", \.edge.authentication.localIssuerLeeway,
+            .duration(.zero ... .seconds(300)), "How much clocks may differ from the local issuer's."),
+        .value(
             "edge.authentication.revocations", \.edge.authentication.revocations, .optional(.path),
             "File with revoked tokens and subjects, as `mesh token revoke` writes it. Looked at twice a second; what is "
                 + "revoked ends at once."),
@@ -237,6 +240,25 @@ enum EdgeTable {
         .value(
             "edge.limits.header", \.edge.limits.header, .size(1 << 10...1 << 20),
             "The largest head of a request; larger ones get 431."),
+    ]
+
+    private static let connect: [Field<Configuration>] = [
+        .value(
+            "edge.connect.enabled", \.edge.connect.enabled, .boolean,
+            "Whether `GET /v1/connect/SERVICE` gives any TCP service as a WebSocket, to those whom policy lets connect."
+        ),
+        .value(
+            "edge.connect.require", \.edge.connect.require, .choice,
+            "What a client must prove there; with `none` nobody gets in."),
+        .value(
+            "edge.connect.scopes", \.edge.connect.scopes, .list(.scope, "a list of scopes"),
+            "Scopes that the token or key must have, all of them.", default: "none"),
+        .value(
+            "edge.connect.origins", \.edge.connect.origins, .list(.originPattern, "a list of origins"),
+            "Origins of pages that may use it.", default: "none but its own"),
+        .value(
+            "edge.connect.idleTimeout", \.edge.connect.idleTimeout, .duration(.zero ... .seconds(604_800)),
+            "Time without a byte in either direction; zero means for ever."),
     ]
 
     private static let backend: [Field<Configuration>] = [

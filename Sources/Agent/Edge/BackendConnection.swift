@@ -66,6 +66,13 @@ final class BackendConnection: ByteChannelOwner {
         pool.closed(self)
     }
 
+    /// Ends it after what waits was sent.
+    func closeAfterWriting() {
+        user = nil
+        channel.closeAfterWriting()
+        pool.closed(self)
+    }
+
     /// Ends it so that the service sees a reset: its answer is not wanted any more.
     func reset() {
         user = nil

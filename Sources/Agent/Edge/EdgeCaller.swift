@@ -10,7 +10,7 @@ struct EdgeCaller: Sendable {
     /// The principal's name: `jwt:ISSUER/SUBJECT`, `key:ID`, `node:NAME`, `anonymous`.
     let name: String
     /// What a token or API key proved; nil without one.
-    let authenticated: Authenticated?
+    var authenticated: Authenticated?
     /// The common name of the client's certificate, if it has one.
     let commonName: String?
 

@@ -2,6 +2,7 @@ import Bytes
 import EventLoop
 import Gateway
 import HTTP
+import JOSE
 import JSON
 import PKI
 import TLS
@@ -84,6 +85,12 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         channel = ByteChannel(descriptor, parts: core.parts)
         channel.owner = self
     }
+
+    /// The connection's id as clients know it: the loop, the connection, and bits that nobody can guess.
+    private(set) lazy var publicID: String = {
+        var random = SystemRandomNumberGenerator()
+        return "\(core.handle.index)-\(String(id, radix: 36))-\(String(random.next() >> 16, radix: 36))"
+    }()
 
     /// Whether a request or tunnel is under way.
     var isBusy: Bool {
@@ -487,6 +494,17 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         }
     }
 
+    /// Goes on with a new token of the same client; nil, or why not.
+    func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
+        switch phase {
+        case .request(let exchange): exchange.renew(authenticated)
+        case .tunnel(let tunnel): tunnel.renew(authenticated)
+        default:
+            EdgeRefusal(
+                reason: "unknown_connection", status: 404, detail: "nothing is under way on this connection")
+        }
+    }
+
     /// Counts the connection for a principal; false where he has too many.
     func count(principal: String) -> Bool {
         if countedPrincipal == principal { return true }
@@ -586,4 +604,6 @@ protocol EdgeTunnel: AnyObject {
     func recheck()
     /// Ends it, telling the client why.
     func end(_ refusal: EdgeRefusal)
+    /// Goes on with a new token of the same client; nil, or why not.
+    func renew(_ authenticated: Authenticated) -> EdgeRefusal?
 }

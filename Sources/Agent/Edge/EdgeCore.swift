@@ -30,6 +30,8 @@ final class EdgeCore {
     /// Fetches an issuer's keys if that may help, and calls back when it has ended, or at once.
     typealias KeyFetch = @Sendable (_ issuer: String, _ done: @escaping @Sendable () -> Void) -> Void
 
+    /// Clients that are to prove themselves by their first message.
+    var firstMessages = 0
     private(set) var connections: [UInt64: EdgeConnection] = [:]
     private var listeners: [ObjectIdentifier: EdgeListener] = [:]
     private(set) var isDraining = false

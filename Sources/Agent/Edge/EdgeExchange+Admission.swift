@@ -41,7 +41,7 @@ extension EdgeExchange {
     }
 
     /// Finds out who asks; goes on with `proceed`, perhaps after keys were fetched.
-    private func identify(
+    func identify(
         requirement: Configuration.EdgeRequirement, scopes: [String], isRetry: Bool = false
     ) throws(EdgeRefusal) {
         let certificate = connection.channel.session?.peerIdentity
@@ -67,73 +67,60 @@ extension EdgeExchange {
             core.counters.authenticated("ok")
             return try proceed()
         }
-        let now = Clock.unixSeconds()
-        let shared = core.shared
-        let result = core.runtime.authenticator.authenticate(try clientCredentials(), at: now) { use in
-            shared.remember(use, at: now)
+        let credentials = try clientCredentials()
+        if credentials.isEmpty, let upgrade, upgrade.offersEdgeProtocol {
+            return try awaitFirstMessage(upgrade)
         }
-        switch result {
-        case .success(let authenticated):
-            core.counters.authenticated("ok")
-            dpopNonce = authenticated.dpopNonce
-            guard authenticated.holds(scopes: scopes) else {
-                throw EdgeRefusal(core.runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
+        switch core.authenticate(credentials, client: client?.address, requestID: requestID, isRetry: isRetry) {
+        case .known(let authenticated): try accept(authenticated)
+        case .failed(let failure):
+            if !isRetry, wait(for: failure, then: { [weak self] in self?.identifyAgain(requirement, scopes) }) {
+                return
             }
-            guard let id = PrincipalID(authenticated.principal) else {
-                throw EdgeRefusal.forbidden(reason: "bad_subject", detail: "the subject cannot be a principal's name")
-            }
-            caller = EdgeCaller(
-                acting: .external(id, attributes: authenticated.attributes), name: authenticated.principal,
-                authenticated: authenticated, commonName: certificate?.commonName)
-            try proceed()
-        case .failure(let failure):
-            if let issuer = failure.wantsKeysOf, !isRetry, let wantsKeys = core.wantsKeys {
-                return waitForKeys(of: issuer, requirement, scopes, wantsKeys)
-            }
-            core.counters.authenticated(failure.reason.rawValue)
-            if failure.countsAsFailure, let key = client?.address?.limitKey {
-                core.shared.failed(key, at: core.loop.now)
-            }
-            core.shared.log.info(
-                "edge_authentication_failed", "a client did not prove who it is",
-                [
-                    ("request", .string(requestID)), ("client", .string(client?.address?.description ?? "")),
-                    ("reason", .string(failure.reason.rawValue)), ("issuer", .string(failure.issuer ?? "")),
-                    ("detail", .string(failure.detail)),
-                ])
             throw EdgeRefusal(failure)
         }
     }
 
-    /// The request waits until the issuer's keys were fetched, or could not be.
-    private func waitForKeys(
-        of issuer: String, _ requirement: Configuration.EdgeRequirement, _ scopes: [String],
-        _ wantsKeys: EdgeCore.KeyFetch
-    ) {
+    /// Somebody proved who he is, by his request or his first message.
+    func accept(_ authenticated: Authenticated) throws(EdgeRefusal) {
+        dpopNonce = authenticated.dpopNonce
+        let scopes = route?.settings.scopes ?? []
+        guard authenticated.holds(scopes: scopes) else {
+            throw EdgeRefusal(core.runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
+        }
+        guard let id = PrincipalID(authenticated.principal) else {
+            throw EdgeRefusal.forbidden(reason: "bad_subject", detail: "the subject cannot be a principal's name")
+        }
+        caller = EdgeCaller(
+            acting: .external(id, attributes: authenticated.attributes), name: authenticated.principal,
+            authenticated: authenticated, commonName: connection.channel.session?.peerIdentity?.commonName)
+        try proceed()
+    }
+
+    /// Waits until the issuer's keys were looked for; false where nothing can be looked for.
+    func wait(for failure: AuthenticationFailure, then body: @escaping () -> Void) -> Bool {
+        guard
+            core.fetchKeys(
+                for: failure,
+                then: { [weak self] in
+                    if let self, case .authenticating = self.state { body() }
+                })
+        else { return false }
         state = .authenticating
         connection.setPhaseTime(Self.keyTimeout)
-        let handle = core.handle
-        let box = Handover(WeakExchange(self))
-        wantsKeys(issuer) {
-            handle.submit { _ in
-                guard let exchange = box.value.exchange, case .authenticating = exchange.state else { return }
-                do throws(EdgeRefusal) {
-                    try exchange.identify(requirement: requirement, scopes: scopes, isRetry: true)
-                } catch {
-                    exchange.refuse(error)
-                }
-            }
+        return true
+    }
+
+    private func identifyAgain(_ requirement: Configuration.EdgeRequirement, _ scopes: [String]) {
+        do throws(EdgeRefusal) {
+            try identify(requirement: requirement, scopes: scopes, isRetry: true)
+        } catch {
+            refuse(error)
         }
     }
 
     /// How long a request may wait for an issuer's keys, in nanoseconds.
     private static let keyTimeout: UInt64 = 10_000_000_000
-
-    private final class WeakExchange {
-        weak var exchange: EdgeExchange?
-
-        init(_ exchange: EdgeExchange) { self.exchange = exchange }
-    }
 
     /// The client's certificate as a principal, by the policy's mapping.
     private func certified(_ identity: PeerIdentity?) throws(EdgeRefusal) -> EdgeCaller {
@@ -154,12 +141,13 @@ extension EdgeExchange {
         return try reader.read(head, upgrade: upgrade)
     }
 
+    /// The request's URL as the client sees it.
+    var url: String { (connection.listener.settings.publicOrigin ?? client?.origin ?? "") + head.path }
+
     /// What the client brought, in the form that the authenticator checks.
-    private func clientCredentials() throws(EdgeRefusal) -> ClientCredentials {
-        let origin = connection.listener.settings.publicOrigin ?? client?.origin ?? ""
+    func clientCredentials() throws(EdgeRefusal) -> ClientCredentials {
         var credentials = ClientCredentials(
-            method: head.method.rawValue, url: origin + head.path,
-            certificateThumbprint: connection.certificateThumbprint)
+            method: head.method.rawValue, url: url, certificateThumbprint: connection.certificateThumbprint)
         credentials.dpop = head.headers.values("DPoP")
         guard let presented = try credential() else { return credentials }
         self.presented = presented
@@ -181,7 +169,7 @@ extension EdgeExchange {
 
     /// The client is known: limits and policy, then the request goes on its way.
     private func proceed() throws(EdgeRefusal) {
-        guard let route, let match else { return }
+        guard let route else { return }
         if caller.isPrincipal {
             connection.isAuthenticated = true
             guard connection.count(principal: caller.name) else {
@@ -199,6 +187,8 @@ extension EdgeExchange {
         if let failure = core.connector.refusal(of: caller.acting, service: route.settings.service) {
             throw refusal(for: failure)
         }
+        guard !isServiceSocket else { return send(nil) }
+        guard let match else { return }
         send(try forwarded(match, route))
     }
 }

@@ -1,6 +1,7 @@
 import EventLoop
 import Gateway
 import HTTP
+import JOSE
 
 /// Heads on their way through the edge, both ways.
 extension EdgeExchange {
@@ -30,6 +31,12 @@ extension EdgeExchange {
             if !keepsAlive { passed.headers.append("Connection", "close") }
         }
         if let dpopNonce { passed.headers.set("DPoP-Nonce", dpopNonce) }
+        // A stream of events may outlive its token, by renewal.
+        if caller.authenticated?.expiry != nil,
+            answer.headers["Content-Type"]?.hasPrefix("text/event-stream") == true
+        {
+            passed.headers.set("Conduit-Connection", connection.publicID)
+        }
         return passed
     }
 

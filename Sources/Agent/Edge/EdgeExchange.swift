@@ -14,6 +14,8 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     enum State {
         /// Keys of an issuer are being fetched before the client can be judged.
         case authenticating
+        /// The body of a request for the edge itself is coming.
+        case collecting
         /// Waits for a connection to the service.
         case connecting
         /// The request is being sent; no response yet.
@@ -47,6 +49,11 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// Trailers of the request.
     var requestTrailers = HTTPHeaders()
     var state = State.authenticating
+    /// The request asks for a TCP service as a WebSocket.
+    var isServiceSocket = false
+    /// The client has its 101 already, and authenticated (or will) with its first message.
+    var firstMessage: FirstMessage?
+
     private var forward: HTTPRequestHead?
     private var backend: BackendConnection?
     private var requestWriter: HTTPBodyWriter?
@@ -82,18 +89,36 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         }
     }
 
-    /// Everything was decided: `forward` goes to the service.
-    func send(_ forward: HTTPRequestHead) {
+    /// Everything was decided: `forward` goes to the service, if there is anything to be forwarded.
+    func send(_ forward: HTTPRequestHead?) {
         guard let route else { return }
         self.forward = forward
         state = .connecting
         connection.setPhaseTime(route.settings.timeout.nanoseconds)
-        core.pool.acquire(BackendKey(service: route.settings.service, acting: caller.acting), for: self)
+        core.pool.acquire(
+            BackendKey(service: route.settings.service, acting: caller.acting), for: self, fresh: isServiceSocket)
+    }
+
+    private func becomeServiceSocket(_ backend: BackendConnection) {
+        guard let upgrade else { return dropBackend() }
+        do throws(EdgeRefusal) {
+            let tunnel = try ServiceSocket(self, backend, upgrade)
+            self.backend = nil
+            firstMessage = nil
+            status = 101
+            state = .ended
+            log()
+            connection.become(tunnel)
+            tunnel.start()
+        } catch {
+            refuse(error)
+        }
     }
 
     /// Whether the request's body can be taken now.
     var takesBody: Bool {
         if isRequestComplete { return false }
+        if collected != nil { return true }
         if discardsBody || !head.framing.hasBody { return true }
         guard let backend, case .awaitingResponse = state else {
             if case .responding = state, let backend { return !backend.channel.isCongested }
@@ -105,10 +130,46 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// The client is expected to send more of its body.
     var awaitsBody: Bool { !isRequestComplete && takesBody && head.framing.hasBody }
 
+    private var collected: (atMost: Int, bytes: [UInt8], then: Collected)?
+
+    /// What is done with a body that was collected.
+    typealias Collected = (EdgeExchange, [UInt8]) throws(EdgeRefusal) -> Void
+
+    /// Collects the body of a request for the edge itself; `then` is called when it is complete.
+    func collect(atMost: Int, then: @escaping Collected) {
+        state = .collecting
+        connection.setPhaseTime(core.runtime.configuration.limits.bodyTimeout.nanoseconds)
+        collected = (atMost, [], then)
+        if head.expectsContinue, channel.input.isEmpty {
+            channel.output.append(HTTPEncoder.continueResponse)
+            channel.flush()
+        }
+    }
+
+    private func collectedAll() {
+        guard let collected else { return }
+        self.collected = nil
+        do throws(EdgeRefusal) {
+            try collected.then(self, collected.bytes)
+        } catch {
+            refuse(error)
+        }
+    }
+
     /// Takes `count` bytes of the body, at the front of the client's input; returns how many were taken. The caller removes
     /// them: a refusal may already have thrown away the whole input.
     func takeBody(_ count: Int) -> Int {
         bodyBytes += count
+        if let limit = collected?.atMost {
+            guard bodyBytes <= limit else {
+                refuse(
+                    EdgeRefusal(reason: "body_too_large", status: 413, detail: "the body is larger than \(limit) bytes")
+                )
+                return count
+            }
+            channel.input.withReadable { collected?.bytes += UnsafeRawBufferPointer(rebasing: $0[..<count]) }
+            return count
+        }
         if discardsBody { return count }
         guard bodyBytes <= route?.settings.maximumBody ?? .max else {
             refuse(
@@ -141,6 +202,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// The request is complete.
     func requestEnded() {
         isRequestComplete = true
+        if case .collecting = state { return collectedAll() }
         if let backend, !discardsBody {
             do throws(HTTPError) {
                 let fields = ProtectedFields.cleaned(trailers: requestTrailers, head: head.headers)
@@ -182,9 +244,11 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     // MARK: - The service
 
     func backendReady(_ connection: BackendConnection) {
-        guard case .connecting = state, let forward else { return connection.release() }
+        guard case .connecting = state else { return connection.release() }
         backend = connection
         connection.use(by: self)
+        if isServiceSocket { return becomeServiceSocket(connection) }
+        guard let forward else { return dropBackend() }
         do throws(HTTPError) {
             try HTTPEncoder.encode(forward, into: &connection.channel.output)
         } catch {
@@ -330,6 +394,11 @@ final class EdgeExchange: BackendUser, BackendWaiter {
             switchingHead = answer
             return
         }
+        if firstMessage != nil {
+            return refuse(
+                EdgeRefusal(
+                    .badServiceAnswer, status: 502, "the service answered the WebSocket handshake with \(status)"))
+        }
         state = .responding
         setIdleTime()
         connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
@@ -389,6 +458,11 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         reason = refusal.reason
         status = refusal.status
         dropBackend()
+        if let firstMessage {
+            state = .ended
+            log()
+            return firstMessage.end(refusal)
+        }
         var refusal = refusal
         if head.framing.hasBody, !isRequestComplete { refusal.closesConnection = true }
         closesAfterwards = closesAfterwards || refusal.closesConnection
@@ -481,6 +555,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         case .authenticating:
             refuse(EdgeRefusal(reason: "keys_unavailable", status: 503, detail: "the issuer's keys cannot be fetched"))
         case .responding: fail("idle_timeout")
+        case .collecting: bodyTimedOut()
         default:
             refuse(
                 refusal(
@@ -502,17 +577,25 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         case .connecting, .awaitingResponse, .responding: break
         default: return
         }
-        if let authenticated = caller.authenticated,
-            let failure = core.runtime.authenticator.recheck(authenticated, at: Clock.unixSeconds())
-        {
-            core.counters.ended(failure.reason.rawValue)
-            return refuse(EdgeRefusal(failure))
-        }
-        if let route, let failure = core.connector.refusal(of: caller.acting, service: route.settings.service) {
-            core.counters.ended(failure.reason)
-            return refuse(refusal(for: failure))
+        if let route, let refusal = core.refusal(of: caller, service: route.settings.service) {
+            core.counters.ended(refusal.reason)
+            return refuse(refusal)
         }
         connection.setExpiry(atUnixSeconds: state == .responding ? caller.authenticated?.expiry : nil)
+    }
+
+    /// Goes on with a new token of the same client; nil, or why not.
+    func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
+        guard case .responding = state, let current = caller.authenticated, authenticated.isSameClient(as: current)
+        else { return .forbidden(reason: "other_client", detail: "the connection belongs to another client") }
+        guard authenticated.holds(scopes: route?.settings.scopes ?? []) else {
+            return EdgeRefusal(
+                core.runtime.authenticator.insufficientScope(
+                    required: route?.settings.scopes ?? [], of: authenticated))
+        }
+        caller.authenticated = authenticated
+        connection.setExpiry(atUnixSeconds: authenticated.expiry)
+        return nil
     }
 
     // MARK: - Tunnels
@@ -524,6 +607,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         do throws(EdgeRefusal) {
             let tunnel = try WebSocketTunnel(self, backend, answer, upgrade)
             self.backend = nil
+            firstMessage = nil
             state = .ended
             log()
             connection.become(tunnel)

@@ -22,6 +22,9 @@ final class EdgeHost: TimerHandler {
     private var stamps: [String: FileStamp?] = [:]
     private var timer: TimerID?
     private var isStopped = false
+    /// The policy's file, where there is one, and what is done when it has changed.
+    private var policyFile: String?
+    private var policyChanged: @ControlPlane () -> Void = {}
 
     /// Reads every file and binds every listener; serves nothing yet.
     init(_ configuration: Configuration.Edge, stateDirectory: String, log: Log) throws {
@@ -57,6 +60,13 @@ final class EdgeHost: TimerHandler {
         noteStamps()
         for listener in listeners.values { listen(listener) }
         watch()
+    }
+
+    /// Looks after the policy's file too: `changed` is called when it is another one.
+    func watch(policy file: String?, changed: @escaping @ControlPlane () -> Void) {
+        policyFile = file
+        policyChanged = changed
+        noteStamps()
     }
 
     /// What loops fetch unknown keys by.
@@ -136,7 +146,7 @@ final class EdgeHost: TimerHandler {
 
     private var watchedFiles: [String] {
         let authentication = runtime.configuration.authentication
-        return [authentication.apiKeys, authentication.revocations].compactMap { $0 }
+        return [authentication.apiKeys, authentication.revocations, policyFile].compactMap { $0 }
     }
 
     private func noteStamps() {
@@ -161,6 +171,10 @@ final class EdgeHost: TimerHandler {
         let changed = watchedFiles.filter { stamps[$0] != .some(FileStamp($0)) }
         guard !changed.isEmpty else { return }
         noteStamps()
+        if let policyFile, changed.contains(policyFile) {
+            // Everything is read again, the other files too.
+            return policyChanged()
+        }
         let settings = runtime.configuration.authentication
         var authenticator = runtime.authenticator
         do {

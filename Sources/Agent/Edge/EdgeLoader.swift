@@ -188,7 +188,7 @@ enum EdgeLoader {
                 issuers.append(
                     try TrustedIssuer(
                         name: issuer.name, audiences: audiences, keys: .set(try issuer.keySet),
-                        claims: ["groups": "groups"]))
+                        leeway: settings.localIssuerLeeway.components.seconds, claims: ["groups": "groups"]))
             }
         }
         let keys = try settings.apiKeys.map { file in

@@ -6,23 +6,44 @@ import JOSE
 import JSON
 import WebSocket
 
-/// A WebSocket connection between a client and a service, after the 101: bytes are passed on as they are, and only the
-/// frames' borders are looked at, so that the edge can end it between two frames with a reason.
+/// A WebSocket connection between a client and a service, after the 101: bytes are passed on as they are. Only the frames'
+/// borders are looked at, so that the edge can put in a frame of its own between two others: its end with a reason, and the
+/// answers of `conduit.auth.v1`.
 final class WebSocketTunnel: EdgeTunnel, BackendUser {
+    /// How long the service may take to end a frame in which the edge wants to end the connection, in nanoseconds.
+    private static let frameTime: UInt64 = 2_000_000_000
+    /// How long before its end a client that speaks `conduit.auth.v1` is told that a renewal is due, in seconds; a quarter
+    /// of the time that is left where that is less.
+    private static let notice: Int64 = 60
+
     let kind = "websocket"
-    unowned let connection: EdgeConnection
-    let core: EdgeCore
+    private unowned let connection: EdgeConnection
+    private let core: EdgeCore
     private let backend: BackendConnection
     private let route: EdgeRouteRuntime?
     private let requestID: String
+    private let url: String
+    private let clientAddress: IPAddress?
     private var caller: EdgeCaller
     private let startedAt: UInt64
+
+    /// Frames from the client, where it speaks with the edge itself.
+    private var auth: InBandAuth?
+    /// Frames from the client, where it does not.
+    private var clientFrames = FrameTracker()
+    /// Frames from the service.
+    private var serviceFrames = FrameTracker()
+    /// Messages for the client that wait for a place between two of the service.
+    private var messages: [String] = []
+    /// Why the connection is to end at the next border of a frame.
+    private var ending: EdgeRefusal?
+    private var isChecking = false
     private var isEnded = false
     private var clientFinished = false
     private var serviceFinished = false
+    private var wasNoticed = false
 
-    /// A tunnel behind the service's 101; writes the 101 for the client. Throws where the service's answer is not in
-    /// order.
+    /// A tunnel behind the service's 101; tells the client of it. Throws where the service's answer is not in order.
     init(
         _ exchange: EdgeExchange, _ backend: BackendConnection, _ answer: HTTPResponseHead, _ upgrade: WebSocketUpgrade
     ) throws(EdgeRefusal) {
@@ -31,9 +52,20 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         self.backend = backend
         route = exchange.route
         requestID = exchange.requestID
+        url = exchange.url
+        clientAddress = exchange.client?.address
         caller = exchange.caller
         startedAt = core.loop.now
-        let passed = try exchange.responseHead(answer, keepsAlive: true)
+        if upgrade.offersEdgeProtocol, caller.authenticated != nil { auth = InBandAuth(.passing) }
+        if exchange.firstMessage != nil {
+            let selected = try upgrade.serviceSelection(answer)
+            messages.append(
+                InBandMessage.accepted(
+                    expires: caller.authenticated?.expiry, connection: connection.publicID, selected: selected))
+            return
+        }
+        var passed = try exchange.responseHead(answer, keepsAlive: true)
+        passed.headers.set("Conduit-Connection", connection.publicID)
         do throws(HTTPError) {
             try HTTPEncoder.encode(passed, into: &connection.channel.output)
         } catch {
@@ -47,71 +79,241 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     func start() {
         backend.use(by: self)
         core.counters.tunnelsOpened &+= 1
-        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
+        setExpiry()
         setIdleTime()
+        insert()
         client.flush()
         client.rereadSoon()
         backend.channel.rereadSoon()
     }
 
     private func setIdleTime() {
-        if let timeout = route?.settings.idleTimeout.nanoseconds, timeout > 0 { connection.setPhaseTime(timeout) }
+        guard ending == nil, let timeout = route?.settings.idleTimeout.nanoseconds, timeout > 0 else { return }
+        connection.setPhaseTime(timeout)
     }
 
-    // MARK: - Both ways
+    // MARK: - From the client
 
     func clientReceived() {
-        guard !isEnded else { return }
-        move(from: client, to: backend.channel)
-        if case .open = client.inputEnd { return }
-        guard client.input.isEmpty, !clientFinished else { return }
+        guard !isEnded, ending == nil else { return client.input.removeAll() }
+        let hasMoved = auth == nil ? passClient() : passClientMessages()
+        if hasMoved { setIdleTime() }
+        if case .open = client.inputEnd { return client.resumeReading() }
+        guard client.input.isEmpty || auth != nil, !clientFinished, !isEnded else { return }
         clientFinished = true
         backend.channel.finishWriting()
         endIfDone()
     }
 
-    func backendReceived(_ connection: BackendConnection) {
-        guard !isEnded else { return }
-        move(from: backend.channel, to: client)
-        if case .open = backend.channel.inputEnd { return }
-        guard backend.channel.input.isEmpty, !serviceFinished else { return }
-        core.atTickEnd { [weak self] in self?.serviceEnded() }
+    private func passClient() -> Bool {
+        guard !client.input.isEmpty, !backend.channel.isCongested else { return false }
+        client.input.withReadable { bytes in
+            _ = clientFrames.track(bytes)
+            backend.channel.output.append(bytes)
+        }
+        client.input.removeAll(keepingCapacity: true)
+        backend.channel.flush()
+        return true
     }
 
-    private func serviceEnded() {
+    private func passClientMessages() -> Bool {
+        var hasMoved = false
+        while !isChecking, !isEnded, ending == nil, !backend.channel.isCongested {
+            guard let step = client.input.withReadable({ auth?.next($0) }) else { break }
+            switch step {
+            case .needMore: return hasMoved
+            case .pass(let count):
+                client.input.withReadable {
+                    backend.channel.output.append(UnsafeRawBufferPointer(rebasing: $0[..<count]))
+                }
+                client.input.consume(count)
+                backend.channel.flush()
+            case .credential(let credential, let consumed):
+                client.input.consume(consumed)
+                renew(credential)
+            case .malformed(let refusal, let consumed):
+                client.input.consume(consumed)
+                tell(InBandMessage.refused(refusal.reason))
+            case .ping(_, let consumed), .pong(let consumed): client.input.consume(consumed)
+            case .failed(let refusal):
+                end(refusal)
+                return true
+            case .closed: return hasMoved
+            }
+            hasMoved = true
+        }
+        return hasMoved
+    }
+
+    // MARK: - From the service
+
+    func backendReceived(_ connection: BackendConnection) {
+        guard !isEnded else { return }
+        passService()
+        if case .open = backend.channel.inputEnd { return }
+        guard backend.channel.input.isEmpty, !serviceFinished else { return }
+        // Somebody's decision to end the stream is on its way in the same tick, if there was one.
+        core.atTickEnd { [weak self] in self?.serviceEnded(nil) }
+    }
+
+    private func passService() {
+        let source = backend.channel
+        guard !source.input.isEmpty else { return source.resumeReading() }
+        guard !client.isCongested else { return connection.watchProgress() }
+        let stop: FrameTracker.Stop = ending != nil ? .frameBoundary : messages.isEmpty ? .end : .messageBoundary
+        let count = source.input.withReadable { bytes in
+            let count = serviceFrames.track(bytes, until: stop)
+            client.output.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            return count
+        }
+        source.input.consume(count)
+        setIdleTime()
+        insert()
+        guard !isEnded else { return }
+        client.flush()
+        if source.input.isEmpty { source.resumeReading() } else { source.rereadSoon() }
+    }
+
+    /// Puts in what the edge has to say, if this is a place for it.
+    private func insert() {
+        while !messages.isEmpty, serviceFrames.canInsertMessage {
+            client.output.append(EdgeFrame.text(messages.removeFirst()))
+            client.flush()
+        }
+        if let ending, serviceFrames.canInsertControl { close(ending) }
+    }
+
+    private func serviceEnded(_ error: ChannelError?) {
         guard !isEnded, !serviceFinished else { return }
         if let withdrawn = backend.withdrawn {
             return end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
         }
+        if let error { return end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off")) }
         serviceFinished = true
         client.finishWriting()
         endIfDone()
-    }
-
-    private func move(from source: ByteChannel, to sink: ByteChannel) {
-        setIdleTime()
-        guard !source.input.isEmpty else { return source.resumeReading() }
-        guard !sink.isCongested else {
-            if sink === client { connection.watchProgress() }
-            return
-        }
-        source.input.withReadable { sink.output.append($0) }
-        source.input.removeAll(keepingCapacity: true)
-        sink.flush()
-        source.resumeReading()
     }
 
     func clientDrained() { backendReceived(backend) }
 
     func backendDrained(_ connection: BackendConnection) { clientReceived() }
 
+    // MARK: - Renewal
+
+    private func tell(_ message: String) {
+        messages.append(message)
+        insert()
+    }
+
+    /// A credential in a message of the client.
+    private func renew(_ credential: PresentedCredential, isRetry: Bool = false) {
+        let credentials = ClientCredentials(
+            message: credential, url: url, certificateThumbprint: connection.certificateThumbprint)
+        switch core.authenticate(credentials, client: clientAddress, requestID: requestID, isRetry: isRetry) {
+        case .known(let authenticated):
+            if let refusal = renew(authenticated) {
+                tell(InBandMessage.refused(refusal.reason))
+            } else {
+                tell(InBandMessage.accepted(expires: authenticated.expiry, connection: connection.publicID))
+            }
+        case .failed(let failure):
+            if !isRetry {
+                isChecking = core.fetchKeys(for: failure) { [weak self] in
+                    guard let self, !self.isEnded else { return }
+                    self.isChecking = false
+                    self.renew(credential, isRetry: true)
+                    self.client.rereadSoon()
+                }
+                if isChecking { return }
+            }
+            tell(InBandMessage.refused(failure.reason.rawValue, nonce: failure.dpopNonce))
+        }
+    }
+
+    func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
+        guard let current = caller.authenticated, authenticated.isSameClient(as: current) else {
+            return .forbidden(reason: "other_client", detail: "the connection belongs to another client")
+        }
+        let scopes = route?.settings.scopes ?? []
+        guard authenticated.holds(scopes: scopes) else {
+            return EdgeRefusal(core.runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
+        }
+        caller.authenticated = authenticated
+        wasNoticed = false
+        setExpiry()
+        return nil
+    }
+
+    private func setExpiry() {
+        guard let expiry = caller.authenticated?.expiry else { return connection.setExpiry(atUnixSeconds: nil) }
+        let left = expiry - Clock.unixSeconds()
+        let isNoticeDue = auth != nil && !wasNoticed && left > 1
+        connection.setExpiry(atUnixSeconds: isNoticeDue ? expiry - min(Self.notice, max(1, left / 4)) : expiry)
+    }
+
     // MARK: - The end
 
+    func recheck() {
+        guard !isEnded, ending == nil else { return }
+        if let route, let refusal = core.refusal(of: caller, service: route.settings.service) { return end(refusal) }
+        if auth != nil, !wasNoticed, let expiry = caller.authenticated?.expiry {
+            let left = expiry - Clock.unixSeconds()
+            if left <= Self.notice {
+                wasNoticed = true
+                tell(InBandMessage.expiring(seconds: Int(max(0, left))))
+            }
+        }
+        setExpiry()
+    }
+
+    func timedOut() {
+        if ending != nil { return drop() }
+        end(EdgeRefusal(reason: "idle_timeout", status: 408, detail: "nothing moved for too long"))
+    }
+
+    /// Ends the connection at the next border of a frame, telling the client why.
+    func end(_ refusal: EdgeRefusal) {
+        guard !isEnded, ending == nil else { return }
+        ending = refusal
+        core.counters.ended(refusal.reason)
+        if serviceFrames.canInsertControl { return close(refusal) }
+        guard !backend.channel.isClosed else { return drop() }
+        // In the middle of a frame: its rest first.
+        connection.setPhaseTime(Self.frameTime)
+        passService()
+    }
+
+    private func close(_ refusal: EdgeRefusal) {
+        finish(refusal.reason)
+        client.output.append(EdgeFrame.close(refusal.closePayload))
+        endBackend()
+        connection.closeAfterWriting()
+    }
+
+    /// The service is told too, where that is possible.
+    private func endBackend() {
+        let frames = auth?.tracker ?? clientFrames
+        guard frames.canInsertControl, !backend.channel.isClosed, !clientFinished, !backend.channel.isCongested else {
+            return backend.reset()
+        }
+        var random = SystemRandomNumberGenerator()
+        backend.channel.output.append(
+            EdgeFrame.close(ClosePayload(.goingAway, reason: "client_ended_by_edge"), maskKey: random.next()))
+        backend.closeAfterWriting()
+    }
+
+    /// Ends the connection without a word: there is no place for one.
+    private func drop() {
+        finish(ending?.reason ?? "dropped")
+        backend.reset()
+        client.reset()
+        connection.finish()
+    }
+
     private func endIfDone() {
-        guard clientFinished, serviceFinished else { return }
+        guard clientFinished, serviceFinished, !isEnded else { return }
         finish("ended")
-        backend.channel.closeAfterWriting()
-        backend.close()
+        backend.closeAfterWriting()
         connection.closeAfterWriting()
     }
 
@@ -122,36 +324,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     }
 
     func backendLost(_ connection: BackendConnection, _ error: ChannelError, withdrawn: String?) {
-        core.atTickEnd { [weak self] in
-            guard let self, !self.isEnded else { return }
-            if let withdrawn = withdrawn ?? self.backend.withdrawn {
-                return self.end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
-            }
-            self.end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off"))
-        }
-    }
-
-    func timedOut() { end(EdgeRefusal(reason: "idle_timeout", status: 408, detail: "nothing moved for too long")) }
-
-    func recheck() {
-        guard !isEnded else { return }
-        if let authenticated = caller.authenticated,
-            let failure = core.runtime.authenticator.recheck(authenticated, at: Clock.unixSeconds())
-        {
-            return end(EdgeRefusal(failure))
-        }
-        if let route, let failure = core.connector.refusal(of: caller.acting, service: route.settings.service) {
-            return end(.forbidden(reason: failure.reason, detail: "access was withdrawn"))
-        }
-        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
-    }
-
-    func end(_ refusal: EdgeRefusal) {
-        guard !isEnded else { return }
-        core.counters.ended(refusal.reason)
-        finish(refusal.reason)
-        backend.reset()
-        connection.closeAfterWriting()
+        core.atTickEnd { [weak self] in self?.serviceEnded(error) }
     }
 
     private func finish(_ reason: String) {
@@ -160,6 +333,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
             "edge_websocket_closed", "a WebSocket connection ended",
             [
                 ("request", .string(requestID)), ("principal", .string(caller.name)), ("reason", .string(reason)),
+                ("code", serviceFrames.closePayload?.code.map { .init(Int($0.rawValue)) } ?? .null),
                 ("bytesIn", .init(Int(client.bytesReceived))), ("bytesOut", .init(Int(client.bytesSent))),
                 ("milliseconds", .init(Int((core.loop.now &- startedAt) / 1_000_000))),
             ])

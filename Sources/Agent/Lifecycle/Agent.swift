@@ -249,6 +249,13 @@ public final class Agent {
             }
         }
         try edge.start(loops)
+        watchPolicy()
+    }
+
+    private func watchPolicy() {
+        edge.watch(policy: configuration.policy.file) { [unowned self] in
+            _ = self.reload(by: "a changed policy file")
+        }
     }
 
     private func openDoors() throws {
@@ -442,6 +449,7 @@ public final class Agent {
         }
         for upstream in added { start(upstream) }
         self.edge.reload(edge)
+        watchPolicy()
         supervisor.keep(permanentPeers)
         registry.configure(targets)
         publish()

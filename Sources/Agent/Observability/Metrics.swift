@@ -28,6 +28,7 @@ enum Metrics {
         addLinks(&writer, links, totals)
         addStreams(&writer, agent, reports, links, totals)
         addDirectory(&writer, agent)
+        if agent.edge.hasListeners { EdgeMetrics.add(&writer, await agent.edge.report(), agent.edge) }
         writer.family(
             "mesh_policy_info", .gauge, "The policy in force; always 1.",
             [.init(1, ["fingerprint": agent.policy.fingerprint])])

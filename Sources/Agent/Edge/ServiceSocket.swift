@@ -1,0 +1,264 @@
+import Bytes
+import EventLoop
+import Gateway
+import HTTP
+import JOSE
+import JSON
+import WebSocket
+
+/// A WebSocket whose binary messages are the bytes of a TCP service: `GET /v1/connect/SERVICE`.
+///
+/// Messages have no meaning but their bytes. With the subprotocol `conduit.connect.v1` the text message `eof` ends one
+/// direction, as a TCP half-close does, and the other goes on; without it the service's end closes the WebSocket with 1000.
+/// Any other text message is a mistake (1003).
+final class ServiceSocket: EdgeTunnel, BackendUser {
+    /// The subprotocol with half-close.
+    static let subprotocol = "conduit.connect.v1"
+    private static let eof = Array("eof".utf8)
+    /// The largest binary message that is made: one receive.
+    private static let maximumMessage = 64 << 10
+
+    let kind = "connect"
+    private unowned let connection: EdgeConnection
+    private let core: EdgeCore
+    private let backend: BackendConnection
+    private let service: String
+    private let idleTimeout: UInt64
+    private let requestID: String
+    private var caller: EdgeCaller
+    private let startedAt: UInt64
+    private let hasHalfClose: Bool
+    private var socket: WebSocket.Connection
+    private var clientFinished = false
+    private var serviceFinished = false
+    private var isEnded = false
+
+    /// A tunnel to `backend` for the client of `exchange`; answers its handshake.
+    init(_ exchange: EdgeExchange, _ backend: BackendConnection, _ upgrade: WebSocketUpgrade) throws(EdgeRefusal) {
+        connection = exchange.connection
+        core = exchange.core
+        self.backend = backend
+        service = exchange.route?.settings.service ?? ""
+        idleTimeout = exchange.route?.settings.idleTimeout.nanoseconds ?? 0
+        requestID = exchange.requestID
+        caller = exchange.caller
+        startedAt = core.loop.now
+        hasHalfClose = upgrade.protocols.contains(Self.subprotocol)
+        socket = WebSocket.Connection(
+            server: WebSocket.Connection.Options(maximumFramePayload: 1 << 30, delivery: .streamed(compressed: false)))
+        var head = upgrade.edgeAnswer()
+        head.headers.remove("Sec-WebSocket-Protocol")
+        if hasHalfClose {
+            head.headers.append("Sec-WebSocket-Protocol", Self.subprotocol)
+        } else if upgrade.offersEdgeProtocol {
+            head.headers.append("Sec-WebSocket-Protocol", WebSocketUpgrade.edgeProtocol)
+        }
+        head.headers.append("X-Request-Id", requestID)
+        head.headers.append("Conduit-Connection", connection.publicID)
+        do throws(HTTPError) {
+            if exchange.firstMessage == nil { try HTTPEncoder.encode(head, into: &connection.channel.output) }
+        } catch {
+            throw EdgeRefusal(error)
+        }
+        if exchange.firstMessage != nil {
+            connection.channel.output.append(
+                EdgeFrame.text(
+                    InBandMessage.accepted(
+                        expires: caller.authenticated?.expiry, connection: connection.publicID,
+                        selected: hasHalfClose ? Self.subprotocol : nil)))
+        }
+    }
+
+    private var client: ByteChannel { connection.channel }
+
+    /// Begins to pass on what is there.
+    func start() {
+        backend.use(by: self)
+        core.counters.tunnelsOpened &+= 1
+        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
+        setIdleTime()
+        client.flush()
+        client.rereadSoon()
+        backend.channel.rereadSoon()
+    }
+
+    private func setIdleTime() {
+        if idleTimeout > 0 { connection.setPhaseTime(idleTimeout) }
+    }
+
+    // MARK: - From the client
+
+    func clientReceived() {
+        while !isEnded, !client.input.isEmpty, !backend.channel.isCongested {
+            var consumed = 0
+            var event = WebSocket.Connection.Event.needMore
+            client.input.withMutableReadable { bytes in
+                let received = socket.receive(bytes)
+                consumed = received.consumed
+                event = received.event
+                if case .piece(let piece) = event, piece.kind == .binary, !clientFinished {
+                    backend.channel.output.append(
+                        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[piece.range]))
+                } else if case .piece(let piece) = event, piece.kind == .text {
+                    text += bytes[piece.range]
+                }
+            }
+            client.input.consume(consumed)
+            setIdleTime()
+            take(event)
+            if consumed == 0, case .needMore = event { break }
+        }
+        guard !isEnded else { return }
+        backend.channel.flush()
+        flushSocket()
+        if case .open = client.inputEnd { return client.resumeReading() }
+        if client.input.isEmpty { clientLost("client_closed") }
+    }
+
+    /// A text message under way.
+    private var text: [UInt8] = []
+
+    private func take(_ event: WebSocket.Connection.Event) {
+        switch event {
+        case .needMore, .ping, .pong, .message: break
+        case .piece(let piece):
+            guard piece.kind == .text else {
+                if clientFinished, !piece.range.isEmpty {
+                    end(.policyViolation, "bytes_after_eof")
+                }
+                return
+            }
+            if text.count > Self.eof.count { return end(.unsupportedData, "text_not_expected") }
+            guard piece.isLast else { return }
+            guard text == Self.eof, hasHalfClose else { return end(.unsupportedData, "text_not_expected") }
+            text = []
+            clientFinished = true
+            backend.channel.finishWriting()
+            endIfDone()
+        case .close:
+            flushSocket()
+            finish("client_closed")
+            backend.closeAfterWriting()
+            connection.closeAfterWriting()
+        case .failed(let violation):
+            flushSocket()
+            finish(violation.closeCode.description)
+            backend.reset()
+            connection.closeAfterWriting()
+        }
+    }
+
+    // MARK: - From the service
+
+    func backendReceived(_ connection: BackendConnection) {
+        let source = backend.channel
+        while !isEnded, !source.input.isEmpty {
+            guard !client.isCongested else { return self.connection.watchProgress() }
+            let count = min(source.input.count, Self.maximumMessage)
+            source.input.withReadable { bytes in
+                try? socket.send(.binary, UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            }
+            source.input.consume(count)
+            flushSocket()
+            setIdleTime()
+        }
+        guard !isEnded else { return }
+        if case .open = source.inputEnd { return source.resumeReading() }
+        if !serviceFinished { core.atTickEnd { [weak self] in self?.serviceEnded(nil) } }
+    }
+
+    private func serviceEnded(_ error: ChannelError?) {
+        guard !isEnded, !serviceFinished else { return }
+        if let withdrawn = backend.withdrawn {
+            return end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
+        }
+        if let error { return end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off")) }
+        serviceFinished = true
+        guard hasHalfClose else { return end(.normal, "") }
+        try? socket.send(text: "eof")
+        flushSocket()
+        endIfDone()
+    }
+
+    private func flushSocket() {
+        socket.withOutput { bytes in
+            client.output.append(bytes)
+            return bytes.count
+        }
+        client.flush()
+    }
+
+    func clientDrained() { backendReceived(backend) }
+
+    func backendDrained(_ connection: BackendConnection) { clientReceived() }
+
+    // MARK: - The end
+
+    private func endIfDone() {
+        if clientFinished, serviceFinished { end(.normal, "") }
+    }
+
+    private func end(_ code: CloseCode, _ reason: String) {
+        guard !isEnded else { return }
+        finish(reason.isEmpty ? "ended" : reason)
+        try? socket.close(ClosePayload(code, reason: reason))
+        flushSocket()
+        if code == .normal { backend.closeAfterWriting() } else { backend.reset() }
+        connection.closeAfterWriting()
+    }
+
+    func end(_ refusal: EdgeRefusal) {
+        guard !isEnded else { return }
+        core.counters.ended(refusal.reason)
+        finish(refusal.reason)
+        try? socket.close(refusal.closePayload)
+        flushSocket()
+        backend.reset()
+        connection.closeAfterWriting()
+    }
+
+    func clientLost(_ reason: String) {
+        guard !isEnded else { return }
+        finish(reason)
+        // Without a close frame nobody knows whether everything has come.
+        backend.reset()
+        connection.finish()
+    }
+
+    func backendLost(_ connection: BackendConnection, _ error: ChannelError, withdrawn: String?) {
+        core.atTickEnd { [weak self] in self?.serviceEnded(error) }
+    }
+
+    func timedOut() { end(EdgeRefusal(reason: "idle_timeout", status: 408, detail: "nothing moved for too long")) }
+
+    func recheck() {
+        guard !isEnded else { return }
+        if let refusal = core.refusal(of: caller, service: service) { return end(refusal) }
+        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
+    }
+
+    func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
+        guard let current = caller.authenticated, authenticated.isSameClient(as: current) else {
+            return .forbidden(reason: "other_client", detail: "the connection belongs to another client")
+        }
+        let scopes = core.runtime.configuration.connect.scopes
+        guard authenticated.holds(scopes: scopes) else {
+            return EdgeRefusal(core.runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
+        }
+        caller.authenticated = authenticated
+        connection.setExpiry(atUnixSeconds: authenticated.expiry)
+        return nil
+    }
+
+    private func finish(_ reason: String) {
+        isEnded = true
+        core.shared.log.info(
+            "edge_connect_closed", "a connection to a service ended",
+            [
+                ("request", .string(requestID)), ("service", .string(service)), ("principal", .string(caller.name)),
+                ("reason", .string(reason)), ("bytesIn", .init(Int(client.bytesReceived))),
+                ("bytesOut", .init(Int(client.bytesSent))),
+                ("milliseconds", .init(Int((core.loop.now &- startedAt) / 1_000_000))),
+            ])
+    }
+}
