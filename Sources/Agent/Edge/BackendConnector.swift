@@ -82,6 +82,9 @@ protocol BackendConnector: AnyObject {
     /// Whether `acting` may use `service`, as far as can be told here: nil, or why not. Asked for every request.
     func refusal(of acting: ActingAs, service: String) -> BackendFailure?
 
+    /// Whether there is such a service at all.
+    func knows(service: String) -> Bool
+
     /// The principal that a verified client certificate stands for; nil where nobody knows it.
     func principal(of subject: Subject) -> PrincipalID?
 

@@ -38,6 +38,8 @@ final class DirectConnector: BackendConnector {
             ? BackendFailure(.unavailable, "no_such_service", "there is no target for \(service)") : nil
     }
 
+    func knows(service: String) -> Bool { targets[service] != nil }
+
     func principal(of subject: Subject) -> PrincipalID? {
         guard case .node(let commonName?, _) = subject else { return nil }
         return .node(commonName)

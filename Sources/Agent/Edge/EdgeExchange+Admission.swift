@@ -187,7 +187,12 @@ extension EdgeExchange {
         if let failure = core.connector.refusal(of: caller.acting, service: route.settings.service) {
             throw refusal(for: failure)
         }
-        guard !isServiceSocket else { return send(nil) }
+        if isServiceSocket {
+            guard core.connector.knows(service: route.settings.service) else {
+                throw EdgeRefusal(reason: "no_such_service", status: 404, detail: "there is no such service")
+            }
+            return send(nil)
+        }
         guard let match else { return }
         send(try forwarded(match, route))
     }

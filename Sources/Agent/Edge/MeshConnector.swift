@@ -1,3 +1,4 @@
+import Directory
 import EventLoop
 import Policy
 
@@ -25,6 +26,10 @@ final class MeshConnector: BackendConnector {
         let decision = worker.routing.authorizeOpening(acting, service: service)
         if decision.allowed { return nil }
         return BackendFailure(.denied, decision.reason.rawValue, decision.explanation.summary)
+    }
+
+    func knows(service: String) -> Bool {
+        worker.routing.services[service] != nil || !worker.routing.directory.instances(of: service).isEmpty
     }
 
     func principal(of subject: Subject) -> PrincipalID? {

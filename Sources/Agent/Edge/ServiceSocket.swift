@@ -6,15 +6,14 @@ import JOSE
 import JSON
 import WebSocket
 
-/// A WebSocket whose binary messages are the bytes of a TCP service: `GET /v1/connect/SERVICE`.
+/// A WebSocket whose binary messages are the bytes of a service: `GET /v1/connect/SERVICE` (docs/connect.md).
 ///
-/// Messages have no meaning but their bytes. With the subprotocol `conduit.connect.v1` the text message `eof` ends one
-/// direction, as a TCP half-close does, and the other goes on; without it the service's end closes the WebSocket with 1000.
-/// Any other text message is a mistake (1003).
+/// Borders of messages mean nothing. An empty binary message ends one direction, as TCP's FIN does, and the other goes on;
+/// when both have ended the WebSocket is closed with 1000. Whoever closes before resets the stream. Text messages are
+/// refused (1003).
 final class ServiceSocket: EdgeTunnel, BackendUser {
-    /// The subprotocol with half-close.
-    static let subprotocol = "conduit.connect.v1"
-    private static let eof = Array("eof".utf8)
+    /// What clients offer and get.
+    static let subprotocol = "conduit.stream.v1"
     /// The largest binary message that is made: one receive.
     private static let maximumMessage = 64 << 10
 
@@ -27,7 +26,6 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
     private let requestID: String
     private var caller: EdgeCaller
     private let startedAt: UInt64
-    private let hasHalfClose: Bool
     private var socket: WebSocket.Connection
     private var clientFinished = false
     private var serviceFinished = false
@@ -43,29 +41,27 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         requestID = exchange.requestID
         caller = exchange.caller
         startedAt = core.loop.now
-        hasHalfClose = upgrade.protocols.contains(Self.subprotocol)
         socket = WebSocket.Connection(
             server: WebSocket.Connection.Options(maximumFramePayload: 1 << 30, delivery: .streamed(compressed: false)))
-        var head = upgrade.edgeAnswer()
-        head.headers.remove("Sec-WebSocket-Protocol")
-        if hasHalfClose {
-            head.headers.append("Sec-WebSocket-Protocol", Self.subprotocol)
-        } else if upgrade.offersEdgeProtocol {
-            head.headers.append("Sec-WebSocket-Protocol", WebSocketUpgrade.edgeProtocol)
-        }
-        head.headers.append("X-Request-Id", requestID)
-        head.headers.append("Conduit-Connection", connection.publicID)
-        do throws(HTTPError) {
-            if exchange.firstMessage == nil { try HTTPEncoder.encode(head, into: &connection.channel.output) }
-        } catch {
-            throw EdgeRefusal(error)
-        }
+        let selected = upgrade.protocols.contains(Self.subprotocol) ? Self.subprotocol : nil
         if exchange.firstMessage != nil {
             connection.channel.output.append(
                 EdgeFrame.text(
                     InBandMessage.accepted(
-                        expires: caller.authenticated?.expiry, connection: connection.publicID,
-                        selected: hasHalfClose ? Self.subprotocol : nil)))
+                        expires: caller.authenticated?.expiry, connection: connection.publicID, selected: selected)))
+            return
+        }
+        var head = upgrade.edgeAnswer()
+        head.headers.remove("Sec-WebSocket-Protocol")
+        if let selected = selected ?? (upgrade.offersEdgeProtocol ? WebSocketUpgrade.edgeProtocol : nil) {
+            head.headers.append("Sec-WebSocket-Protocol", selected)
+        }
+        head.headers.append("X-Request-Id", requestID)
+        head.headers.append("Conduit-Connection", connection.publicID)
+        do throws(HTTPError) {
+            try HTTPEncoder.encode(head, into: &connection.channel.output)
+        } catch {
+            throw EdgeRefusal(error)
         }
     }
 
@@ -88,6 +84,9 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
 
     // MARK: - From the client
 
+    /// Whether the message under way has had a byte: an empty one ends the direction.
+    private var messageHasBytes = false
+
     func clientReceived() {
         while !isEnded, !client.input.isEmpty, !backend.channel.isCongested {
             var consumed = 0
@@ -97,10 +96,8 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
                 consumed = received.consumed
                 event = received.event
                 if case .piece(let piece) = event, piece.kind == .binary, !clientFinished {
-                    backend.channel.output.append(
-                        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[piece.range]))
-                } else if case .piece(let piece) = event, piece.kind == .text {
-                    text += bytes[piece.range]
+                    let all = UnsafeRawBufferPointer(bytes)
+                    backend.channel.output.append(UnsafeRawBufferPointer(rebasing: all[piece.range]))
                 }
             }
             client.input.consume(consumed)
@@ -115,34 +112,26 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         if client.input.isEmpty { clientLost("client_closed") }
     }
 
-    /// A text message under way.
-    private var text: [UInt8] = []
-
     private func take(_ event: WebSocket.Connection.Event) {
         switch event {
         case .needMore, .ping, .pong, .message: break
         case .piece(let piece):
-            guard piece.kind == .text else {
-                if clientFinished, !piece.range.isEmpty {
-                    end(.policyViolation, "bytes_after_eof")
-                }
-                return
-            }
-            if text.count > Self.eof.count { return end(.unsupportedData, "text_not_expected") }
-            guard piece.isLast else { return }
-            guard text == Self.eof, hasHalfClose else { return end(.unsupportedData, "text_not_expected") }
-            text = []
+            guard piece.kind == .binary else { return end(.unsupportedData, "text_not_expected") }
+            if piece.isFirst { messageHasBytes = false }
+            if !piece.range.isEmpty { messageHasBytes = true }
+            if clientFinished { return end(.protocolError, "message_after_end") }
+            guard piece.isLast, !messageHasBytes else { return }
             clientFinished = true
             backend.channel.finishWriting()
             endIfDone()
         case .close:
             flushSocket()
             finish("client_closed")
-            backend.closeAfterWriting()
+            backend.reset()
             connection.closeAfterWriting()
         case .failed(let violation):
             flushSocket()
-            finish(violation.closeCode.description)
+            finish(violation.rawValue)
             backend.reset()
             connection.closeAfterWriting()
         }
@@ -172,10 +161,12 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         if let withdrawn = backend.withdrawn {
             return end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
         }
-        if let error { return end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off")) }
+        if let error {
+            core.counters.ended(error.reason)
+            return end(.internalError, error.reason)
+        }
         serviceFinished = true
-        guard hasHalfClose else { return end(.normal, "") }
-        try? socket.send(text: "eof")
+        try? socket.send(binary: [])
         flushSocket()
         endIfDone()
     }
