@@ -1,5 +1,6 @@
 """The mesh that the tests share: nodes Directory, Services and Edge, services written in Python behind Services."""
 
+import json
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from support.addresses import Addresses
 from support.certificates import Authority
 from support.mesh import Mesh
 from support.processes import Processes, eventually
-from support.tokens import ISSUER, Issuer, private_pem
+from support.tokens import ISSUER, Issuer
 from support.wire import Wire, client_context
 
 HERE = Path(__file__).parent
@@ -121,7 +122,7 @@ class Edge:
 
     @property
     def unix(self) -> str:
-        return str(self.mesh.directory / "edge.sock")
+        return str(self.mesh.directory.parent / "edge.sock")
 
     def context(self, **options):
         return client_context(self.ca, **options)
@@ -201,7 +202,7 @@ def edge_configuration(address, proxy, server, authority, issuer, work) -> dict:
             ],
             "apiKeys": str(work / "keys.json"),
             "revocations": str(work / "revoked.json"),
-            "localIssuer": {"key": str(work / "local.key")},
+            "localIssuer": {"key": str(work / "local.json"), "audiences": ["local"]},
         },
     }
 
@@ -215,18 +216,22 @@ def mesh(work, addresses, processes):
     return mesh
 
 
+def own_files(mesh: Mesh, work: Path) -> None:
+    """Files of API keys and revocations with something in them, and a local issuer."""
+    mesh.run("apikey", "create", "unused", "--file", work / "keys.json")
+    mesh.run("token", "revoke", "--file", work / "revoked.json", "--jti", "unused")
+    mesh.run("token", "init", "--issuer", "conduit-mesh", "--key", work / "local.json")
+
+
 @pytest.fixture(scope="session")
 def edge(mesh, addresses, recorder, echo, mcp_ports, authority, issuer, work):
     """The whole mesh, ready for requests."""
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-
     address, proxy = addresses.server(3), addresses.server(9)
     server = authority.issue("edge", dns=["edge.test", "*.apps.test"], ips=[address])
-    (work / "local.key").touch(mode=0o600)
-    (work / "local.key").write_bytes(private_pem(ed25519.Ed25519PrivateKey.generate()))
+    own_files(mesh, work)
     mesh.add("Directory", 1, directory={"serve": True})
     directory = {"node": "Directory", "address": f"{addresses.server(1)}:17400"}
-    check = {"interval": "300ms"}
+    check = {"kind": "none"}
     targets = {"recorder": recorder.target, "echo": echo.target, "mcp": mcp_ports["http"],
                "mcp-sse": mcp_ports["sse"]}
     mesh.add("Services", 2, directory=directory, services=[
@@ -254,9 +259,13 @@ def mcp_ports(processes):
 
 @pytest.fixture(autouse=True)
 def well_formed(request):
-    """Whatever a test did: the service received only well-formed requests."""
+    """Whatever a test did: the service received only well-formed requests, and all agents are still there."""
     yield
     if "recorder" in request.fixturenames or "edge" in request.fixturenames:
         recorder = request.getfixturevalue("recorder")
         violations, recorder.violations = recorder.violations, []
         assert not violations
+    if "edge" in request.fixturenames:
+        for node in request.getfixturevalue("edge").mesh.nodes.values():
+            if node.process.poll() is not None:
+                pytest.exit(f"{node.name} ended with {node.process.returncode} in {request.node.name}:\n{node.log()[-6000:]}", 1)

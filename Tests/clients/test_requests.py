@@ -141,9 +141,8 @@ def attacks() -> list[Attack]:
     add("coding twice", post(both + both, chunked_hidden))
     add("coding twice, different", post(both + "Transfer-Encoding: identity\r\n", chunked_hidden))
     add("coding in HTTP/1.0", f"POST /open/echo?MARK HTTP/1.0\r\nHost: HOST\r\n{both}\r\n{chunked_hidden}")
-    add("coding with an underscore", post("Content-Length: 2\r\nTransfer_Encoding: chunked\r\n", "hi"), YES,
-        method="POST", body=b"hi")
-    add("length with an underscore", post("Content_Length: 50\r\nContent-Length: 2\r\n", "hi"), YES, method="POST", body=b"hi")
+    add("coding with an underscore", post("Content-Length: 2\r\nTransfer_Encoding: chunked\r\n", "hi"))
+    add("length with an underscore", post("Content_Length: 50\r\nContent-Length: 2\r\n", "hi"))
     add("two lengths", post("Content-Length: 0\r\n" + length, hidden))
     add("the same length twice", post("Content-Length: 2\r\nContent-Length: 2\r\n", "hi"))
     for value in ("2, 2", "+2", "-2", "0x2", "2 2", "", "2.0", "2e0", "２", "18446744073709551618", "9" * 40, "two", "2\x0b"):

@@ -222,21 +222,11 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         refuse(EdgeRefusal(error))
     }
 
-    /// The client has sent its end of file.
+    /// The client has sent its end of file: it is gone. There are clients that half-close and wait, and nobody can tell
+    /// them from those that have given up; the service must learn of the latter, who are many (nginx decides so too).
     func clientEnded() {
-        guard isRequestComplete else {
-            if case .answered = state { return }
-            return fail("client_closed")
-        }
-        // A half-closed client waits for its answer. One that reads a stream without end is gone.
-        if case .responding = state, status != 0, isEndless { fail("client_closed") }
-    }
-
-    private var isEndless: Bool {
-        switch responseFraming {
-        case .chunked, .untilClose: true
-        default: false
-        }
+        if case .answered = state { return }
+        fail("client_closed")
     }
 
     private var responseFraming = HTTPFraming.none

@@ -16,6 +16,8 @@ class LoopThread:
 
     def stop(self) -> None:
         async def cancel():
+            # What a stream's callback says about its cancelled task is of no interest.
+            self.loop.set_exception_handler(lambda *_: None)
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()

@@ -95,7 +95,6 @@ class ProofKey:
     def proof(self, method: str, url: str, token: str, nonce: str | None = None, **changes) -> str:
         claims = {"htm": method, "htu": url, "iat": int(time.time()), "jti": str(uuid.uuid4()),
                   "ath": b64u(hashlib.sha256(token.encode()).digest())}
-        if nonce:
-            claims["nonce"] = nonce
-        claims.update(changes)
+        claims.update({"nonce": nonce, **changes})
+        claims = {name: value for name, value in claims.items() if value is not None}
         return jwt.encode(claims, self.key, "ES256", headers={"typ": "dpop+jwt", "jwk": self.jwk})
