@@ -43,7 +43,7 @@ def test_page(chromium, edge, recorder, echo, issuer, work):
         first, second = issuer.token("browser", lifetime=6), issuer.token("browser", lifetime=8)
         seen = await page.evaluate(f"run({json.dumps(first)}, {json.dumps(second)}, '{identifier}')")
         assert seen == ["open, subprotocol conduit.auth.v1", "echo: hello", "renewed", "echo: still here",
-                        "closed 4401 expired"]
+                        "closed 4401 token_expired"]
         await page.screenshot(work / "page.png")
         if directory := os.environ.get("MESH_SCREENSHOTS"):
             shutil.copy(work / "page.png", directory)

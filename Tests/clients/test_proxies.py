@@ -1,6 +1,8 @@
 """nginx in front, and somebody who would like to be it."""
 
+import asyncio
 import base64
+import os
 import socket
 import uuid
 
@@ -44,7 +46,7 @@ def nginx(edge, processes, work):
             listen {edge.proxy}:{port} ssl; ssl_certificate {leaf.certificate}; ssl_certificate_key {leaf.key};
             client_max_body_size 0;
             location / {{
-                proxy_pass {target}; proxy_bind {edge.proxy}; proxy_http_version 1.1; proxy_buffering off;
+                proxy_pass {target}; {f"proxy_bind {edge.proxy};" if "unix" not in target else ""} proxy_http_version 1.1; proxy_buffering off;
                 proxy_request_buffering off; proxy_read_timeout 60s; proxy_ssl_verify off;
                 proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr;
                 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -55,11 +57,12 @@ def nginx(edge, processes, work):
 
     temporary = "\n".join(f"{kind}_temp_path {directory}/{kind};" for kind in
                           ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    user = "user root;" if os.getuid() == 0 else ""
     config = directory / "nginx.conf"
     config.write_text(f"""
         load_module /usr/lib/nginx/modules/ngx_stream_module.so;
         daemon off; pid {directory}/pid; error_log {directory}/error.log; worker_processes 1;
-        user {'root' if __import__('os').getuid() == 0 else 'nobody'};
+        {user}
         events {{ worker_connections 512; }}
         http {{ access_log off; {temporary}
             map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
@@ -83,8 +86,6 @@ WAYS = {"behind_proxy": 8443, "auto, plain": 8444, "auto, TLS again": 8445, "Uni
 @pytest.mark.parametrize("way", WAYS)
 def test_nginx_in_front(nginx, edge, recorder, issuer, echo, way):
     """The client's address, scheme and host get through, whichever way nginx hands the request on."""
-    import asyncio
-
     port, marker, source = WAYS[way], uuid.uuid4().hex, edge.addresses.client()
     url = f"https://{nginx}:{port}"
     transport = httpx.HTTPTransport(verify=edge.context(), local_address=source)

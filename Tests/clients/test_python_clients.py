@@ -229,7 +229,7 @@ def test_websocket_closes_when_the_token_expires(ws, issuer):
                 await connection.recv()
 
     close = closed_with(listen())
-    assert (close.code, close.reason) == (4401, "expired")
+    assert (close.code, close.reason) == (4401, "token_expired")
     assert time.time() - began >= 1.9
 
 
