@@ -83,7 +83,11 @@ let package = Package(
 
         program("mesh-agent", ["Agent", "Arguments"]),
         program(
-            "mesh", ["Agent", "Arguments", "Bytes", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy", "Directory"]),
+            "mesh",
+            [
+                "Agent", "Arguments", "Bytes", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy", "Directory", "TLS",
+                "WebSocket",
+            ]),
         program(
             "mtls-tester",
             ["Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "Link", "PKI", "TLS", "WebSocket", "CLinux"]),
