@@ -35,7 +35,7 @@ extension PolicyDocument {
             }
             return decide(own, .connect, service, peer: peer)
         }
-        let principal = principal(for: Subject(acting, trustDomain: trustDomains.min(), attributes: attributes))
+        let principal = principal(for: Subject(acting, trustDomain: domain(of: peer), attributes: attributes))
         let permit = index.match(peer.storage.roles, .actAs, acting.description)
         if permit.deny >= 0 {
             return decision(
@@ -55,6 +55,13 @@ extension PolicyDocument {
             return decision(.nodeNotAllowed, principal, .connect, service, peer: peer, step: .peer)
         }
         return asked
+    }
+
+    /// The trust domain in which a node's name is read that a peer names: the peer's own, which is all that it can speak
+    /// for; without one, the policy's.
+    private func domain(of peer: Principal) -> String? {
+        guard case .node(_, let spiffe?) = peer.subject else { return trustDomains.min() }
+        return trustDomain(ofSPIFFE: spiffe) ?? trustDomains.min()
     }
 
     /// Whether a node may put an instance of a service into the directory; and, where a local caller asked for it,

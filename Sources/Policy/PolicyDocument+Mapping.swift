@@ -102,7 +102,8 @@ extension PolicyDocument {
         return Name.isLegal(name) ? name : nil
     }
 
-    private func trustDomain(ofSPIFFE uri: String) -> String? {
+    /// The trust domain of a SPIFFE URI.
+    func trustDomain(ofSPIFFE uri: String) -> String? {
         guard uri.hasPrefix("spiffe://") else { return nil }
         let domain = uri.dropFirst("spiffe://".count).prefix { $0 != "/" }
         return domain.isEmpty ? nil : String(domain)

@@ -151,6 +151,10 @@ extension EdgeExchange {
         credentials.dpop = head.headers.values("DPoP")
         guard let presented = try credential() else { return credentials }
         self.presented = presented
+        if presented.kind == .apiKey {
+            credentials.apiKeys = [presented.secret]
+            return credentials
+        }
         switch presented.source {
         case .authorization: credentials.authorization = head.headers.values("Authorization")
         case .apiKeyField: credentials.apiKeys = [presented.secret]

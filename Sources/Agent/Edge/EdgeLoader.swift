@@ -222,7 +222,7 @@ enum EdgeLoader {
         } else if case .set(let fetched)? = previous?.keys {
             keys = .set(fetched)
         } else {
-            keys = .set(try KeySet([]))
+            keys = .pending
         }
         let algorithms: Set<JWSAlgorithm>? =
             issuer.algorithms.isEmpty

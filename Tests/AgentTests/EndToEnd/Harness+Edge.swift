@@ -37,7 +37,8 @@ struct EdgeMesh {
             ["allow": ["act-as"], "from": ["node:Edge"], "to": [.string("jwt:\(Self.issuerName)/**"), "key:*"]])
         mesh.policy.connect("jwt:\(Self.issuerName)/alice", to: "web")
         let credentials = try mesh.authority.issueCredentials(
-            IssueRequest(node: "edge-listener", dnsNames: [Self.host]), now: Int64(time(nil)))
+            IssueRequest(node: "edge-listener", dnsNames: [Self.host], ipAddresses: ["\(mesh.network).1"]),
+            now: Int64(time(nil)))
         try credentials.write(
             certificateFile: mesh.directory + "/edge.crt", keyFile: mesh.directory + "/edge.key")
         _ = FileManager.default.createFile(

@@ -25,13 +25,25 @@ final class Wire: @unchecked Sendable {
 
     deinit { close() }
 
-    /// Connects to `127.0.0.1:80` or `unix:/path`.
-    convenience init(_ address: String, receiveBuffer: Int32? = nil) throws {
+    /// Connects to `127.0.0.1:80` or `unix:/path`, where wanted from an address of its own.
+    convenience init(_ address: String, from source: String? = nil, receiveBuffer: Int32? = nil) throws {
         var storage = sockaddr_storage()
         let length = try Wire.fill(&storage, address)
         let raw = socket(Int32(storage.ss_family), Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard raw >= 0 else { throw Failure("socket: \(Wire.error)") }
         if var receiveBuffer { setsockopt(raw, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4) }
+        if let source {
+            var own = sockaddr_storage()
+            let ownLength = try Wire.fill(&own, "\(source):0")
+            let bound = withUnsafePointer(to: &own) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(raw, $0, ownLength) }
+            }
+            guard bound == 0 else {
+                let text = Wire.error
+                Glibc.close(raw)
+                throw Failure("bind \(source): \(text)")
+            }
+        }
         let result = withUnsafePointer(to: &storage) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(raw, $0, length) }
         }
