@@ -30,25 +30,35 @@ enum AgentProgram {
                 connections; SIGTERM drains and exits 0. Flags win over MESH_… variables, these over the file.
                 """,
             flags: own + keys,
+            subcommands: [CommandSpec("front", FrontProgram.command.summary)],
             examples: [
                 .init("mesh-agent --config mesh.json", "run the agent"),
                 .init("mesh-agent --config mesh.json --check", "say what it would run with, and where that comes from"),
                 .init("MESH_LOG_LEVEL=debug mesh-agent -c mesh.json", "override a value for one run"),
-            ])
+                .init("mesh-agent front --help", "TLS before a plain server, without a mesh"),
+            ], runsItself: true)
     }()
 
     /// Runs the program; gives its exit code.
     static func run(_ arguments: [String]) async -> Int32 {
         let environment = Dictionary(uniqueKeysWithValues: currentEnvironment())
+        // The front has flags of its own and none of the agent's, so it is not parsed as a subcommand of it.
+        if arguments.first == "front" {
+            return await FrontProgram.run(Array(arguments.dropFirst()), environment: environment)
+        }
         let invocation: Invocation
         do {
             switch try command.parse(arguments, environment: environment.filter { $0.key == "MESH_CONFIG" }) {
+            case .help(["front"]): return await FrontProgram.run(["--help"], environment: environment)
             case .help(let path):
                 print(command.help(path: path, width: terminalWidth))
                 return 0
             case .version:
                 print("mesh-agent \(Agent.version)")
                 return 0
+            case .run(let parsed) where parsed.path == ["front"]:
+                complain("mesh-agent: the flags of front stand behind it\n  write: mesh-agent front …")
+                return UsageError.exitCode
             case .run(let parsed): invocation = parsed
             }
         } catch {
@@ -96,12 +106,12 @@ enum AgentProgram {
         return problems.isEmpty ? 0 : configurationExit
     }
 
-    private static func complain(_ text: String) {
+    static func complain(_ text: String) {
         let bytes = Array((text + "\n").utf8)
         _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
-    private static var terminalWidth: Int {
+    static var terminalWidth: Int {
         var size = winsize()
         guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 40 else { return 80 }
         return min(Int(size.ws_col), 120)

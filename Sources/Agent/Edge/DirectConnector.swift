@@ -13,6 +13,8 @@ struct DirectTarget: Sendable {
         let expecting: ExpectedPeer
         /// What is sent as SNI; nil for an address.
         let serverName: String?
+        /// Told what would have been refused, where the context does not check the server's certificate.
+        var unchecked: (@Sendable (CertificateError) -> Void)?
     }
 
     /// Where it listens.
@@ -25,13 +27,16 @@ struct DirectTarget: Sendable {
 /// for targets that speak TLS. There is no policy here: who gets through the door may use what is behind it.
 final class DirectConnector: BackendConnector {
     private let parts: ChannelLoop
-    private let targets: [String: DirectTarget]
+    private var targets: [String: DirectTarget]
 
     /// Connects on the loop of `parts` to targets by their services' names.
     init(_ targets: [String: DirectTarget], parts: ChannelLoop) {
         self.targets = targets
         self.parts = parts
     }
+
+    /// Takes over other targets; connections that are there go on.
+    func replace(_ targets: [String: DirectTarget]) { self.targets = targets }
 
     func refusal(of acting: ActingAs, service: String) -> BackendFailure? {
         targets[service] == nil
@@ -112,7 +117,12 @@ final class DirectAttempt: BackendAttempt, ConnectHandler, ByteChannelOwner, Tim
         fail(BackendFailure(error.code == .timedOut ? .timeout : .broken, error.code.rawValue, "\(error)"))
     }
 
-    func channelSecured(_ channel: ByteChannel) { succeed(channel) }
+    func channelSecured(_ channel: ByteChannel) {
+        if let unchecked = target?.security?.unchecked, let error = channel.session?.certificateError {
+            unchecked(error)
+        }
+        succeed(channel)
+    }
 
     func channelReceived(_ channel: ByteChannel) {}
 

@@ -47,6 +47,9 @@ final class EdgeHost: TimerHandler {
             try Socket.listen(try SocketAddress(parsing: name), v6Only: false, mode: 0o660), name: name, shared: shared)
     }
 
+    /// Where a listener really listens, by its address as configured.
+    func address(of name: String) -> SocketAddress? { listeners[name]?.address }
+
     /// Whether there is anything to serve.
     var hasListeners: Bool { !listeners.isEmpty }
 

@@ -1,3 +1,5 @@
+import PKI
+
 /// Who speaks TLS to whom, and with which certificates.
 ///
 /// With a plain target the front is the server side: certificate, key and CA are the listener's. With a TLS target and a
@@ -174,15 +176,13 @@ extension FrontAssembly {
         guard listener.certificates.isEmpty, listener.developmentNames.isEmpty, listener.developmentAddresses.isEmpty
         else { return }
         let key = "edge.listeners[0].developmentCertificate"
-        var addresses = ["127.0.0.1", "::1"]
-        if case .host(let name, _) = listener.address {
-            for address in listener.address.isWildcard ? host.addresses : [name] where !addresses.contains(address) {
-                addresses.append(address)
+        var (names, addresses) = DevelopmentCertificate.names(forListenersAt: [listener.address.host ?? "127.0.0.1"])
+        if let origin = listener.publicOrigin, let url = try? FrontURL(parsing: origin), let host = url.address.host {
+            if url.address.isName {
+                if !names.contains(host) { names.append(host) }
+            } else if !addresses.contains(host) {
+                addresses.append(host)
             }
-        }
-        var names = ["localhost"]
-        for name in host.names where !names.contains(name) && Configuration.Address.isHostName(name) {
-            names.append(name)
         }
         front.configuration.edge.listeners[0].developmentNames = names
         front.configuration.edge.listeners[0].developmentAddresses = addresses
@@ -238,12 +238,4 @@ extension FrontAssembly {
     }
 
     private func origin(_ key: String) -> ConfigurationOrigin { origins[key] ?? .default }
-}
-
-extension Configuration.Address {
-    /// Whether a text can stand in a certificate as a DNS name.
-    static func isHostName(_ text: String) -> Bool {
-        guard !text.contains("_"), let address = try? Configuration.Address(parsing: "\(text):1") else { return false }
-        return address.isName
-    }
 }

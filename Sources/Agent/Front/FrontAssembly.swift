@@ -6,19 +6,16 @@ struct FrontAssembly {
     var front: FrontConfiguration
     var settings: FrontSettings
     var decoding: Decoding
-    /// What a development certificate is made for.
-    let host: FrontHost
     /// Flags for fields of the one listener, route or target there is.
     private var placed: [(flag: FrontFlags.Flag, text: String)] = []
     /// Whether the file has listeners, targets and routes of its own.
     let fileHas: (listeners: Bool, targets: Bool, routes: Bool)
     private var checked: (issues: [ConfigurationIssue], warnings: [ConfigurationIssue]) = ([], [])
 
-    init(_ front: FrontConfiguration, _ settings: FrontSettings, _ decoding: Decoding, host: FrontHost) {
+    init(_ front: FrontConfiguration, _ settings: FrontSettings, _ decoding: Decoding) {
         self.front = front
         self.settings = settings
         self.decoding = decoding
-        self.host = host
         let edge = front.configuration.edge
         fileHas = (!edge.listeners.isEmpty, !front.targets.isEmpty, !edge.routes.isEmpty)
     }

@@ -7,10 +7,9 @@ public enum FrontLoader {
     /// - Parameters:
     ///   - flags: The text of each flag by its name without dashes: `listen`, `config`, `env-prefix`; see ``FrontFlags``.
     ///   - environment: All variables of the process; only those behind `--env-prefix` are read.
-    ///   - host: What a development certificate is made for.
     /// - Throws: ``ConfigurationError`` with everything that is wrong.
     public static func load(
-        flags: [String: String], environment: [String: String] = [:], host: FrontHost = .current
+        flags: [String: String], environment: [String: String] = [:]
     ) throws(ConfigurationError) -> EffectiveFront {
         var decoding = Decoding(source: .file(flags["config"] ?? "configuration"))
         var front = FrontConfiguration()
@@ -30,7 +29,7 @@ public enum FrontLoader {
                     into: &settings, warnings: &decoding.warnings)
             }
         }
-        var assembly = FrontAssembly(front, settings, decoding, host: host)
+        var assembly = FrontAssembly(front, settings, decoding)
         assembly.read(flags: flags)
         assembly.assemble()
         guard assembly.issues.isEmpty else {

@@ -68,7 +68,7 @@ public final class Agent {
 
     /// Each carried connection takes a descriptor, and the usual soft limit of 1,024 is meant for programs that use
     /// select(2). The hard limit is the administrator's and is kept.
-    private static func raiseDescriptorLimit() {
+    nonisolated static func raiseDescriptorLimit() {
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         var limit = rlimit()
         guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }

@@ -30,7 +30,7 @@ import Testing
 
     @Test func wholeFile() throws {
         try FrontFixture.withFile(file) { path in
-            let effective = try FrontLoader.load(flags: ["config": path], host: FrontFixture.host)
+            let effective = try FrontLoader.load(flags: ["config": path])
             let directory = path.split(separator: "/").dropLast().joined(separator: "/")
             #expect(effective.front.targets.count == 2)
             #expect(effective.listener.certificates[0].certificate == "/\(directory)/tls/server.pem")

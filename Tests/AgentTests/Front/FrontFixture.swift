@@ -5,15 +5,12 @@ import Testing
 
 /// Loads configurations of fronts, with short words for what comes out.
 enum FrontFixture {
-    static let host = FrontHost(
-        names: ["box.example.net", "bad_name"], addresses: ["127.0.0.1", "192.0.2.7", "2001:db8::7"])
-
     static func load(
         _ flags: [String: String], _ environment: [String: String] = [:]
     ) throws(ConfigurationError) -> EffectiveFront {
         var flags = flags
         if flags["to"] == nil, flags["config"] == nil { flags["to"] = "ws://127.0.0.1:8690" }
-        return try FrontLoader.load(flags: flags, environment: environment, host: host)
+        return try FrontLoader.load(flags: flags, environment: environment)
     }
 
     /// The problems, each as `origin key code`.

@@ -1,0 +1,227 @@
+import EventLoop
+import Glibc
+import JSON
+import PKI
+
+/// A running front: an edge whose loops are its own threads and whose services are servers that it reaches directly.
+@ControlPlane
+public final class Front {
+    /// Reads the configuration again: the same files, flags and environment as at the start.
+    public typealias Loader = @Sendable () throws(ConfigurationError) -> EffectiveFront
+
+    private let log: Log
+    private let loader: Loader
+    private var effective: EffectiveFront
+    private let edge: EdgeHost
+    private let directory: FrontDirectory
+    private var threads: [FrontThread] = []
+    private var signals: SignalSource?
+    private var isDraining = false
+    private var exitCode: Int32?
+    private var finish: CheckedContinuation<Int32, Never>?
+
+    // MARK: - Start
+
+    /// Starts a front. Every file is read and every listener bound before anything is served.
+    ///
+    /// - Parameter announce: Told under which URIs clients reach it, once they can.
+    public static func start(
+        _ effective: EffectiveFront, reload: @escaping Loader, announce: @Sendable ([String]) -> Void
+    ) async throws -> Front {
+        Agent.raiseDescriptorLimit()
+        let warnings = try checkFiles(effective.front)
+        let front = try Front(effective, loader: reload)
+        let uris: [String]
+        do {
+            uris = try await front.serve()
+        } catch {
+            front.stop()
+            throw error
+        }
+        for warning in warnings { front.log.warning("certificate_expires_soon", warning) }
+        announce(uris)
+        Systemd.notify("READY=1\nSTATUS=\(uris.joined(separator: " "))")
+        return front
+    }
+
+    /// Reads everything that a start would read, and starts nothing.
+    public nonisolated static func check(_ effective: EffectiveFront) -> FrontReport {
+        FrontReport(effective.front, now: Clock.unixSeconds())
+    }
+
+    /// What a person reads of a failed start, a line each.
+    public nonisolated static func lines(of error: any Error) -> [String] { Agent.lines(of: error) }
+
+    /// The exit code of a failed start: 6 for certificates, 78 for configuration, 1 for everything else.
+    public nonisolated static func exitCode(of error: any Error) -> Int32 { Agent.exitCode(of: error) }
+
+    /// Refuses bad certificates with the commands that show more; gives what deserves a warning.
+    private static func checkFiles(_ front: FrontConfiguration) throws -> [String] {
+        var files = FrontCertificates(front, now: Clock.unixSeconds())
+        files.check()
+        guard files.problems.isEmpty else {
+            throw StartFailure(exitCode: 6, lines: files.problems.flatMap(\.lines))
+        }
+        return files.warnings
+    }
+
+    private init(_ effective: EffectiveFront, loader: @escaping Loader) throws {
+        let configuration = effective.front.configuration
+        self.effective = effective
+        self.loader = loader
+        log = Log(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
+        directory = FrontDirectory()
+        try directory.prepare(for: configuration.edge)
+        do {
+            edge = try EdgeHost(configuration.edge, stateDirectory: directory.path, log: log)
+        } catch {
+            EdgeDevelopment.remove(for: configuration.edge, directory: directory.path)
+            directory.remove()
+            throw error
+        }
+    }
+
+    private func serve() async throws -> [String] {
+        let front = effective.front
+        let targets = try FrontTargets.load(front, log: log)
+        let (shared, runtime, keyFetch) = (edge.shared, edge.runtime, edge.keyFetch)
+        threads = try (0..<max(1, front.configuration.workers)).map { index in
+            try FrontThread(index: index) { loop, edgeLoop in
+                let parts = ChannelLoop(loop)
+                let core = EdgeCore(
+                    loop: loop, parts: parts, shared: shared, handle: edgeLoop,
+                    connector: DirectConnector(targets, parts: parts), runtime: runtime)
+                core.wantsKeys = keyFetch
+                return core
+            }
+        }
+        try edge.start(threads.map(\.loop))
+        // Nobody is told that it is there before it is.
+        for thread in threads { await thread.loop.ask { _ in } }
+        signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
+        for warning in effective.warnings { log.warning("configuration", warning.description) }
+        let uris = uris
+        log.info(
+            "front_started", "clients are served",
+            [
+                ("uris", .init(uris)), ("targets", .init(front.targets.map(\.url.description))),
+                ("side", .string(front.isClientSide ? "client" : "server")), ("version", .string(Agent.version)),
+                ("workers", .init(threads.count)),
+            ])
+        auditInsecure()
+        return uris
+    }
+
+    private var uris: [String] {
+        let front = effective.front
+        return front.configuration.edge.listeners.map { listener in
+            FrontURI.text(
+                listener, port: edge.address(of: listener.address.description)?.port, names: front.names(of: listener),
+                isWebSocket: front.isWebSocket)
+        }
+    }
+
+    /// A record for each server whose certificate is not checked, at every start and reload.
+    private func auditInsecure() {
+        for (index, target) in effective.front.targets.enumerated() where target.insecure {
+            log.warning(
+                "insecure_target",
+                "the server's certificate is not checked: anybody in between can read and change "
+                    + "everything",
+                [
+                    ("target", .string(target.url.description)),
+                    ("origin", .string("\(effective.origin(of: "targets[\(index)].insecure"))")),
+                    ("uid", .init(Int(getuid()))),
+                ])
+        }
+    }
+
+    // MARK: - Reload
+
+    private func reload() {
+        Systemd.notify("RELOADING=1")
+        defer { Systemd.notify("READY=1") }
+        let next: EffectiveFront
+        let prepared: EdgeHost.Prepared
+        let targets: [String: DirectTarget]
+        do {
+            next = try loader()
+            let warnings = try Self.checkFiles(next.front)
+            targets = try FrontTargets.load(next.front, log: log)
+            try directory.prepare(for: next.front.configuration.edge)
+            prepared = try edge.prepare(next.front.configuration.edge)
+            for warning in warnings { log.warning("certificate_expires_soon", warning) }
+        } catch {
+            log.error(
+                "reload_failed", "the new configuration or certificates are refused, the old ones stay in force",
+                [("problems", .init(Self.lines(of: error)))])
+            return
+        }
+        let needsRestart = next.front.configuration.workers != effective.front.configuration.workers
+        effective = next
+        log.configure(
+            minimum: next.front.configuration.log.level, format: Log.Format(next.front.configuration.log.format))
+        for thread in threads {
+            thread.loop.submit { core in (core.connector as? DirectConnector)?.replace(targets) }
+        }
+        edge.reload(prepared)
+        for warning in next.warnings { log.warning("configuration", warning.description) }
+        log.info(
+            "reloaded", "configuration and certificates were read again",
+            [("uris", .init(uris)), ("needRestart", .init(needsRestart ? ["workers"] : []))])
+        auditInsecure()
+    }
+
+    // MARK: - End
+
+    /// Waits until the front has ended; gives the exit code.
+    public func finished() async -> Int32 {
+        if let exitCode { return exitCode }
+        return await withCheckedContinuation { finish = $0 }
+    }
+
+    /// Ends in order: no new connections, requests and WebSockets under way may go on for the drain timeout.
+    private func drain(_ why: String) {
+        guard !isDraining else { return stop() }
+        isDraining = true
+        log.info("draining", "no new connections are taken", [("why", .string(why))])
+        Systemd.notify("STOPPING=1")
+        edge.drain()
+        Task { @ControlPlane in
+            let timeout = effective.front.configuration.shutdown.drainTimeout.nanoseconds
+            let deadline = Clock.monotonicNanoseconds() + timeout
+            while exitCode == nil, Clock.monotonicNanoseconds() < deadline {
+                if await edge.activity() == 0 { break }
+                await ControlPlane.sleep(nanoseconds: 20_000_000)
+            }
+            stop()
+        }
+    }
+
+    private func stop() {
+        guard exitCode == nil else { return }
+        exitCode = 0
+        edge.stop()
+        directory.remove()
+        for thread in threads { thread.stop() }
+        log.info("stopped", "the front is down")
+        finish?.resume(returning: 0)
+        finish = nil
+    }
+
+    /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads.
+    private final class Signals: SignalHandler {
+        private let front: Front
+
+        init(_ front: Front) { self.front = front }
+
+        func signalReceived(_ signal: Int32, loop: EventLoop) {
+            ControlPlane.assumeIsolated { [front] in
+                switch signal {
+                case SIGHUP: front.reload()
+                default: front.drain(signal == SIGINT ? "SIGINT" : "SIGTERM")
+                }
+            }
+        }
+    }
+}
