@@ -107,11 +107,18 @@ package struct VerificationFailure {
         }
     }
 
+    /// Trusted roots that an error names one by one.
+    private static let namedRoots = 4
+
     private var unknownCA: CertificateError {
         let last = presented.last { $0.isCA } ?? culprit
         let top = last.isSelfSigned ? last : culprit
         let copies = trust.roots.contains { root in top.hasIssuerName(of: root) }
-        let known = trust.roots.map(\.subject).joined(separator: "; ")
+        // The system's roots are more than a hundred; naming them all would hide what matters.
+        let named = trust.roots.prefix(trust.roots.count > Self.namedRoots ? 2 : Self.namedRoots)
+        let others = trust.roots.count - named.count
+        let known =
+            named.map(\.subject).joined(separator: "; ") + (others > 0 ? " and \(others) others" : "")
         let what =
             copies
             ? "\(top.issuer) has the name of a trusted CA but not its key"

@@ -19,7 +19,7 @@ enum FrontProgram {
             says where each value comes from. The client's URI is printed at start. SIGHUP reads configuration and \
             certificates again without touching connections; SIGTERM drains and exits 0, a second one ends at once.
 
-            Exit codes: 0 ended as asked, 6 a certificate cannot be used, 64 command line, 78 configuration, 1 anything \
+            Exit codes: 0 ended as asked, 6 a certificate cannot be used, 2 command line, 78 configuration, 1 anything \
             else, such as a port that is taken.
             """,
         flags: [

@@ -30,6 +30,14 @@ extension Codec where Value == String {
         }
     }
 
+    /// A host with an optional port, as a request names it.
+    static var authority: Codec {
+        .string("a host with an optional port", "HOST[:PORT]", maximumLength: 262) { text in
+            (try? Endpoint(parsing: text)) != nil || (try? Endpoint(parsing: text + ":1")) != nil
+                ? nil : "write it like \"app.example.com\" or \"app.example.com:8080\""
+        }
+    }
+
     /// The beginning of a path.
     static var pathPrefix: Codec {
         .string("a path", "PATH", pattern: "^/[!-~]*$", maximumLength: 1024) { text in

@@ -150,6 +150,8 @@ extension Configuration {
         public var service = ""
         /// What the prefix is replaced with; nil keeps it.
         public var rewrite: String?
+        /// What Host says towards the service; nil: what the client asked for.
+        public var serviceHost: String?
         /// Time until the service's response begins.
         public var timeout: Duration = .seconds(60)
         /// Time without a byte in either direction, once a response or a WebSocket is under way; zero means for ever.

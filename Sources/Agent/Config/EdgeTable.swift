@@ -88,6 +88,9 @@ enum EdgeTable {
         .value(
             "rewrite", \.rewrite, .optional(.pathPrefix), "What `path` is replaced with.", default: "path stays"),
         .value(
+            "serviceHost", \.serviceHost, .optional(.authority),
+            "What Host says towards the service, for servers that choose by it.", default: "what the client asked for"),
+        .value(
             "timeout", \.timeout, .duration(.milliseconds(100) ... .seconds(86_400)),
             "Time from the request to the first byte of the service's response; then the client gets 504."),
         .value(

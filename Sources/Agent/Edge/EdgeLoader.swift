@@ -165,7 +165,9 @@ enum EdgeLoader {
         return EdgeRouteRuntime(
             settings: settings, name: name,
             rate: EdgeShared.policy("route", settings.rate, settings.burst), origins: OriginPolicy(origins), cors: cors,
-            rewriter: RequestRewriter(signature: settings.signCaller ? signature : nil))
+            rewriter: RequestRewriter(
+                host: try settings.serviceHost.map { .fixed(try HTTPAuthority(parsing: $0)) } ?? .client,
+                signature: settings.signCaller ? signature : nil))
     }
 
     // MARK: - Authentication

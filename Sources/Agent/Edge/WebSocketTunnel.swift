@@ -87,8 +87,14 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         backend.channel.rereadSoon()
     }
 
+    /// After one end has ended its direction, a WebSocket is over in all but name (RFC 6455, section 7.1.1): the other one
+    /// gets this time to end its own, in nanoseconds. A service that never does must not keep connections for ever.
+    private static let halfOpenTime: UInt64 = 10 * Clock.second
+
     private func setIdleTime() {
-        guard ending == nil, let timeout = route?.settings.idleTimeout.nanoseconds, timeout > 0 else { return }
+        guard ending == nil, !clientFinished, !serviceFinished, let timeout = route?.settings.idleTimeout.nanoseconds,
+            timeout > 0
+        else { return }
         connection.setPhaseTime(timeout)
     }
 
@@ -102,6 +108,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         guard client.input.isEmpty || auth != nil, !clientFinished, !isEnded else { return }
         clientFinished = true
         backend.channel.finishWriting()
+        if !serviceFinished { connection.setPhaseTime(Self.halfOpenTime) }
         endIfDone()
     }
 
@@ -191,6 +198,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         if let error { return end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off")) }
         serviceFinished = true
         client.finishWriting()
+        if !clientFinished { connection.setPhaseTime(Self.halfOpenTime) }
         endIfDone()
     }
 
@@ -267,7 +275,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     }
 
     func timedOut() {
-        if ending != nil { return drop() }
+        if ending != nil || clientFinished || serviceFinished { return drop() }
         end(EdgeRefusal(reason: "idle_timeout", status: 408, detail: "nothing moved for too long"))
     }
 

@@ -143,6 +143,11 @@ struct FrontAssembly {
             if origins["\(key).require"] == nil { front.configuration.edge.routes[index].require = usualRequirement }
             let service = front.configuration.edge.routes[index].service
             guard let place = front.targets.firstIndex(where: { $0.name == service }) else { continue }
+            // A server of the web chooses by its own name, which the local programs of the client side do not ask for.
+            if routes[index].serviceHost == nil, front.targets[place].url.isSecure {
+                front.configuration.edge.routes[index].serviceHost = front.targets[place].authority
+                decoding.origins["\(key).serviceHost"] = origins["targets[\(place)].url"]
+            }
             if routes[index].rewrite == nil, front.targets[place].url.path != "/" {
                 front.configuration.edge.routes[index].rewrite = front.targets[place].url.path
                 decoding.origins["\(key).rewrite"] = origins["targets[\(place)].url"]

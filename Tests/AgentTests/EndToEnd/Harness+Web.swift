@@ -107,6 +107,8 @@ final class WebService: @unchecked Sendable {
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                 + "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                 + (chosen.map { "Sec-WebSocket-Protocol: \($0)\r\n" } ?? "") + "\r\n")
+        // Servers close when their clients are gone.
+        defer { wire.finishSending() }
         while true {
             let (opcode, payload) = try WebFrame.read { try reader.bytes($0) }
             switch opcode {
