@@ -23,10 +23,15 @@ extension EdgeCore {
     ) -> Authentication {
         let now = Clock.unixSeconds()
         let shared = shared
+        if let known = verifiedTokens.find(credentials), runtime.authenticator.recheck(known, at: now) == nil {
+            counters.authenticated("ok")
+            return .known(known)
+        }
         let result = runtime.authenticator.authenticate(credentials, at: now) { shared.remember($0, at: now) }
         switch result {
         case .success(let authenticated):
             counters.authenticated("ok")
+            verifiedTokens.remember(credentials, authenticated)
             return .known(authenticated)
         case .failure(let failure):
             if failure.wantsKeysOf != nil, !isRetry, wantsKeys != nil { return .failed(failure) }

@@ -22,6 +22,8 @@ final class EdgeCore {
     /// Connections to services.
     private(set) var pool: BackendPool!
     var counters = EdgeCounters()
+    /// Tokens that need no second look at their signature under `runtime`.
+    var verifiedTokens = VerifiedTokens()
     /// Those that may be closed to make room.
     var evictable = EvictionList()
     /// Fetches keys for tokens that name unknown ones; nil where no issuer has a URL.
@@ -119,6 +121,7 @@ final class EdgeCore {
     /// Takes over new settings. Whatever is live is looked at again.
     func apply(_ next: EdgeRuntime) {
         runtime = next
+        verifiedTokens.forgetAll()
         recheck()
     }
 
