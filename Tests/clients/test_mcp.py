@@ -1,6 +1,9 @@
 """The Model Context Protocol through the edge: the library's own client and server, over both HTTP transports."""
 
 import contextlib
+import json
+import os
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -8,7 +11,9 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from support.processes import eventually as eventually_now
 from support.tokens import bearer
+from support.wire import client_context
 
 
 @contextlib.asynccontextmanager
@@ -31,9 +36,47 @@ async def connected(target, transport: str):
 TRANSPORTS = ["http", "http-sessions", "sse"]
 
 
-@pytest.fixture
-def target(edge, issuer):
-    return edge.url, edge.context(), bearer(issuer.token("agent-7"))
+@pytest.fixture(scope="module")
+def front(processes, mcp_ports, authority, issuer, work):
+    """The same two servers behind `mesh-agent front`, without a mesh."""
+    leaf = authority.issue("mcp-front", ips=["127.0.0.1"])
+    configuration = {
+        "targets": [{"name": name, "url": f"http://{mcp_ports[name]}"} for name in ("http", "sse")],
+        "edge": {
+            "listeners": [
+                {"address": "127.0.0.1:0",
+                 "certificates": [{"certificate": str(leaf.certificate), "key": str(leaf.key)}]}
+            ],
+            "routes": [
+                {"path": "/mcp", "service": "http"}, {"path": "/sse", "service": "sse"},
+                {"path": "/messages", "service": "sse"},
+            ],
+            "authentication": {
+                "issuers": [
+                    {"issuer": issuer.name, "audiences": [issuer.audience], "jwks": {"file": str(issuer.path)}}
+                ]
+            },
+        },
+    }
+    (work / "mcp-front.json").write_text(json.dumps(configuration))
+    program = Path(os.environ["MESH_BIN"]) / "mesh-agent"
+    processes.start("mcp-front", [program, "front", "--config", work / "mcp-front.json"])
+
+    def uri():
+        lines = processes.log("mcp-front").splitlines()
+        return next((line for line in lines if line.startswith("https://")), None)
+
+    return eventually_now(uri, "the front says its URI")
+
+
+@pytest.fixture(params=["mesh", "front"])
+def target(request, issuer):
+    headers = bearer(issuer.token("agent-7"))
+    if request.param == "mesh":
+        edge = request.getfixturevalue("edge")
+        return edge.url, edge.context(), headers
+    context = client_context(request.getfixturevalue("authority").path)
+    return request.getfixturevalue("front"), context, headers
 
 
 def value(result):
