@@ -22,6 +22,8 @@ final class EdgeCore {
     /// Connections to services.
     private(set) var pool: BackendPool!
     var counters = EdgeCounters()
+    /// For ids and masks.
+    var random = BufferedRandom()
     /// Tokens that need no second look at their signature under `runtime`.
     var verifiedTokens = VerifiedTokens()
     /// Those that may be closed to make room.

@@ -14,8 +14,7 @@ extension EdgeExchange {
         let listener = connection.listener
         let client = try listener.trust.client(of: connection.facts, request: head)
         self.client = client
-        var random = SystemRandomNumberGenerator()
-        requestID = RequestID.of(head.headers, client: client, using: &random)
+        requestID = RequestID.of(head.headers, client: client, using: &core.random)
         if let key = client.address?.limitKey, let refusal = core.shared.refusal(of: key, at: core.loop.now) {
             core.counters.limited(refusal.reason)
             throw refusal

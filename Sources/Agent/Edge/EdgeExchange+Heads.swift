@@ -8,14 +8,13 @@ extension EdgeExchange {
     /// The request's head as the service gets it.
     func forwarded(_ match: RouteMatch, _ route: EdgeRouteRuntime) throws(EdgeRefusal) -> HTTPRequestHead {
         guard let client else { throw EdgeRefusal(.badTarget, status: 400, "nobody asks") }
-        var random = SystemRandomNumberGenerator()
         let who: Caller? =
             caller.isPrincipal || caller.commonName != nil
             ? Caller(
                 principal: caller.name, groups: core.connector.groups(of: caller.acting), commonName: caller.commonName)
             : nil
         let context = RequestRewriter.Context(
-            client: client, match: match, requestID: requestID, trace: .of(head.headers, using: &random),
+            client: client, match: match, requestID: requestID, trace: .of(head.headers, using: &core.random),
             service: route.settings.service, caller: who, credential: presented, upgrade: upgrade,
             time: Clock.unixSeconds())
         return try route.rewriter.rewrite(head, context)

@@ -72,8 +72,8 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         self.connection = connection
         core = connection.core
         startedAt = core.loop.now
-        var random = SystemRandomNumberGenerator()
-        requestID = String(random.next() | 1 << 63, radix: 16) + String(random.next() | 1 << 63, radix: 16)
+        requestID =
+            String(core.random.next() | 1 << 63, radix: 16) + String(core.random.next() | 1 << 63, radix: 16)
     }
 
     private var channel: ByteChannel { connection.channel }
