@@ -32,6 +32,7 @@ final class EdgeHost: TimerHandler {
         self.stateDirectory = stateDirectory
         development = try EdgeDevelopment.certificates(for: configuration, directory: stateDirectory, log: log)
         let loaded = try EdgeLoader.load(configuration, development: development)
+        EdgeCertificates.report(loaded, now: Clock.unixSeconds(), log: log)
         runtime = loaded.runtime
         fetched = loaded.fetched
         shared = EdgeShared(log: log, limits: configuration.limits)
@@ -123,6 +124,7 @@ final class EdgeHost: TimerHandler {
     /// Takes over what was prepared. Connections go on; those that lost their right are closed.
     func reload(_ prepared: Prepared) {
         development = prepared.development
+        EdgeCertificates.report(prepared.loaded, now: Clock.unixSeconds(), log: log)
         let configuration = prepared.loaded.runtime.configuration
         shared.apply(configuration.limits)
         apply(prepared.loaded.runtime)

@@ -118,8 +118,7 @@ enum EdgeLoader {
         }
         var entries: [TLSServerContexts.Entry] = []
         for certificate in settings.certificates {
-            let credentials = try Credentials.load(
-                certificateFile: certificate.certificate, keyFile: certificate.key, passphrase: nil)
+            let credentials = try EdgeCertificates.load(certificate)
             entries.append(
                 .init(try context(credentials), names: certificate.names.isEmpty ? nil : certificate.names))
         }

@@ -499,6 +499,7 @@ public final class Agent {
         for service in effective.configuration.services {
             do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
         }
+        problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds())
         return problems
     }
 
