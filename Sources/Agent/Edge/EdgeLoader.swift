@@ -198,13 +198,22 @@ enum EdgeLoader {
         let revocations = try settings.revocations.map { file in
             try inside("edge.authentication.revocations") { try self.revocations(file) }
         }
-        let dpop = previous?.authenticator.configuration.dpop ?? DPoPSettings(nonces: nil, startedAt: now)
+        let dpop = try previous?.authenticator.configuration.dpop ?? dpopSettings(now)
         return (
             try Authenticator(
                 Authenticator.Configuration(
                     issuers: issuers, apiKeys: keys, revocations: revocations ?? RevocationList(), dpop: dpop)),
             localKeys
         )
+    }
+
+    /// Proofs need a nonce of this process: one that was used before a restart, or at another edge, is worth nothing here.
+    private static func dpopSettings(_ now: Int64) throws(JOSEError) -> DPoPSettings {
+        var generator = SystemRandomNumberGenerator()
+        let random = (0..<48).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        let nonces = try DPoPNonces(
+            secret: Array(random[..<32]), instance: Array(random[32...]), startedAt: now)
+        return DPoPSettings(nonces: nonces, startedAt: now)
     }
 
     /// The revocations of a file; none where it is not there yet.
