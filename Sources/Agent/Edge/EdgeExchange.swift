@@ -4,6 +4,7 @@ import Gateway
 import HTTP
 import JOSE
 import JSON
+import TLS
 
 /// One request of a client and its answer: who asks, where it goes, and the bytes of both bodies as they come.
 ///
@@ -620,6 +621,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
             [
                 ("request", .string(requestID)), ("listener", .string(connection.listenerName)),
                 ("client", .string(client?.address?.description ?? connection.clientText)),
+                ("tls", (connection.channel.session?.protocolVersion?.rawValue).map { .string($0) } ?? .null),
                 ("method", .string(head.method.rawValue)),
                 ("host", .string(client?.host?.description ?? "")), ("path", .string(head.path)),
                 ("route", .string(route?.name ?? "")), ("service", .string(route?.settings.service ?? "")),

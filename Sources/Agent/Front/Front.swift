@@ -29,7 +29,7 @@ public final class Front {
         _ effective: EffectiveFront, reload: @escaping Loader, announce: @Sendable ([String]) -> Void
     ) async throws -> Front {
         Agent.raiseDescriptorLimit()
-        let warnings = try checkFiles(effective.front)
+        try checkFiles(effective.front)
         let front = try Front(effective, loader: reload)
         let uris: [String]
         do {
@@ -38,7 +38,6 @@ public final class Front {
             front.stop()
             throw error
         }
-        for warning in warnings { front.log.warning("certificate_expires_soon", warning) }
         announce(uris)
         Systemd.notify("READY=1\nSTATUS=\(uris.joined(separator: " "))")
         return front
@@ -55,14 +54,13 @@ public final class Front {
     /// The exit code of a failed start: 6 for certificates, 78 for configuration, 1 for everything else.
     public nonisolated static func exitCode(of error: any Error) -> Int32 { Agent.exitCode(of: error) }
 
-    /// Refuses bad certificates with the commands that show more; gives what deserves a warning.
-    private static func checkFiles(_ front: FrontConfiguration) throws -> [String] {
+    /// Refuses bad certificates with the commands that show more. What deserves a warning the edge says.
+    private static func checkFiles(_ front: FrontConfiguration) throws {
         var files = FrontCertificates(front, now: Clock.unixSeconds())
         files.check()
         guard files.problems.isEmpty else {
             throw StartFailure(exitCode: 6, lines: files.problems.flatMap(\.lines))
         }
-        return files.warnings
     }
 
     private init(_ effective: EffectiveFront, loader: @escaping Loader) throws {
@@ -146,11 +144,10 @@ public final class Front {
         let targets: [String: DirectTarget]
         do {
             next = try loader()
-            let warnings = try Self.checkFiles(next.front)
+            try Self.checkFiles(next.front)
             targets = try FrontTargets.load(next.front, log: log)
             try directory.prepare(for: next.front.configuration.edge)
             prepared = try edge.prepare(next.front.configuration.edge)
-            for warning in warnings { log.warning("certificate_expires_soon", warning) }
         } catch {
             log.error(
                 "reload_failed", "the new configuration or certificates are refused, the old ones stay in force",

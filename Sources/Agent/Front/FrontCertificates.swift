@@ -1,32 +1,27 @@
 import EventLoop
 import PKI
 
-/// Looks at the certificate files of a front before they are used: what is wrong is said precisely, with the command that
-/// shows more.
+/// Looks at the certificate files of a front before they are used, and refuses what no client would accept: a front has
+/// one purpose, and does not start without it. What is wrong is said with the command that shows more.
 struct FrontCertificates {
     /// One thing that is wrong with a file.
-    struct Problem: Error {
+    struct Problem {
         /// What it is, and what to do.
         let error: CertificateError
-        /// A command that shows more.
-        let command: String
+        /// A command that shows more, where the hint does not have it already.
+        let command: String?
 
         /// A line for what it is, one for what to do, one with the command.
-        var lines: [String] {
-            ["\(error)", "    \(error.hint)", "    look: \(command)"]
-        }
+        var lines: [String] { ["\(error)", "    \(error.hint)"] + (command.map { ["    look: \($0)"] } ?? []) }
     }
 
     private let front: FrontConfiguration
     /// Unix seconds.
     private let now: Int64
     private(set) var problems: [Problem] = []
-    private(set) var warnings: [String] = []
+    private(set) var warnings: [CertificateError] = []
     /// What was read, for `--check`: the listener or target, and the leaf.
     private(set) var leaves: [(place: String, certificate: Certificate)] = []
-
-    /// Certificates that end within this time are warned of; certbot renews a month before the end.
-    private static let warningTime: Int64 = 14 * 86_400
 
     init(_ front: FrontConfiguration, now: Int64) {
         self.front = front
@@ -36,122 +31,84 @@ struct FrontCertificates {
     /// Reads every file.
     mutating func check() {
         for listener in front.configuration.edge.listeners {
-            let place = "listener \(listener.address)"
-            for pair in listener.certificates { check(pair.certificate, pair.key, place, listener) }
+            for files in listener.certificates { check(files, of: listener) }
             for file in listener.clientCA { checkTrust(file) }
         }
         for target in front.targets {
             for file in target.ca where !target.insecure { checkTrust(file) }
-            if let certificate = target.certificate, let key = target.key {
-                check(certificate, key, "target \(target.name)", nil)
-            }
+            checkClientCertificate(of: target)
         }
     }
 
-    private mutating func check(
-        _ file: String, _ key: String, _ place: String, _ listener: Configuration.EdgeListener?
-    ) {
+    private mutating func check(_ files: Configuration.EdgeCertificate, of listener: Configuration.EdgeListener) {
         do throws(CertificateError) {
-            let credentials = try Credentials.load(certificateFile: file, keyFile: key)
-            leaves.append((place, credentials.leaf))
-            try checkTime(credentials, file)
-            try checkUse(credentials.leaf, file, isServer: listener != nil)
-            if let listener { try checkName(credentials.leaf, file, listener) }
+            let credentials = try EdgeCertificates.load(files)
+            leaves.append(("listener \(listener.address)", credentials.leaf))
+            var hosts = files.names.filter { $0 != "*" }
+            // Of several certificates, the one that the name chooses is looked at by the edge.
+            if listener.certificates.count == 1, listener.tls == .application, let origin = listener.publicOrigin,
+                let host = (try? FrontURL(parsing: origin))?.address.host
+            {
+                hosts.append(host)
+            }
+            let review = ServerCertificateReview(credentials, file: files.certificate, hosts: hosts, now: now)
+            for problem in review.problems { refuse(problem) }
+            warnings += review.warnings
         } catch {
-            problems.append(Self.explain(error, certificate: file, key: key))
+            refuse(error.inFile(files.certificate))
         }
     }
 
-    private mutating func checkTime(_ credentials: Credentials, _ file: String) throws(CertificateError) {
-        for certificate in credentials.chain {
-            if certificate.notAfter <= now {
+    private mutating func checkClientCertificate(of target: FrontTarget) {
+        guard let certificate = target.certificate, let key = target.key else { return }
+        var files = Configuration.EdgeCertificate()
+        files.certificate = certificate
+        files.key = key
+        do throws(CertificateError) {
+            let leaf = try EdgeCertificates.load(files).leaf
+            leaves.append(("target \(target.name)", leaf))
+            if now < leaf.notBefore || now >= leaf.notAfter {
+                let (start, end) = (leaf.notBefore * 1000, leaf.notAfter * 1000)
                 throw CertificateError(
-                    .expired,
-                    "\(certificate.subject) has expired: it was valid until "
-                        + "\(Timestamp.rfc3339(milliseconds: certificate.notAfter * 1000))",
-                    hint: "put a new one in its place (with Let's Encrypt: certbot renew), then send SIGHUP", file: file
-                )
+                    now < leaf.notBefore ? .notYetValid : .expired,
+                    "\(leaf.subject) is valid from \(Timestamp.rfc3339(milliseconds: start)) to "
+                        + Timestamp.rfc3339(milliseconds: end),
+                    hint: "put a new one in its place, then send SIGHUP", file: certificate)
             }
-            if certificate.notBefore > now {
+            if let usages = leaf.extendedKeyUsage, !usages.contains(.clientAuth), !usages.contains(.any) {
                 throw CertificateError(
-                    .notYetValid,
-                    "\(certificate.subject) is valid from "
-                        + "\(Timestamp.rfc3339(milliseconds: certificate.notBefore * 1000)) on",
-                    hint: "check this host's clock: timedatectl", file: file)
+                    .wrongUsage,
+                    "\(leaf.subject) may be used for \(usages.map(\.description).joined(separator: ", ")), not by a client",
+                    hint: "make one for clientAuth", file: certificate)
             }
+        } catch {
+            refuse(error.inFile(certificate))
         }
-        let left = credentials.leaf.notAfter - now
-        if left < Self.warningTime, credentials.leaf.notAfter - credentials.leaf.notBefore > 2 * Self.warningTime {
-            warnings.append("\(file): \(credentials.leaf.subject) expires in \(left / 86_400) days")
-        }
-    }
-
-    private func checkUse(_ leaf: Certificate, _ file: String, isServer: Bool) throws(CertificateError) {
-        guard let usages = leaf.extendedKeyUsage else { return }
-        let needed: ExtendedKeyUsage = isServer ? .serverAuth : .clientAuth
-        guard !usages.contains(needed), !usages.contains(.any) else { return }
-        throw CertificateError(
-            .wrongUsage,
-            "\(leaf.subject) is not for \(isServer ? "servers" : "clients"), only for "
-                + usages.map(\.description).joined(separator: ", "),
-            hint: "take a certificate with the extended key usage \(needed)", file: file)
-    }
-
-    /// The origin that clients use must be one of the certificate's names; a listener may have several certificates.
-    private func checkName(
-        _ leaf: Certificate, _ file: String, _ listener: Configuration.EdgeListener
-    ) throws(CertificateError) {
-        guard listener.tls == .application, listener.certificates.count == 1, let origin = listener.publicOrigin,
-            let url = try? FrontURL(parsing: origin), let host = url.address.host
-        else { return }
-        let isNamed =
-            url.address.isName
-            ? leaf.dnsNames.contains { PeerVerification.matchesHost($0, host) } : leaf.ipAddresses.contains(host)
-        guard !isNamed else { return }
-        let names = (leaf.dnsNames + leaf.ipAddresses).joined(separator: ", ")
-        throw CertificateError(
-            .wrongName,
-            "clients come to \(origin), but the certificate is for \(names.isEmpty ? "no host at all" : names)",
-            hint: "take a certificate that has \(host) among its names (subjectAltName; the CN does not count)",
-            file: file)
     }
 
     private mutating func checkTrust(_ file: String) {
         do throws(CertificateError) {
             _ = try TrustBundle.load(file: file)
         } catch {
-            problems.append(Self.explain(error, certificate: file, key: nil))
+            refuse(error.inFile(file))
         }
     }
 
-    // MARK: - Words
+    private mutating func refuse(_ error: CertificateError) {
+        let hasCommand = ["openssl ", "namei "].contains { error.hint.contains($0) }
+        problems.append(Problem(error: error, command: hasCommand ? nil : Self.command(for: error)))
+    }
 
-    /// Adds the command that shows more.
-    static func explain(_ error: CertificateError, certificate: String, key: String?) -> Problem {
-        var error = error.inFile(certificate)
-        let file = error.file ?? certificate
-        let command: String
+    private static func command(for error: CertificateError) -> String? {
+        guard let file = error.file else { return nil }
         switch error.reason {
-        case .keyMismatch:
-            error.hint = "take the key that this certificate was requested with; the two outputs must be the same"
-            command =
-                "openssl x509 -in \(certificate) -noout -pubkey | openssl sha256; "
-                + "openssl pkey -in \(key ?? "KEY") -pubout | openssl sha256"
-        case .unreadableFile, .keyReadableByOthers: command = "namei -l \(file)"
+        case .unreadableFile, .keyReadableByOthers: return "namei -l \(file)"
         case .emptyFile, .notPEM, .derInsteadOfPEM, .malformed, .missingKey, .missingCertificate, .tooLarge:
-            if error.reason == .derInsteadOfPEM {
-                error.hint = "convert it: openssl x509 -inform DER -in \(file) -out \(file).pem"
-            }
-            command = "head -c 200 \(file); grep -c BEGIN \(file)"
-        case .badPassphrase:
-            error.hint = "write the key without a passphrase, for its owner only: openssl pkey -in \(file) -out NEW"
-            command = "openssl pkey -in \(file) -noout -text"
-        case .expired, .notYetValid: command = "openssl x509 -in \(file) -noout -subject -dates"
-        case .wrongName, .ambiguousName: command = "openssl x509 -in \(file) -noout -subject -ext subjectAltName"
+            return "grep -e ----- \(file); file \(file)"
+        case .expired, .notYetValid: return "openssl x509 -in \(file) -noout -subject -dates"
         case .wrongOrder, .missingIntermediate:
-            command = "openssl crl2pkcs7 -nocrl -certfile \(file) | openssl pkcs7 -print_certs -noout"
-        default: command = "openssl x509 -in \(file) -noout -text"
+            return "openssl crl2pkcs7 -nocrl -certfile \(file) | openssl pkcs7 -print_certs -noout"
+        default: return "openssl x509 -in \(file) -noout -text"
         }
-        return Problem(error: error, command: command)
     }
 }

@@ -40,7 +40,7 @@ extension FrontReport {
             lines.append("\(place): \(certificate.subject), for \(names.joined(separator: ", ")), until \(end)")
         }
         certificates = .array(list)
-        lines += files.warnings.map { "warning: \($0)" }
+        lines += files.warnings.map { "warning: \($0)\n    \($0.hint)" }
         problems = files.problems.map(\.lines)
         var problemList = files.problems.map(\.json)
         exitCode = files.problems.isEmpty ? 0 : 6
@@ -79,7 +79,7 @@ extension FrontCertificates.Problem {
     var json: JSONValue {
         [
             "reason": .string(error.code), "message": .string(error.message), "hint": .string(error.hint),
-            "file": error.file.map { .string($0) } ?? .null, "command": .string(command),
+            "file": error.file.map { .string($0) } ?? .null, "command": command.map { .string($0) } ?? .null,
         ]
     }
 }

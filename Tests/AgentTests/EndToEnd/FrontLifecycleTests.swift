@@ -44,18 +44,18 @@ extension EndToEnd.Front {
                 let future = try files(mesh, "future", from: 3600, to: 86_400)
                 let client = try files(mesh, "client", from: -60, to: 86_400, usages: [.clientAuth])
                 let cases: [(files: (String, String), more: [String], reason: String, command: String)] = [
-                    ((good.certificate, other.key), [], "key_mismatch", "openssl pkey -in \(other.key) -pubout"),
+                    ((good.certificate, other.key), [], "key_mismatch", "openssl pkey -pubout -in \(other.key)"),
                     ((good.certificate, "/does/not/exist"), [], "unreadable_file", "namei -l /does/not/exist"),
                     (("/does/not/exist", good.key), [], "unreadable_file", "namei -l /does/not/exist"),
                     ((good.certificate, readable), [], "key_readable_by_others", "namei -l \(readable)"),
-                    ((text, good.key), [], "not_pem", "head -c 200 \(text)"),
+                    ((text, good.key), [], "not_pem", "grep -e ----- \(text)"),
                     ((good.key, good.key), [], "missing_certificate", good.key),
-                    (expired, [], "expired", "openssl x509 -in \(expired.0) -noout -subject -dates"),
-                    (future, [], "not_yet_valid", "openssl x509 -in \(future.0) -noout -subject -dates"),
-                    (client, [], "wrong_usage", "openssl x509 -in \(client.0) -noout -text"),
+                    (expired, [], "expired", "openssl x509 -noout -dates -in \(expired.0)"),
+                    (future, [], "not_yet_valid", "openssl x509 -noout -dates -in \(future.0)"),
+                    (client, [], "wrong_usage", "openssl x509 -noout -purpose -in \(client.0)"),
                     (
                         good, ["--public-origin", "https://elsewhere.e2e.test:8443"], "wrong_name",
-                        "openssl x509 -in \(good.certificate) -noout -subject -ext subjectAltName"
+                        "openssl x509 -noout -ext subjectAltName -in \(good.certificate)"
                     ),
                     (good, ["--ca-file", good.certificate, "--verify-client"], "not_a_ca", good.certificate),
                 ]
@@ -65,7 +65,7 @@ extension EndToEnd.Front {
                             mesh, serving(mesh, service, files) + more + check)
                         try demandEqual(status, 6, "\(reason): \(output)")
                         try demand(output.contains("(\(reason))"), "\(reason): \(output)")
-                        try demand(output.contains("look: ") && output.contains(command), "\(command): \(output)")
+                        try demand(output.contains(command), "\(command): \(output)")
                     }
                 }
             }
@@ -142,7 +142,7 @@ extension EndToEnd.Front {
                 try demandEqual(bad.status, 6, bad.output)
                 let problem = try JSONReader.parse(Array(bad.output.utf8))["problems"]?.array?.first
                 try demandEqual(problem?["reason"]?.string, "unreadable_file", bad.output)
-                try demandEqual(problem?["command"]?.string, "namei -l /no", bad.output)
+                try demand(problem?["hint"]?.string?.contains("namei -l /no") == true, bad.output)
             }
         }
 
