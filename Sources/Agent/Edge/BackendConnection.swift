@@ -28,6 +28,8 @@ final class BackendConnection: ByteChannelOwner {
     private(set) weak var user: (any BackendUser)?
     /// Why its stream was ended, where somebody decided so.
     var withdrawn: String?
+    /// Why its stream broke; the channel's end alone may look like one in order.
+    var broken: String?
 
     private unowned let pool: BackendPool
     /// Kept for a later word about a withdrawal.

@@ -68,6 +68,8 @@ protocol BackendConnecting: AnyObject {
     func backendFailed(_ failure: BackendFailure)
     /// A connection that was there was ended by somebody's decision; its channel's end follows.
     func backendWithdrawn(reason: String)
+    /// A connection that was there broke, whatever its channel's end looks like.
+    func backendBroke(reason: String)
 }
 
 /// An attempt to connect, which can be given up. Once it has succeeded it stays the way by which a later withdrawal is

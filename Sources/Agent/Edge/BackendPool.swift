@@ -195,6 +195,8 @@ private final class Opening: BackendConnecting, BackendOrigin {
     func backendFailed(_ failure: BackendFailure) { pool.failed(self, failure) }
 
     func backendWithdrawn(reason: String) { connection?.withdrawn = reason }
+
+    func backendBroke(reason: String) { connection?.broken = reason }
 }
 
 /// What a connection came from; kept with it.

@@ -80,7 +80,8 @@ final class ByteChannel: EventHandler, TimerHandler {
     private(set) var bytesSent: UInt64 = 0
 
     private var owned: FileDescriptor?
-    private let descriptor: Int32
+    private var descriptor: Int32
+    private var pipe: PipeEnd?
     private unowned let parts: ChannelLoop
     private var registration: Registration?
     private var mayRead = false
@@ -106,6 +107,16 @@ final class ByteChannel: EventHandler, TimerHandler {
         self.parts = parts
         self.owner = owner
     }
+
+    /// A channel on one end of a pipe within the loop.
+    init(_ pipe: PipeEnd, parts: ChannelLoop) {
+        self.pipe = pipe
+        descriptor = -1
+        self.parts = parts
+    }
+
+    /// Begins with the pipe.
+    func startPipe() { pipe?.start(self) }
 
     /// Puts the socket on the loop.
     func start() throws(SystemError) {
@@ -197,7 +208,7 @@ final class ByteChannel: EventHandler, TimerHandler {
     }
 
     private func failBySocket() {
-        let error = Socket.takeError(descriptor)
+        let error = pipe == nil ? Socket.takeError(descriptor) : Errno.connectionReset
         if error != 0 { fail(.socket(errno: error)) }
     }
 
@@ -239,7 +250,7 @@ final class ByteChannel: EventHandler, TimerHandler {
     private func read() {
         guard mayRead, !isClosed, case .open = inputEnd, isLingering || (!isPaused && input.count < inputLimit)
         else { return }
-        switch Syscall.recv(descriptor, parts.received) {
+        switch pipe?.read(into: parts.received) ?? Syscall.recv(descriptor, parts.received) {
         case .done(0):
             mayRead = false
             receivedEnd()
@@ -315,7 +326,7 @@ final class ByteChannel: EventHandler, TimerHandler {
 
     private func sendPlain() {
         while mayWrite, !output.isEmpty {
-            switch output.withReadable({ Syscall.send(descriptor, $0) }) {
+            switch output.withReadable({ pipe?.send($0) ?? Syscall.send(descriptor, $0) }) {
             case .done(let count):
                 bytesSent &+= UInt64(count)
                 output.consume(count)
@@ -339,7 +350,7 @@ final class ByteChannel: EventHandler, TimerHandler {
             guard mayWrite, session.pendingOutput > 0 else { return }
             var isBroken = false
             session.withOutput { bytes in
-                switch Syscall.send(descriptor, bytes) {
+                switch pipe?.send(bytes) ?? Syscall.send(descriptor, bytes) {
                 case .done(let count):
                     bytesSent &+= UInt64(count)
                     return count
@@ -393,7 +404,7 @@ final class ByteChannel: EventHandler, TimerHandler {
         }
         guard !isClosed else { return }
         // ENOTCONN: the peer is gone already, which reading tells too.
-        try? Syscall.shutdownWrite(descriptor)
+        if let pipe { pipe.shutdownWrite() } else { try? Syscall.shutdownWrite(descriptor) }
         finishes = false
         if isLingering { return lingerOn() }
         owner?.channelFinished(self)
@@ -441,7 +452,7 @@ final class ByteChannel: EventHandler, TimerHandler {
     /// Closes so that the peer sees a reset, not an end of file.
     func reset() {
         guard !isClosed else { return }
-        try? Socket.setLingerZero(descriptor)
+        if let pipe { pipe.reset() } else { try? Socket.setLingerZero(descriptor) }
         release()
     }
 
@@ -459,7 +470,23 @@ final class ByteChannel: EventHandler, TimerHandler {
         if let registration { parts.loop.deregister(registration) }
         registration = nil
         owned = nil
+        pipe?.close()
+        pipe = nil
         output.removeAll()
+    }
+
+    /// Goes on with a socket instead of the pipe.
+    fileprivate func switchTo(_ socket: consuming FileDescriptor) {
+        pipe = nil
+        descriptor = socket.rawValue
+        owned = consume socket
+        mayWrite = true
+        mayRead = true
+        do throws(SystemError) {
+            try start()
+        } catch {
+            fail(.socket(errno: error.errno))
+        }
     }
 
     // MARK: - Memory
@@ -484,4 +511,8 @@ final class ByteChannel: EventHandler, TimerHandler {
         isActive = false
         return true
     }
+}
+
+extension ByteChannel: PipeSwitching {
+    func pipeBecame(_ socket: consuming FileDescriptor) { switchTo(socket) }
 }

@@ -325,11 +325,14 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         core.atTickEnd { [weak self] in
             guard let self, self.backend === backend else { return }
             do throws(HTTPError) {
-                let isCut = backend.withdrawn != nil || backend.channel.inputEnd == .truncated
+                let isCut =
+                    backend.withdrawn != nil || backend.broken != nil || backend.channel.inputEnd == .truncated
                 if !isCut, let event = try backend.parser.inputEnded(backend.channel.input) {
                     return try self.pass(event, from: backend)
                 }
-                self.lost("service_closed", "the service closed the connection", withdrawn: backend.withdrawn)
+                self.lost(
+                    backend.broken ?? "service_closed", "the service closed the connection",
+                    withdrawn: backend.withdrawn)
             } catch {
                 self.lost("service_closed", error.text, withdrawn: backend.withdrawn)
             }

@@ -110,6 +110,8 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
 
     func backendWithdrawn(reason: String) {}
 
+    func backendBroke(reason: String) {}
+
     func channelSecured(_ channel: ByteChannel) {}
 
     func channelDrained(_ channel: ByteChannel) {}

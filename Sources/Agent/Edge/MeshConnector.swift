@@ -2,8 +2,8 @@ import Directory
 import EventLoop
 import Policy
 
-/// Reaches services by streams of the mesh: a socket pair, whose other end is a local connection with a wish like that of
-/// any application. Policy, choice of an instance, retry and flow control are those of the mesh.
+/// Reaches services by streams of the mesh: a pipe, whose other end is a local connection with a wish like that of any
+/// application. Policy, choice of an instance, retry and flow control are those of the mesh.
 ///
 /// One for each worker, on its loop.
 final class MeshConnector: BackendConnector {
@@ -46,20 +46,14 @@ final class MeshConnector: BackendConnector {
 
     func connect(_ key: BackendKey, timeout: UInt64, for waiter: any BackendConnecting) -> any BackendAttempt {
         let attempt = MeshAttempt(waiter, worker.loop.handle)
-        do throws(SystemError) {
-            let raw = try Socket.pair().split { ours, theirs -> (Int32, Int32) in (ours.release(), theirs.release()) }
-            let channel = ByteChannel(FileDescriptor(owning: raw.0), parts: parts)
-            attempt.channel = channel
-            let theirs = raw.1
-            try channel.start()
-            let wish = OpenAttempt(
-                service: key.service, acting: key.acting, origin: "edge", timeout: timeout,
-                observer: { [attempt] event in attempt.post(event) })
-            worker.open(FileDescriptor(owning: theirs), wish)
-        } catch {
-            attempt.post(
-                .failed(OpenFailure(kind: .unreachable, reason: "descriptors_exhausted", detail: "\(error)")))
-        }
+        let (ours, theirs) = PipeEnd.pair(worker.loop)
+        let channel = ByteChannel(ours, parts: parts)
+        attempt.channel = channel
+        channel.startPipe()
+        let wish = OpenAttempt(
+            service: key.service, acting: key.acting, origin: "edge", timeout: timeout,
+            observer: { [attempt] event in attempt.post(event) })
+        worker.open(theirs, wish)
         return attempt
     }
 }
@@ -79,7 +73,12 @@ private final class MeshAttempt: BackendAttempt, @unchecked Sendable {
 
     /// Takes an event to the edge's loop.
     func post(_ event: OpenAttempt.Event) {
-        handle.post { [self] in received(event) }
+        switch event {
+        case .ended where handle.isOnLoopThread, .broken where handle.isOnLoopThread:
+            // At once: the pipe's end is told in this very tick.
+            received(event)
+        default: handle.post { [self] in received(event) }
+        }
     }
 
     private func received(_ event: OpenAttempt.Event) {
@@ -96,8 +95,8 @@ private final class MeshAttempt: BackendAttempt, @unchecked Sendable {
             channel?.close()
             channel = nil
             waiter?.backendFailed(BackendFailure(failure))
-        case .ended(let reason):
-            waiter?.backendWithdrawn(reason: reason)
+        case .ended(let reason): waiter?.backendWithdrawn(reason: reason)
+        case .broken(let reason): waiter?.backendBroke(reason: reason)
         }
     }
 

@@ -161,9 +161,9 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         if let withdrawn = backend.withdrawn {
             return end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
         }
-        if let error {
-            core.counters.ended(error.reason)
-            return end(.internalError, error.reason)
+        if let reason = backend.broken ?? error?.reason {
+            core.counters.ended(reason)
+            return end(.internalError, reason)
         }
         serviceFinished = true
         try? socket.send(binary: [])

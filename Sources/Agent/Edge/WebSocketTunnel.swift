@@ -196,6 +196,9 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
             return end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
         }
         if let error { return end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off")) }
+        if let broken = backend.broken {
+            return end(EdgeRefusal(reason: broken, status: 502, detail: "the service broke off"))
+        }
         serviceFinished = true
         client.finishWriting()
         if !clientFinished { connection.setPhaseTime(Self.halfOpenTime) }

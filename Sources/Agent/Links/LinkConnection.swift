@@ -247,7 +247,9 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .reset(let stream, let reason):
             guard let local = removeLocal(stream) else { break }
             core.counters.resetByPeer(reason.name)
-            if reason == .accessWithdrawn {
+            if reason != .accessWithdrawn {
+                local.attempt?.observer?(.broken(reason: reason.name))
+            } else {
                 let detail = session.lastNotice.detail
                 local.attempt?.observer?(.ended(reason: PolicyReason(rawValue: detail)?.rawValue ?? reason.name))
             }
@@ -417,7 +419,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {
                 core.opening.failed(local, .unreachable, "the link to \(node) was lost: \(text)", reason: "link_lost")
             } else {
-                if let attempt = local.attempt { core.opening.ended(attempt) }
+                if let attempt = local.attempt {
+                    core.opening.ended(attempt)
+                    attempt.observer?(.broken(reason: "link_lost"))
+                }
                 local.reset()
             }
         }

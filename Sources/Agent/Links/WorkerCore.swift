@@ -248,6 +248,18 @@ final class WorkerCore: TimerHandler {
     /// The bridge's sockets are closed.
     func forget(_ bridge: TargetBridge) { bridges[ObjectIdentifier(bridge)] = nil }
 
+    /// The same for the edge on this worker, whose end of the pipe is on this loop too.
+    func open(_ pipe: PipeEnd, _ attempt: OpenAttempt) {
+        let local = LocalConnection(pipe, role: .application(attempt), core: self)
+        if !attempt.isBuiltIn { localCount += 1 }
+        do throws(SystemError) {
+            try local.register()
+        } catch {
+            return local.reset()
+        }
+        opening.start(local)
+    }
+
     func track(_ pair: LocalPair) { pairs[ObjectIdentifier(pair)] = pair }
 
     /// The pair came to nothing; its application goes on without it.

@@ -55,6 +55,8 @@ final class LocalConnection: EventHandler, TimerHandler {
 
     private var owned: FileDescriptor?
     private let descriptor: Int32
+    /// Instead of a socket, for the edge's own streams.
+    private var pipe: PipeEnd?
     private var registration: Registration?
     private unowned let core: WorkerCore
     private var mayRead = false
@@ -90,6 +92,17 @@ final class LocalConnection: EventHandler, TimerHandler {
         self.core = core
     }
 
+    /// Takes over one end of a pipe, whose other end is the edge's.
+    init(_ pipe: PipeEnd, role: Role, core: WorkerCore) {
+        self.pipe = pipe
+        descriptor = -1
+        self.role = role
+        connecting = false
+        isBridged = false
+        target = .unix(path: "")
+        self.core = core
+    }
+
     /// Bytes that wait for the socket.
     var waitingBytes: Int { pending.count }
 
@@ -108,6 +121,7 @@ final class LocalConnection: EventHandler, TimerHandler {
     /// Puts the socket on the loop. Edge-triggered: readiness is remembered here, so that a busy stream costs no
     /// `epoll_ctl`.
     func register() throws(SystemError) {
+        if let pipe { return pipe.start(self) }
         registration = try core.loop.register(descriptor, [.readable, .writable, .edgeTriggered], self)
     }
 
@@ -142,7 +156,7 @@ final class LocalConnection: EventHandler, TimerHandler {
             guard !isClosed else { return }
         }
         if !readiness.isDisjoint(with: [.hangup, .error, .readHangup]) { sawHangup = true }
-        if readiness.contains(.error), Socket.takeError(descriptor) != 0 {
+        if readiness.contains(.error), pipe != nil || Socket.takeError(descriptor) != 0 {
             // The application reset its connection: so does the stream, also when no credit would let us read.
             return fail()
         }
@@ -214,7 +228,7 @@ final class LocalConnection: EventHandler, TimerHandler {
             return .bytes(replayed, drained: false)
         }
         guard mayRead, !isClosed, !connecting else { return .wouldBlock }
-        switch Syscall.read(descriptor, room) {
+        switch pipe?.read(into: room) ?? Syscall.read(descriptor, room) {
         case .done(0):
             mayRead = false
             sentFinish = true
@@ -244,7 +258,7 @@ final class LocalConnection: EventHandler, TimerHandler {
             pending.append(bytes)
             return 0
         }
-        switch Syscall.send(descriptor, bytes) {
+        switch send(bytes) {
         case .done(let count):
             if count < bytes.count { pending.append(UnsafeRawBufferPointer(rebasing: bytes[count...])) }
             return count
@@ -254,6 +268,10 @@ final class LocalConnection: EventHandler, TimerHandler {
         case .failed:
             return nil
         }
+    }
+
+    private func send(_ bytes: UnsafeRawBufferPointer) -> IOResult {
+        pipe?.send(bytes) ?? Syscall.send(descriptor, bytes)
     }
 
     /// Tells the application something of the agent's own, before the stream's first byte or instead of it.
@@ -276,7 +294,7 @@ final class LocalConnection: EventHandler, TimerHandler {
         var taken = 0
         var isBroken = false
         writing: while !pending.isEmpty {
-            switch pending.withReadable({ Syscall.send(descriptor, $0) }) {
+            switch pending.withReadable({ send($0) }) {
             case .done(let count):
                 pending.consume(count)
                 taken += count
@@ -300,7 +318,7 @@ final class LocalConnection: EventHandler, TimerHandler {
         guard !wroteShutdown, !isClosed else { return }
         wroteShutdown = true
         // ENOTCONN: the application is gone already, which reading tells too.
-        try? Syscall.shutdownWrite(descriptor)
+        if let pipe { pipe.shutdownWrite() } else { try? Syscall.shutdownWrite(descriptor) }
         if sentFinish { close() }
     }
 
@@ -320,6 +338,7 @@ final class LocalConnection: EventHandler, TimerHandler {
         guard !isClosed else { return }
         leaveLoop()
         owned = nil
+        if let pipe = pipe.take() { if isReset { pipe.reset() } else { pipe.close() } }
         bridge.take()?.localClosed(isReset: isReset)
         core.localClosed(self)
         carrier = nil
@@ -334,13 +353,14 @@ final class LocalConnection: EventHandler, TimerHandler {
     /// Closes so that the application sees a reset, not an end of file.
     func reset() {
         guard !isClosed else { return }
-        try? Socket.setLingerZero(descriptor)
+        if pipe == nil { try? Socket.setLingerZero(descriptor) }
         end(isReset: true)
     }
 
     /// Takes the socket off this loop and gives it away. The connection is empty afterwards.
     func takeDescriptor() -> FileDescriptor? {
         leaveLoop()
+        if let pipe = pipe.take() { return try? pipe.becomeSocket() }
         return owned.take()
     }
 

@@ -26,6 +26,9 @@ final class OpenAttempt {
         /// The right to an accepted stream was withdrawn: a policy changed, here or at the serving node. The socket is
         /// closed after this.
         case ended(reason: String)
+        /// An accepted stream broke, at the service or on the way. The socket is closed after this, which alone would look
+        /// like an end in order.
+        case broken(reason: String)
     }
 
     /// The service that is wanted.

@@ -308,6 +308,42 @@ extension EndToEnd {
             }
         }
 
+        /// What an idle WebSocket costs at the edge, its TLS session included. The measure is the process's memory, so the
+        /// bound leaves room for the allocator.
+        @Test func idleWebSocketsAreSmall() throws {
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh) { $0.set("edge.limits.handshakesPerSecond", 0) }
+                let token = try edge.token()
+                func open(_ count: Int) throws -> [EdgeEnd] {
+                    try (0..<count).map { _ in
+                        let end = try edge.connect()
+                        _ = try end.upgrade("/ws", headers: [("Authorization", "Bearer \(token)")])
+                        return end
+                    }
+                }
+                func settled() throws -> Int {
+                    var last = 0
+                    return try Deadline.wait("memory is given back", every: 1.5) {
+                        let now = try edge.edge.running().residentBytes
+                        defer { last = now }
+                        return abs(now - last) < 64 << 10 ? now : nil
+                    }
+                }
+                let first = try open(50)
+                let before = try settled()
+                let more = try open(250)
+                let each = (try settled() - before) / more.count
+                try demand(each < 26 << 10, "\(each) bytes each")
+                try demand(each > 4 << 10, "\(each) bytes each: nothing was measured")
+                let descriptors = try edge.edge.running().descriptorCount
+                try demand(descriptors < 3 * 300, "\(descriptors) descriptors")
+                for end in first + more { end.close() }
+                try Deadline.until("all are closed") {
+                    try edge.edge.metric("mesh_edge_connections{kind=\"websocket\"}") ?? 0 == 0
+                }
+            }
+        }
+
         @Test func whoDoesNotReadCostsNoMemory() throws {
             try withMesh { mesh in
                 let edge = try EdgeMesh(mesh) { $0.set("edge.limits.bodyTimeout", "2s") }
