@@ -1,9 +1,19 @@
 import Arguments
 import Glibc
 import HTTP
+import JSON
 
 /// `mesh connect SERVICE`
 enum ConnectCommand {
+    /// Whether the agent says that the stream was reset; an agent that is gone by now says nothing.
+    private static func wasReset(_ id: String, _ context: CommandContext) -> Bool {
+        do throws(CommandFailure) {
+            return try ControlClient(context).call(.get, "/v1/streams/\(id)")["reset"]?.bool == true
+        } catch {
+            return false
+        }
+    }
+
     /// What only `--edge` has a use for.
     private static let edgeFlags = [
         "token-file", "token", "api-key-file", "dpop", "ca-file", "certificate-file", "private-key-file",
@@ -67,6 +77,9 @@ enum ConnectCommand {
                     : "mesh lookup \(service) shows its instances, mesh services all services")
         }
         let connection = try client.takeOver()
-        return try Pipe(connection.descriptor, received: connection.received).run()
+        let code = try Pipe(connection.descriptor, received: connection.received).run()
+        // The socket cannot tell a reset from an end in order once our own direction has ended; the agent can.
+        if let id = head.headers["Conduit-Stream"], wasReset(id, context) { throw Pipe.broken() }
+        return code
     }
 }

@@ -52,7 +52,8 @@ final class Pipe: Sendable {
         return poll(&entry, 1, timeout) > 0
     }
 
-    private static func broken() -> CommandFailure {
+    /// The failure of a connection that did not end in order.
+    static func broken() -> CommandFailure {
         CommandFailure(
             .unreachable, "connection_reset", "the connection was broken off",
             hint: "the service, its node or a change of policy ended it; the agents' logs say which")

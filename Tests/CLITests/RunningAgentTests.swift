@@ -122,6 +122,19 @@ import Testing
         #expect(terminal.screen.contains("broken off"), "\(terminal.screen)")
     }
 
+    /// Our input has ended long before: to the socket alone a reset would look like the end.
+    @Test func aResetAfterOurInputsEndIsNoSuccess() throws {
+        let server = try LocalServer { connection in
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while recv(connection, &buffer, buffer.count, 0) > 0 {}
+            var value = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(connection, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+        }
+        try agents.offer("free-late-reset", server)
+        let result = try agents.run(["connect", "free-late-reset"], input: Data("all of it\n".utf8))
+        #expect(result.status == 5 && result.errors.contains("broken off"), "\(result.errors)")
+    }
+
     @Test func atATerminalTheAnswersEndIsTheEnd() throws {
         let server = try LocalServer { connection in
             _ = "welcome\n".withCString { send(connection, $0, 8, 0) }

@@ -20,6 +20,7 @@ extension ControlAPI {
         add(.post, "/v1/authorize", both) { [unowned self] call in try self.authorize(call) }
         add(.get, "/v1/why", both) { [unowned self] call in try await self.why(call) }
         add(.get, "/v1/connect/{service}", [.control]) { [unowned self] call in try self.connect(call) }
+        add(.get, "/v1/streams/{id}", [.control]) { [unowned self] call in try self.outcome(call) }
     }
 
     // MARK: - Looking
@@ -184,19 +185,29 @@ extension ControlAPI {
         let decision = agent.routing.authorizeOpening(acting, service: service)
         try demand(decision)
         let worker = agent.worker(for: node)
+        let id = UInt64.random(in: 1 ... .max)
         let answers = OpenAttempt.Answers(
             accepted: Array(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: conduit-stream\r\n\r\n".utf8),
+                ("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: conduit-stream\r\n"
+                    + "Conduit-Stream: \(String(id, radix: 16))\r\n\r\n").utf8),
             failed: { Problem.response(for: $0) })
         return .takeOver { descriptor, leftover in
             let raw = descriptor.release()
             worker.submit { core in
-                core.open(
-                    FileDescriptor(owning: raw),
-                    OpenAttempt(
-                        service: service, acting: acting, node: node, origin: "mesh connect by uid \(uid)",
-                        timeout: 10_000_000_000, answers: answers, firstBytes: leftover))
+                let attempt = OpenAttempt(
+                    service: service, acting: acting, node: node, origin: "mesh connect by uid \(uid)",
+                    timeout: 10_000_000_000, answers: answers, firstBytes: leftover)
+                attempt.outcomeID = id
+                core.open(FileDescriptor(owning: raw), attempt)
             }
         }
+    }
+
+    /// How a stream of `connect` ended, for who was given its number.
+    private func outcome(_ call: Call) throws -> ControlAnswer {
+        guard let id = UInt64(call.parameters["id"] ?? "", radix: 16) else {
+            throw Problem("bad_request", status: 400, detail: "a stream's number is hexadecimal")
+        }
+        return json(["reset": .bool(agent.shared.outcomes.wasReset(id))])
     }
 }

@@ -26,6 +26,9 @@ final class AgentShared: Sendable {
     /// Streams from here to each instance.
     let load = InstanceLoad()
 
+    /// How streams of `mesh connect` ended.
+    let outcomes = StreamOutcomes()
+
     private let tls: Locked<TLSContexts>
     private let workerList = Locked<[Worker]>([])
     private let nextLink = Atomic<UInt64>(1)

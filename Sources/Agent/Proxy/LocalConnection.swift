@@ -337,6 +337,8 @@ final class LocalConnection: EventHandler, TimerHandler {
     private func end(isReset: Bool) {
         guard !isClosed else { return }
         leaveLoop()
+        // Before the other end can see it.
+        if isReset, let id = attempt?.outcomeID { core.shared.outcomes.wasReset(noting: id) }
         owned = nil
         if let pipe = pipe.take() { if isReset { pipe.reset() } else { pipe.close() } }
         bridge.take()?.localClosed(isReset: isReset)

@@ -50,6 +50,8 @@ final class OpenAttempt {
     /// The upstream it came through, for its limit of connections.
     let upstream: UpstreamListener?
 
+    /// The number by which `mesh connect` asks how its stream ended.
+    var outcomeID: UInt64?
     /// When the wish is given up, on the monotonic clock; set when it starts, kept when it changes the worker.
     var deadline: UInt64?
     /// The instance that is being tried.
