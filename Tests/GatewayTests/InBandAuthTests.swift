@@ -132,6 +132,18 @@ import WebSocket
         }
     }
 
+    /// The largest length that a header can announce, behind a ping that counts already.
+    @Test func lengthsWithoutEndDoNotOverflow() {
+        let endless: [UInt8] = [0x81, 0xFF, 0x7F] + [UInt8](repeating: 0xFF, count: 7) + [0, 0, 0, 0]
+        for start in [[], frame(0x89, [1, 2])] {
+            guard case .failed(let refusal)? = run(start + endless, phase: .first, step: 100).steps.last else {
+                Issue.record("an endless message")
+                continue
+            }
+            #expect(refusal.reason == "authentication_too_large")
+        }
+    }
+
     @Test func theFirstMessageAuthenticates() {
         let wire = frame(0x89, [1, 2]) + frame(0x8A, []) + text("conduit.auth.v1 token abc") + text("hello")
         for step in [1, 4, wire.count] {

@@ -159,7 +159,8 @@ public struct InBandAuth: Sendable {
             case .close: return .closed
             case .ping, .pong: break
             case .text where header.fin:
-                guard firstBytes + header.payloadLength <= Self.maximumFirst else { return .failed(Self.tooLarge) }
+                // The length is the client's word, up to the largest number there is: nothing may be added to it.
+                guard header.payloadLength <= Self.maximumFirst - firstBytes else { return .failed(Self.tooLarge) }
                 if beginsOtherwise(bytes, header, size) || header.payloadLength < Self.prefix.count {
                     return .failed(Self.expected)
                 }
