@@ -36,7 +36,12 @@ final class BackendConnection: ByteChannelOwner {
     var attempt: (any BackendAttempt)?
     private var origin: (any BackendOrigin)?
 
-    init(_ channel: ByteChannel, key: BackendKey, pool: BackendPool) {
+    /// Opened for one long use: it never goes into the pool.
+    let isOwn: Bool
+    private var hasLeft = false
+
+    init(_ channel: ByteChannel, key: BackendKey, pool: BackendPool, isOwn: Bool = false) {
+        self.isOwn = isOwn
         self.channel = channel
         self.key = key
         self.pool = pool
@@ -45,6 +50,12 @@ final class BackendConnection: ByteChannelOwner {
 
     /// Whether a request was answered on it before: then it may have died in the pool without anybody's fault.
     var isReused: Bool { uses > 1 }
+
+    /// The pool is told of its end once; false the second time.
+    func leave() -> Bool {
+        defer { hasLeft = true }
+        return !hasLeft
+    }
 
     /// Keeps what it came from.
     func keep(_ origin: any BackendOrigin) { self.origin = origin }

@@ -45,6 +45,12 @@ final class BackendPool: TimerHandler {
     /// Requests that wait for a connection.
     var waitingCount: Int { entries.values.reduce(0) { $0 + $1.waiting.count } }
 
+    /// A connection of its own for what lives long, a WebSocket: never from the pool, never back into it, and not among
+    /// those of which a key has a limited number.
+    func acquireOwn(_ key: BackendKey, for waiter: any BackendWaiter) {
+        connect(Opening(key, waiter, self, isOwn: true))
+    }
+
     /// A connection for `key`, at once from the pool or later. `fresh`: not one that has been idle.
     func acquire(_ key: BackendKey, for waiter: any BackendWaiter, fresh: Bool = false) {
         let entry = entries[key] ?? Entry()
@@ -74,18 +80,21 @@ final class BackendPool: TimerHandler {
 
     private func open(_ key: BackendKey, _ entry: Entry, for waiter: any BackendWaiter) {
         entry.open += 1
+        connect(Opening(key, waiter, self, isOwn: false))
+    }
+
+    private func connect(_ opening: Opening) {
         openCount += 1
-        let opening = Opening(key, waiter, self)
         openings[ObjectIdentifier(opening)] = opening
         opening.attempt = core.connector.connect(
-            key, timeout: core.runtime.configuration.backend.connectTimeout.nanoseconds, for: opening)
+            opening.key, timeout: core.runtime.configuration.backend.connectTimeout.nanoseconds, for: opening)
     }
 
     /// A request is over and its connection may serve the next one.
     func release(_ connection: BackendConnection) {
         guard !connection.channel.isClosed else { return }
         let timeout = core.runtime.configuration.backend.idleTimeout.nanoseconds
-        guard connection.parser.canBeReused, case .open = connection.channel.inputEnd,
+        guard !connection.isOwn, connection.parser.canBeReused, case .open = connection.channel.inputEnd,
             connection.channel.input.isEmpty, connection.channel.waitingBytes == 0, timeout > 0, !core.isDraining,
             let entry = entries[connection.key]
         else { return connection.close() }
@@ -103,7 +112,9 @@ final class BackendPool: TimerHandler {
 
     /// A connection is gone.
     func closed(_ connection: BackendConnection) {
-        guard let entry = entries[connection.key] else { return }
+        guard connection.leave() else { return }
+        openCount -= 1
+        guard !connection.isOwn, let entry = entries[connection.key] else { return }
         if let index = entry.idle.firstIndex(where: { $0 === connection }) {
             entry.idle.remove(at: index)
             idleCount -= 1
@@ -114,7 +125,6 @@ final class BackendPool: TimerHandler {
     /// There is room for somebody who waits.
     private func left(_ key: BackendKey, _ entry: Entry) {
         entry.open -= 1
-        openCount -= 1
         while let next = entry.waiting.first {
             entry.waiting.removeFirst()
             guard let waiter = next.waiter else { continue }
@@ -155,7 +165,7 @@ final class BackendPool: TimerHandler {
 
     fileprivate func opened(_ opening: Opening, _ channel: ByteChannel) {
         openings[ObjectIdentifier(opening)] = nil
-        let connection = BackendConnection(channel, key: opening.key, pool: self)
+        let connection = BackendConnection(channel, key: opening.key, pool: self, isOwn: opening.isOwn)
         connection.attempt = opening.attempt
         opening.connection = connection
         connection.keep(opening)
@@ -171,7 +181,8 @@ final class BackendPool: TimerHandler {
         openings[ObjectIdentifier(opening)] = nil
         core.counters.backendFailed(failure.reason)
         let waiter = opening.waiter
-        if let entry = entries[opening.key] { left(opening.key, entry) }
+        openCount -= 1
+        if !opening.isOwn, let entry = entries[opening.key] { left(opening.key, entry) }
         waiter?.backendUnavailable(failure)
     }
 }
@@ -183,8 +194,10 @@ private final class Opening: BackendConnecting, BackendOrigin {
     private unowned let pool: BackendPool
     var attempt: (any BackendAttempt)?
     weak var connection: BackendConnection?
+    let isOwn: Bool
 
-    init(_ key: BackendKey, _ waiter: any BackendWaiter, _ pool: BackendPool) {
+    init(_ key: BackendKey, _ waiter: any BackendWaiter, _ pool: BackendPool, isOwn: Bool) {
+        self.isOwn = isOwn
         self.key = key
         self.waiter = waiter
         self.pool = pool

@@ -327,7 +327,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     private func clientEnded() {
         switch phase {
         case .request(let exchange): exchange.clientEnded()
-        case .idle: finish()
+        // What was answered may still wait to be sent.
+        case .idle: closeAfterWriting()
         default: break
         }
     }
@@ -521,6 +522,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     /// Makes room for somebody else.
     func evict() {
         core.counters.ended("evicted")
+        if case .tunnel(let tunnel) = phase { tunnel.clientLost("evicted") }
         finish()
     }
 

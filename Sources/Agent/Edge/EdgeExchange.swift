@@ -96,8 +96,8 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         self.forward = forward
         state = .connecting
         connection.setPhaseTime(route.settings.timeout.nanoseconds)
-        core.pool.acquire(
-            BackendKey(service: route.settings.service, acting: caller.acting), for: self, fresh: isServiceSocket)
+        let key = BackendKey(service: route.settings.service, acting: caller.acting)
+        if upgrade == nil { core.pool.acquire(key, for: self) } else { core.pool.acquireOwn(key, for: self) }
     }
 
     private func becomeServiceSocket(_ backend: BackendConnection) {

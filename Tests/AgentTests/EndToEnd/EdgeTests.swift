@@ -152,6 +152,28 @@ extension EndToEnd {
             }
         }
 
+        /// WebSockets are not among the connections of which there is a limited number.
+        @Test func webSocketsDoNotUseUpThePool() throws {
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh) { $0.set("edge.backend.connections", 1) }
+                let field = [("Authorization", "Bearer \(try edge.token())")]
+                var sockets: [EdgeEnd] = []
+                for _ in 0..<6 {
+                    let end = try edge.connect()
+                    try demandEqual(try end.upgrade("/ws", headers: field).status, 101, "upgrade")
+                    sockets.append(end)
+                }
+                let requests = try (0..<4).map { _ in try edge.connect() }
+                for end in requests { try end.sendRequest("GET", "/", headers: field) }
+                for end in requests { try demandEqual(try end.answer().status, 200, "request") }
+                for end in sockets { end.close() }
+                try Deadline.until("nothing is left in use") {
+                    try edge.edge.metric("mesh_edge_backend_connections{state=\"busy\"}") == 0
+                }
+                try demandEqual(try edge.request("GET", "/", token: edge.token()).status, 200, "afterwards")
+            }
+        }
+
         @Test func webSocketsPassThrough() throws {
             try withMesh { mesh in
                 let edge = try EdgeMesh(mesh)
