@@ -10,6 +10,9 @@ enum ChannelError: Error, CustomStringConvertible {
     /// The connection ended inside the TLS handshake.
     case handshakeTruncated
 
+    /// The peer has reset its connection.
+    var isReset: Bool { reason == "connection_reset" }
+
     /// A stable code for logs and metrics.
     var reason: String {
         switch self {

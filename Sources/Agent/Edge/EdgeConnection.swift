@@ -57,8 +57,6 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     private(set) var countedPrincipal: String?
     /// Somebody proved on this connection who he is.
     var isAuthenticated = false
-    /// SHA-256 of the client's certificate, where TLS has one.
-    private(set) var certificateThumbprint: [UInt8]?
     private(set) var isClosed = false
 
     // The place in the list of those that may be closed.
@@ -237,7 +235,6 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         guard case .handshake = phase, let session = channel.session else { return }
         core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
         facts.peerHasCertificate = session.peerIdentity != nil
-        certificateThumbprint = session.peerChain.first.flatMap { Hex.decode($0.fingerprintSHA256) }
         speakHTTP()
     }
 

@@ -14,6 +14,7 @@ extension EdgeExchange {
         let listener = connection.listener
         let client = try listener.trust.client(of: connection.facts, request: head)
         self.client = client
+        certificate = try ClientCertificate.of(client, on: connection)
         requestID = RequestID.of(head.headers, client: client, using: &core.random)
         if let key = client.address?.limitKey, let refusal = core.shared.refusal(of: key, at: core.loop.now) {
             core.counters.limited(refusal.reason)
@@ -43,7 +44,6 @@ extension EdgeExchange {
     func identify(
         requirement: Configuration.EdgeRequirement, scopes: [String], isRetry: Bool = false
     ) throws(EdgeRefusal) {
-        let certificate = connection.channel.session?.peerIdentity
         let wantsToken: Bool
         switch requirement {
         case .none:
@@ -92,7 +92,7 @@ extension EdgeExchange {
         }
         caller = EdgeCaller(
             acting: .external(id, attributes: authenticated.attributes), name: authenticated.principal,
-            authenticated: authenticated, commonName: connection.channel.session?.peerIdentity?.commonName)
+            authenticated: authenticated, commonName: certificate?.commonName)
         try proceed()
     }
 
@@ -122,17 +122,17 @@ extension EdgeExchange {
     private static let keyTimeout: UInt64 = 10_000_000_000
 
     /// The client's certificate as a principal, by the policy's mapping.
-    private func certified(_ identity: PeerIdentity?) throws(EdgeRefusal) -> EdgeCaller {
-        guard let identity,
+    private func certified(_ certificate: ClientCertificate?) throws(EdgeRefusal) -> EdgeCaller {
+        guard let certificate,
             let id = core.connector.principal(
-                of: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
+                of: .node(commonName: certificate.commonName, spiffe: certificate.spiffe))
         else {
             throw EdgeRefusal.forbidden(
                 reason: "unknown_certificate", detail: "the certificate is good, and nobody here knows its holder")
         }
         return EdgeCaller(
             acting: .external(id, attributes: [:]), name: id.description, authenticated: nil,
-            commonName: identity.commonName)
+            commonName: certificate.commonName)
     }
 
     private func credential() throws(EdgeRefusal) -> PresentedCredential? {
@@ -146,7 +146,7 @@ extension EdgeExchange {
     /// What the client brought, in the form that the authenticator checks.
     func clientCredentials() throws(EdgeRefusal) -> ClientCredentials {
         var credentials = ClientCredentials(
-            method: head.method.rawValue, url: url, certificateThumbprint: connection.certificateThumbprint)
+            method: head.method.rawValue, url: url, certificateThumbprint: certificate?.thumbprint)
         credentials.dpop = head.headers.values("DPoP")
         guard let presented = try credential() else { return credentials }
         self.presented = presented

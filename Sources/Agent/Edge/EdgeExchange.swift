@@ -39,6 +39,8 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// What the client is told to find it in the logs by.
     var requestID = ""
     var client: ClientInfo?
+    /// The client's certificate, where it has one.
+    var certificate: ClientCertificate?
     var route: EdgeRouteRuntime?
     var match: RouteMatch?
     var upgrade: WebSocketUpgrade?

@@ -72,7 +72,7 @@ final class FirstMessage: EdgeTunnel {
 
     private func check(_ credential: PresentedCredential, isRetry: Bool = false) {
         let credentials = ClientCredentials(
-            message: credential, url: exchange.url, certificateThumbprint: connection.certificateThumbprint)
+            message: credential, url: exchange.url, certificateThumbprint: exchange.certificate?.thumbprint)
         let result = core.authenticate(
             credentials, client: exchange.client?.address, requestID: exchange.requestID, isRetry: isRetry)
         switch result {

@@ -4,6 +4,7 @@ import Gateway
 import HTTP
 import JOSE
 import JSON
+import Link
 import WebSocket
 
 /// A WebSocket connection between a client and a service, after the 101: bytes are passed on as they are. Only the frames'
@@ -24,6 +25,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     private let requestID: String
     private let url: String
     private let clientAddress: IPAddress?
+    private let certificateThumbprint: [UInt8]?
     private var caller: EdgeCaller
     private let startedAt: UInt64
 
@@ -54,6 +56,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         requestID = exchange.requestID
         url = exchange.url
         clientAddress = exchange.client?.address
+        certificateThumbprint = exchange.certificate?.thumbprint
         caller = exchange.caller
         startedAt = core.loop.now
         if upgrade.offersEdgeProtocol, caller.authenticated != nil { auth = InBandAuth(.passing) }
@@ -195,9 +198,9 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         if let withdrawn = backend.withdrawn {
             return end(.forbidden(reason: withdrawn, detail: "access was withdrawn"))
         }
-        if let error { return end(EdgeRefusal(reason: error.reason, status: 502, detail: "the service broke off")) }
-        if let broken = backend.broken {
-            return end(EdgeRefusal(reason: broken, status: 502, detail: "the service broke off"))
+        if backend.broken == LinkReason.applicationReset.name || error?.isReset == true { return breakOff() }
+        if let reason = backend.broken ?? error?.reason {
+            return end(EdgeRefusal(reason: reason, status: 502, detail: "the service broke off"))
         }
         serviceFinished = true
         client.finishWriting()
@@ -219,7 +222,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     /// A credential in a message of the client.
     private func renew(_ credential: PresentedCredential, isRetry: Bool = false) {
         let credentials = ClientCredentials(
-            message: credential, url: url, certificateThumbprint: connection.certificateThumbprint)
+            message: credential, url: url, certificateThumbprint: certificateThumbprint)
         switch core.authenticate(credentials, client: clientAddress, requestID: requestID, isRetry: isRetry) {
         case .known(let authenticated):
             if let refusal = renew(authenticated) {
@@ -332,6 +335,15 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         guard !isEnded else { return }
         finish(reason)
         backend.reset()
+    }
+
+    /// The service has reset its connection: the client sees the same.
+    private func breakOff() {
+        finish("service_reset")
+        backend.reset()
+        client.flushNow()
+        client.reset()
+        connection.finish()
     }
 
     func backendLost(_ connection: BackendConnection, _ error: ChannelError, withdrawn: String?) {

@@ -71,6 +71,12 @@ public struct ProxyTrust: Sendable, Hashable {
     /// The client of a connection as far as it is known without a request: for address lists and limits on connections.
     public func address(of connection: ConnectionFacts) -> IPAddress? { direct(connection, host: nil).info.address }
 
+    /// Whether a trusted proxy writes the requests of this connection: what the connection itself proves, such as a client
+    /// certificate, it then proves about the proxy. Not so where the proxy only relays bytes behind a PROXY header.
+    public func speaksForOthers(_ connection: ConnectionFacts) -> Bool {
+        direct(connection, host: nil).speakerIsTrusted
+    }
+
     /// What is known without looking at forwarded fields.
     struct Start {
         var info: ClientInfo

@@ -1,0 +1,53 @@
+import Bytes
+import Gateway
+import PKI
+import TLS
+
+/// The certificate by which a client proves who it is.
+///
+/// Its own, of the TLS connection; or, where a trusted proxy writes the requests, the one that the proxy passed on in
+/// Client-Cert (RFC 9440). What the connection itself proves is then the proxy's, and says nothing about its clients.
+struct ClientCertificate: Sendable {
+    /// The common name.
+    let commonName: String?
+    /// The SPIFFE ID, as text.
+    let spiffe: String?
+    /// SHA-256 of the certificate in DER.
+    let thumbprint: [UInt8]
+
+    /// The certificate of whoever sent a request on `connection`; nil where there is none.
+    ///
+    /// Throws 400 `bad_forwarded_field` where Client-Cert holds something else.
+    static func of(_ client: ClientInfo, on connection: EdgeConnection) throws(EdgeRefusal) -> ClientCertificate? {
+        guard connection.listener.trust.speaksForOthers(connection.facts) else {
+            return connection.channel.session?.peerIdentity.flatMap { ClientCertificate($0) }
+        }
+        return try client.certificate.map { der throws(EdgeRefusal) in try ClientCertificate(forwarded: der) }
+    }
+
+    /// The one that TLS has verified.
+    private init?(_ identity: PeerIdentity) {
+        guard let thumbprint = Hex.decode(identity.fingerprint) else { return nil }
+        commonName = identity.commonName
+        spiffe = identity.spiffe?.description
+        self.thumbprint = thumbprint
+    }
+
+    /// One that a proxy has verified.
+    private init(forwarded der: [UInt8]) throws(EdgeRefusal) {
+        do throws(CertificateError) {
+            let leaf = try Certificate(der: der)
+            let uris = leaf.spiffeURIs
+            guard uris.count <= 1, let thumbprint = Hex.decode(leaf.fingerprintSHA256) else { throw Self.several }
+            commonName = leaf.commonName
+            spiffe = try uris.first.map { uri throws(CertificateError) in try SPIFFEID(parsing: uri).description }
+            self.thumbprint = thumbprint
+        } catch {
+            throw EdgeRefusal(.badForwardedField, status: 400, "Client-Cert holds no certificate that can be used")
+        }
+    }
+
+    private static var several: CertificateError {
+        CertificateError(.badSPIFFEID, "more than one SPIFFE ID", hint: "issue the certificate with one")
+    }
+}
