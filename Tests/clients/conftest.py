@@ -134,6 +134,8 @@ class Edge:
 
 
 SERVICES = ["recorder", "echo", "mcp", "mcp-sse"]
+# Registered later, by the tests that need them.
+MORE_SERVICES = ["idle", "plain"]
 
 
 def policy(uid: int) -> dict:
@@ -147,11 +149,11 @@ def policy(uid: int) -> dict:
             {"match": {"uid": uid}, "groups": "operators"},
         ],
         "rules": [
-            {"allow": ["register", "provide"], "from": "node:Services", "to": SERVICES},
-            {"allow": "connect", "from": ["node:Edge", *everyone], "to": SERVICES},
+            {"allow": ["register", "provide"], "from": "node:Services", "to": SERVICES + MORE_SERVICES},
+            {"allow": "connect", "from": ["node:Edge", *everyone], "to": SERVICES + MORE_SERVICES},
             {"deny": "connect", "from": f"jwt:{ISSUER}/mallory", "to": "**"},
             {"allow": "act-as", "from": "node:Edge", "to": everyone},
-            {"allow": ["discover"], "from": "group:operators", "to": "**"},
+            {"allow": ["discover", "register"], "from": "group:operators", "to": "**"},
             {"allow": "administer", "from": "group:operators", "to": ["Directory", "Services", "Edge"]},
         ],
     }

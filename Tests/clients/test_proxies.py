@@ -192,10 +192,13 @@ def test_untrusted_peer_at_behind_proxy(edge, recorder):
     """Whoever is not the proxy is not even listened to."""
     for port in (edge.BEHIND, edge.PROXY):
         marker = uuid.uuid4().hex
-        with edge.wire(port) as wire:
-            wire.send(f"GET /open/echo?{marker} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n".encode())
-            data = wire.read_to_end()
-        assert b" 200 " not in data and wire.end != "silent"
+        try:
+            with edge.wire(port) as wire:
+                wire.send(f"GET /open/echo?{marker} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n".encode())
+                data = wire.read_to_end()
+            assert b" 200 " not in data and wire.end != "silent"
+        except ConnectionResetError:
+            pass  # Faster than connect() returns.
         assert not recorder.with_marker(marker)
 
 
