@@ -89,6 +89,7 @@ final class BackendConnection: ByteChannelOwner {
     /// Ends it so that the service sees a reset: its answer is not wanted any more.
     func reset() {
         user = nil
+        attempt?.abort()
         channel.reset()
         pool.closed(self)
     }

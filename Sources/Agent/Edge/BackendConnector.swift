@@ -77,6 +77,8 @@ protocol BackendConnecting: AnyObject {
 protocol BackendAttempt: AnyObject {
     /// Gives up; nothing is told any more.
     func cancel()
+    /// The connection's channel is closed after this, and the service is to see a reset.
+    func abort()
 }
 
 /// How the edge reaches services: over the mesh, or directly. One for each loop.

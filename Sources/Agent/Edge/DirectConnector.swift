@@ -87,6 +87,9 @@ final class DirectAttempt: BackendAttempt, ConnectHandler, ByteChannelOwner, Tim
         connector = Connector(to: target.endpoint, timeout: timeout, loop: parts.loop, handler: self)
     }
 
+    /// A socket's own reset does it.
+    func abort() {}
+
     func timerFired(tag: Int, loop: EventLoop) {
         timer = nil
         if let failure { fail(failure) }

@@ -52,7 +52,7 @@ final class MeshConnector: BackendConnector {
         channel.startPipe()
         let wish = OpenAttempt(
             service: key.service, acting: key.acting, origin: "edge", timeout: timeout,
-            observer: { [attempt] event in attempt.post(event) })
+            observer: { [attempt] event in attempt.post(event) }, abort: attempt.mark)
         worker.open(theirs, wish)
         return attempt
     }
@@ -64,6 +64,8 @@ private final class MeshAttempt: BackendAttempt, @unchecked Sendable {
 
     private weak var waiter: (any BackendConnecting)?
     private let handle: EventLoop.Handle
+    /// Tells the stream's own end that our closing is a reset.
+    let mark = OpenAttempt.AbortMark()
     var channel: ByteChannel?
 
     init(_ waiter: any BackendConnecting, _ handle: EventLoop.Handle) {
@@ -99,6 +101,8 @@ private final class MeshAttempt: BackendAttempt, @unchecked Sendable {
         case .broken(let reason): waiter?.backendBroke(reason: reason)
         }
     }
+
+    func abort() { mark.set() }
 
     func cancel() {
         waiter = nil

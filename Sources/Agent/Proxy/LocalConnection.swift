@@ -156,6 +156,7 @@ final class LocalConnection: EventHandler, TimerHandler {
             guard !isClosed else { return }
         }
         if !readiness.isDisjoint(with: [.hangup, .error, .readHangup]) { sawHangup = true }
+        if sawHangup, attempt?.abort?.isSet == true { return fail() }
         if readiness.contains(.error), pipe != nil || Socket.takeError(descriptor) != 0 {
             // The application reset its connection: so does the stream, also when no credit would let us read.
             return fail()
@@ -231,6 +232,7 @@ final class LocalConnection: EventHandler, TimerHandler {
         switch pipe?.read(into: room) ?? Syscall.read(descriptor, room) {
         case .done(0):
             mayRead = false
+            if attempt?.abort?.isSet == true { return .failed }
             sentFinish = true
             return .end
         case .done(let count):

@@ -31,6 +31,18 @@ final class OpenAttempt {
         case broken(reason: String)
     }
 
+    /// Says that a caller inside the agent gives up its stream: where its pipe has become a socket pair, which knows no reset,
+    /// its closing would look like an end in order. Set before it closes, on any thread.
+    final class AbortMark: Sendable {
+        private let mark = Locked(false)
+
+        /// The stream is to be reset, not ended.
+        func set() { mark.withLock { $0 = true } }
+
+        /// Whether it is.
+        var isSet: Bool { mark.withLock { $0 } }
+    }
+
     /// The service that is wanted.
     let service: String
     /// Who asks, by name.
@@ -47,6 +59,8 @@ final class OpenAttempt {
     let answers: Answers?
     /// Who wants to know what becomes of it; called on any worker, before the socket shows it.
     let observer: (@Sendable (Event) -> Void)?
+    /// Where such a caller says that it gives up; looked at when its socket is at the end.
+    let abort: AbortMark?
     /// The upstream it came through, for its limit of connections.
     let upstream: UpstreamListener?
 
@@ -73,7 +87,7 @@ final class OpenAttempt {
     init(
         service: String, acting: ActingAs, node: String? = nil, instance: String? = nil, origin: String,
         timeout: UInt64, answers: Answers? = nil, observer: (@Sendable (Event) -> Void)? = nil,
-        upstream: UpstreamListener? = nil, firstBytes: [UInt8] = []
+        abort: AbortMark? = nil, upstream: UpstreamListener? = nil, firstBytes: [UInt8] = []
     ) {
         self.service = service
         self.acting = acting
@@ -83,6 +97,7 @@ final class OpenAttempt {
         self.timeout = timeout
         self.answers = answers
         self.observer = observer
+        self.abort = abort
         self.upstream = upstream
         early.append(firstBytes)
     }
