@@ -31,6 +31,7 @@ final class EdgeHost: TimerHandler {
         self.log = log
         self.stateDirectory = stateDirectory
         development = try EdgeDevelopment.certificates(for: configuration, directory: stateDirectory, log: log)
+        stamps = Self.stamps(of: Self.watchedFiles(configuration))
         let loaded = try EdgeLoader.load(configuration, development: development)
         EdgeCertificates.report(loaded, now: Clock.unixSeconds(), log: log)
         runtime = loaded.runtime
@@ -61,7 +62,6 @@ final class EdgeHost: TimerHandler {
             self.apply(self.runtime.with(self.runtime.authenticator.replacing(keys: keys, of: issuer)))
         }
         try fetcher.configure(fetched)
-        noteStamps()
         for listener in listeners.values { listen(listener) }
         watch()
     }
@@ -70,7 +70,8 @@ final class EdgeHost: TimerHandler {
     func watch(policy file: String?, changed: @escaping @ControlPlane () -> Void) {
         policyFile = file
         policyChanged = changed
-        noteStamps()
+        // Where it was read just now, its stamp of before that stays.
+        if let file, stamps[file] == nil { stamps[file] = .some(FileStamp(file)) }
     }
 
     /// What loops fetch unknown keys by.
@@ -108,6 +109,7 @@ final class EdgeHost: TimerHandler {
         fileprivate let loaded: EdgeLoader.Loaded
         fileprivate let added: [EdgeListener]
         fileprivate let development: [String: Credentials]
+        fileprivate let stamps: [String: FileStamp?]
     }
 
     /// Reads every file again and binds listeners that are new.
@@ -116,9 +118,11 @@ final class EdgeHost: TimerHandler {
         let made = try EdgeDevelopment.certificates(
             for: configuration, directory: stateDirectory, log: log, known: development)
         development.merge(made) { $1 }
+        // Before the files are read: what changes meanwhile must be seen as a change.
+        let stamps = Self.stamps(of: Self.watchedFiles(configuration) + [policyFile].compactMap { $0 })
         let loaded = try EdgeLoader.load(configuration, development: development, previous: runtime)
         let added = try configuration.listeners.filter { listeners[$0.address.description] == nil }.map { try bind($0) }
-        return Prepared(loaded: loaded, added: added, development: development)
+        return Prepared(loaded: loaded, added: added, development: development, stamps: stamps)
     }
 
     /// Takes over what was prepared. Connections go on; those that lost their right are closed.
@@ -144,19 +148,17 @@ final class EdgeHost: TimerHandler {
             listeners[listener.name] = listener
             listen(listener)
         }
-        noteStamps()
+        stamps = prepared.stamps
     }
 
     // MARK: - Files that change
 
-    private var watchedFiles: [String] {
-        let authentication = runtime.configuration.authentication
-        return [authentication.apiKeys, authentication.revocations, policyFile].compactMap { $0 }
+    private static func watchedFiles(_ configuration: Configuration.Edge) -> [String] {
+        [configuration.authentication.apiKeys, configuration.authentication.revocations].compactMap { $0 }
     }
 
-    private func noteStamps() {
-        stamps = [:]
-        for file in watchedFiles { stamps[file] = .some(FileStamp(file)) }
+    private static func stamps(of files: [String]) -> [String: FileStamp?] {
+        Dictionary(files.map { ($0, FileStamp($0)) }, uniquingKeysWith: { first, _ in first })
     }
 
     private func watch() {
@@ -173,9 +175,11 @@ final class EdgeHost: TimerHandler {
     }
 
     private func lookAtFiles() {
-        let changed = watchedFiles.filter { stamps[$0] != .some(FileStamp($0)) }
+        let files = Self.watchedFiles(runtime.configuration) + [policyFile].compactMap { $0 }
+        let now = Self.stamps(of: files)
+        let changed = files.filter { stamps[$0] != now[$0] }
         guard !changed.isEmpty else { return }
-        noteStamps()
+        stamps = now
         if let policyFile, changed.contains(policyFile) {
             // Everything is read again, the other files too.
             return policyChanged()
