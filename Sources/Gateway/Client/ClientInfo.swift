@@ -28,7 +28,8 @@ public struct ClientInfo: Sendable, Hashable {
     public var certificateChain: [[UInt8]]
     /// The trusted proxies on the way, the one nearest to the client first; empty for a direct client.
     public var proxies: [IPAddress]
-    /// Whether the request came through a trusted proxy, so that its word counted.
+    /// Whether a trusted proxy wrote the request, so that its word counted. Not so where a proxy only relayed the client's
+    /// bytes behind a PROXY header.
     public var cameThroughProxy: Bool
 
     /// A client out of what is known about him.

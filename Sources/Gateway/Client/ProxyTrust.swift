@@ -97,7 +97,6 @@ public struct ProxyTrust: Sendable, Hashable {
             switch header.origin {
             case .relayed(let source, _):
                 info.proxies = connection.peer.address.map { [$0] } ?? []
-                info.cameThroughProxy = true
                 info.address = source.address
                 info.port = source.port
                 if header.clientUsedTLS == true { info.scheme = .https }
@@ -105,7 +104,6 @@ public struct ProxyTrust: Sendable, Hashable {
                 isUnix = false
             case .unknown:
                 // Somebody whom the proxy does not name wrote the request; he is not the proxy.
-                info.cameThroughProxy = true
                 isTrusted = false
                 isUnix = false
             case .local: break
