@@ -66,8 +66,11 @@ final class BackendPool: TimerHandler {
                 entry.idle.removeFirst()
                 idleCount -= 1
                 oldest.close()
+                // It may have been the only one.
+                entries[key] = entry
                 return open(key, entry, for: waiter)
             }
+            if entry.waiting.count >= Self.maximumWaiting { entry.waiting.removeAll { $0.waiter == nil } }
             guard entry.waiting.count < Self.maximumWaiting else {
                 return waiter.backendUnavailable(
                     BackendFailure(.overloaded, "backend_overloaded", "too many requests wait for \(key.service)"))

@@ -68,6 +68,11 @@ final class ByteChannel: EventHandler, TimerHandler {
     /// Who is told; weak, since the owner owns the channel.
     weak var owner: (any ByteChannelOwner)?
 
+    /// Called once when the socket is closed, at once where it is closed already.
+    var whenClosed: (() -> Void)? {
+        didSet { if isClosed, let whenClosed { self.whenClosed = nil; whenClosed() } }
+    }
+
     private(set) var inputEnd = InputEnd.open
     /// The TLS session, once TLS was started.
     private(set) var session: TLSSession?
@@ -473,6 +478,10 @@ final class ByteChannel: EventHandler, TimerHandler {
         pipe?.close()
         pipe = nil
         output.removeAll()
+        if let whenClosed {
+            self.whenClosed = nil
+            whenClosed()
+        }
     }
 
     /// Goes on with a socket instead of the pipe.

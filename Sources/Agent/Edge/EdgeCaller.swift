@@ -6,7 +6,7 @@ import Policy
 /// Who makes a request, as far as it was proven.
 struct EdgeCaller: Sendable {
     /// As whom streams are opened.
-    let acting: ActingAs
+    var acting: ActingAs
     /// The principal's name: `jwt:ISSUER/SUBJECT`, `key:ID`, `node:NAME`, `anonymous`.
     let name: String
     /// What a token or API key proved; nil without one.

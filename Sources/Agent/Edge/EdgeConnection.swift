@@ -253,6 +253,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         switch phase {
         case .request(let exchange): exchange.clientDrained()
         case .tunnel(let tunnel): tunnel.clientDrained()
+        case .idle: channel.rereadSoon()
         default: break
         }
     }
@@ -277,6 +278,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     func readRequests() {
         reading: while !isClosed {
             switch phase {
+            // Whoever does not take his answers gets no further ones.
+            case .idle where channel.isCongested: break reading
             case .idle, .request: break
             default: break reading
             }
@@ -570,9 +573,12 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         phaseDeadline.cancel(core.loop)
         progressDeadline.cancel(core.loop)
         expiryDeadline.cancel(core.loop)
-        if !channel.isLingering { channel.close() }
-        if let countedAddress { core.shared.leave(countedAddress) }
+        if let countedAddress {
+            // One that still sends its last answer counts until its socket is closed.
+            channel.whenClosed = { [shared = core.shared] in shared.leave(countedAddress) }
+        }
         countedAddress = nil
+        if !channel.isLingering { channel.close() }
         if let countedPrincipal { core.shared.leave(principal: countedPrincipal) }
         countedPrincipal = nil
         core.closed(self)

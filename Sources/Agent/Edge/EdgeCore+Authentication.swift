@@ -57,6 +57,25 @@ extension EdgeCore {
         return true
     }
 
+    /// The same client with a new token, which must be good for what goes on: its scopes, and its attributes for the policy.
+    func renewed(
+        _ caller: EdgeCaller, _ authenticated: Authenticated, scopes: [String], service: String
+    ) throws(EdgeRefusal) -> EdgeCaller {
+        guard let current = caller.authenticated, authenticated.isSameClient(as: current),
+            case .external(let id, _) = caller.acting
+        else { throw .forbidden(reason: "other_client", detail: "the connection belongs to another client") }
+        guard authenticated.holds(scopes: scopes) else {
+            throw EdgeRefusal(runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
+        }
+        var renewed = caller
+        renewed.authenticated = authenticated
+        renewed.acting = .external(id, attributes: authenticated.attributes)
+        if let failure = connector.refusal(of: renewed.acting, service: service), failure.kind == .denied {
+            throw .forbidden(reason: failure.reason, detail: "the new token does not permit this")
+        }
+        return renewed
+    }
+
     /// The right to go on with what was proven earlier: nil, or why not.
     func refusal(of caller: EdgeCaller, service: String) -> EdgeRefusal? {
         if let authenticated = caller.authenticated,

@@ -37,6 +37,8 @@ final class EdgeCore {
     /// Clients that are to prove themselves by their first message.
     var firstMessages = 0
     private(set) var connections: [UInt64: EdgeConnection] = [:]
+    /// Those that have ended in this tick. What is still under way for them may look at them until its end.
+    private var ended: [EdgeConnection] = []
     private var listeners: [ObjectIdentifier: EdgeListener] = [:]
     private(set) var isDraining = false
 
@@ -113,6 +115,8 @@ final class EdgeCore {
     func closed(_ connection: EdgeConnection) {
         evictable.remove(connection)
         connections[connection.id] = nil
+        if ended.isEmpty { atTickEnd { [weak self] in self?.ended = [] } }
+        ended.append(connection)
         counters.bytesReceived &+= connection.channel.bytesReceived
         counters.bytesSent &+= connection.channel.bytesSent
         handle.didClose()

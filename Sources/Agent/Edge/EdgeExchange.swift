@@ -470,7 +470,9 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     func answer(_ response: inout HTTPResponse) {
         status = response.head.status
         discardsBody = true
-        closesAfterwards = closesAfterwards || !head.keepsAlive || core.isDraining
+        // A body that nobody wants is not waited for: it could take for ever.
+        let hasRest = head.framing.hasBody && !isRequestComplete
+        closesAfterwards = closesAfterwards || hasRest || !head.keepsAlive || core.isDraining
         response = decorated(response, keepsAlive: !closesAfterwards)
         do throws(HTTPError) {
             try response.encode(answering: head.method, into: &channel.output)
@@ -484,10 +486,8 @@ final class EdgeExchange: BackendUser, BackendWaiter {
             end(closing: true)
         } else if isRequestComplete {
             end()
-        } else {
-            // A request without body is complete with the next event.
-            if head.framing.hasBody { channel.rereadSoon() }
         }
+        // A request without body is complete with the next event.
     }
 
     /// The service, or the way to it, broke off.
@@ -582,14 +582,14 @@ final class EdgeExchange: BackendUser, BackendWaiter {
 
     /// Goes on with a new token of the same client; nil, or why not.
     func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
-        guard case .responding = state, let current = caller.authenticated, authenticated.isSameClient(as: current)
-        else { return .forbidden(reason: "other_client", detail: "the connection belongs to another client") }
-        guard authenticated.holds(scopes: route?.settings.scopes ?? []) else {
-            return EdgeRefusal(
-                core.runtime.authenticator.insufficientScope(
-                    required: route?.settings.scopes ?? [], of: authenticated))
+        guard case .responding = state, let settings = route?.settings else {
+            return .forbidden(reason: "other_client", detail: "the connection belongs to another client")
         }
-        caller.authenticated = authenticated
+        do throws(EdgeRefusal) {
+            caller = try core.renewed(caller, authenticated, scopes: settings.scopes, service: settings.service)
+        } catch {
+            return error
+        }
         connection.setExpiry(atUnixSeconds: authenticated.expiry)
         return nil
     }

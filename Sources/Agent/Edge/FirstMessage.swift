@@ -106,7 +106,7 @@ final class FirstMessage: EdgeTunnel {
         end(EdgeRefusal(.authenticationTimeout, status: 401, "no authentication message came in time"))
     }
 
-    func recheck() {}
+    func recheck() { if hasCredential { exchange.recheck() } }
 
     func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
         EdgeRefusal(.authenticationExpected, status: 409, "the first message is still awaited")

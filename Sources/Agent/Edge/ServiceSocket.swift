@@ -42,7 +42,8 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         caller = exchange.caller
         startedAt = core.loop.now
         socket = WebSocket.Connection(
-            server: WebSocket.Connection.Options(maximumFramePayload: 1 << 30, delivery: .streamed(compressed: false)))
+            server: WebSocket.Connection.Options(
+                maximumFramePayload: .max, maximumMessage: .max, delivery: .streamed(compressed: false)))
         let selected = upgrade.protocols.contains(Self.subprotocol) ? Self.subprotocol : nil
         if exchange.firstMessage != nil {
             connection.channel.output.append(
@@ -107,9 +108,10 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         }
         guard !isEnded else { return }
         backend.channel.flush()
-        flushSocket()
+        // Pongs for somebody who takes nothing stay there, where the latest takes the place of the others.
+        if !client.isCongested { flushSocket() }
         if case .open = client.inputEnd { return client.resumeReading() }
-        if client.input.isEmpty { clientLost("client_closed") }
+        if client.input.isEmpty || !backend.channel.isCongested { clientLost("client_closed") }
     }
 
     private func take(_ event: WebSocket.Connection.Event) {
@@ -179,7 +181,10 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         client.flush()
     }
 
-    func clientDrained() { backendReceived(backend) }
+    func clientDrained() {
+        flushSocket()
+        backendReceived(backend)
+    }
 
     func backendDrained(_ connection: BackendConnection) { clientReceived() }
 
@@ -229,14 +234,12 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
     }
 
     func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
-        guard let current = caller.authenticated, authenticated.isSameClient(as: current) else {
-            return .forbidden(reason: "other_client", detail: "the connection belongs to another client")
+        do throws(EdgeRefusal) {
+            caller = try core.renewed(
+                caller, authenticated, scopes: core.runtime.configuration.connect.scopes, service: service)
+        } catch {
+            return error
         }
-        let scopes = core.runtime.configuration.connect.scopes
-        guard authenticated.holds(scopes: scopes) else {
-            return EdgeRefusal(core.runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
-        }
-        caller.authenticated = authenticated
         connection.setExpiry(atUnixSeconds: authenticated.expiry)
         return nil
     }

@@ -106,13 +106,29 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     func clientReceived() {
         guard !isEnded, ending == nil else { return client.input.removeAll() }
         let hasMoved = auth == nil ? passClient() : passClientMessages()
+        // The connection may be gone: the service's side calls this too.
+        guard !isEnded else { return }
         if hasMoved { setIdleTime() }
         if case .open = client.inputEnd { return client.resumeReading() }
-        guard client.input.isEmpty || auth != nil, !clientFinished, !isEnded else { return }
+        guard client.input.isEmpty || !isHeldBack, !clientFinished, !isEnded else { return }
         clientFinished = true
         backend.channel.finishWriting()
         if !serviceFinished { connection.setPhaseTime(Self.halfOpenTime) }
         endIfDone()
+    }
+
+    /// Answers that wait for a place, at which no further message for the edge is taken.
+    private static let mostMessages = 16
+
+    /// A message for the edge has to wait, since the client does not take the answers to those before.
+    private var waitsForRoom = false
+
+    /// What the client sent has to wait: for keys, for the service, or for the client itself.
+    private var isHeldBack: Bool { isChecking || waitsForRoom || backend.channel.isCongested }
+
+    private func hasRoom() -> Bool {
+        waitsForRoom = messages.count >= Self.mostMessages || client.isCongested
+        return !waitsForRoom
     }
 
     private func passClient() -> Bool {
@@ -128,6 +144,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
 
     private func passClientMessages() -> Bool {
         var hasMoved = false
+        waitsForRoom = false
         while !isChecking, !isEnded, ending == nil, !backend.channel.isCongested {
             guard let step = client.input.withReadable({ auth?.next($0) }) else { break }
             switch step {
@@ -139,9 +156,11 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
                 client.input.consume(count)
                 backend.channel.flush()
             case .credential(let credential, let consumed):
+                guard hasRoom() else { return hasMoved }
                 client.input.consume(consumed)
                 renew(credential)
             case .malformed(let refusal, let consumed):
+                guard hasRoom() else { return hasMoved }
                 client.input.consume(consumed)
                 tell(InBandMessage.refused(refusal.reason))
             case .ping(_, let consumed), .pong(let consumed): client.input.consume(consumed)
@@ -189,6 +208,7 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         while !messages.isEmpty, serviceFrames.canInsertMessage {
             client.output.append(EdgeFrame.text(messages.removeFirst()))
             client.flush()
+            if waitsForRoom { client.rereadSoon() }
         }
         if let ending, serviceFrames.canInsertControl { close(ending) }
     }
@@ -208,7 +228,10 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
         endIfDone()
     }
 
-    func clientDrained() { backendReceived(backend) }
+    func clientDrained() {
+        backendReceived(backend)
+        if waitsForRoom, !isEnded { clientReceived() }
+    }
 
     func backendDrained(_ connection: BackendConnection) { clientReceived() }
 
@@ -245,14 +268,12 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     }
 
     func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
-        guard let current = caller.authenticated, authenticated.isSameClient(as: current) else {
-            return .forbidden(reason: "other_client", detail: "the connection belongs to another client")
+        do throws(EdgeRefusal) {
+            caller = try core.renewed(
+                caller, authenticated, scopes: route?.settings.scopes ?? [], service: route?.settings.service ?? "")
+        } catch {
+            return error
         }
-        let scopes = route?.settings.scopes ?? []
-        guard authenticated.holds(scopes: scopes) else {
-            return EdgeRefusal(core.runtime.authenticator.insufficientScope(required: scopes, of: authenticated))
-        }
-        caller.authenticated = authenticated
         wasNoticed = false
         setExpiry()
         return nil

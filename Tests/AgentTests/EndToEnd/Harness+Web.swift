@@ -4,7 +4,8 @@ import Foundation
 ///
 /// `/echo` sends the body back as it comes, `/head` the request's head, `/big/N` N bytes, `/events` a line for each call of
 /// `event`, `/silent` nothing at all, `/break` an answer that breaks off, `/close` the end, `/status/N` that status,
-/// `/ws` speaks WebSocket and echoes, `/once` closes the connection behind its answer without saying so.
+/// `/ws` speaks WebSocket and echoes (it takes nothing for two seconds after the text "sleep"), `/once` closes the connection
+/// behind its answer without saying so.
 final class WebService: @unchecked Sendable {
     private let lock = NSLock()
     private var seen: [String] = []
@@ -116,6 +117,7 @@ final class WebService: @unchecked Sendable {
                 try wire.send(WebFrame.encode(8, payload))
                 return wire.finishSending()
             case 9: try wire.send(WebFrame.encode(10, payload))
+            case 1 where payload == Array("sleep".utf8): Thread.sleep(forTimeInterval: 2)
             default: try wire.send(WebFrame.encode(opcode, payload))
             }
         }
