@@ -143,7 +143,6 @@ extension EndToEnd {
                     }
                 for (node, upstream) in [(two.client, two.upstream), (two.server, "\(two.server.host):8002")] {
                     let wire = try Wire(upstream)
-                    try wire.send(Array("who?\r\n\r\n".utf8))
                     try demandEqual(wire.receive(), .reset, "the application sees")
                     let failed = try node.waitFor("open_failed")
                     try demandEqual(failed["reason"], reason)
