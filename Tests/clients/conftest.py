@@ -133,7 +133,7 @@ class Edge:
         return Wire((self.address, port), context, source, **options)
 
 
-SERVICES = ["recorder", "echo", "mcp", "mcp-sse"]
+SERVICES = ["recorder", "echo", "mcp", "mcp-sse", "by-hand"]
 # Registered later, by the tests that need them.
 MORE_SERVICES = ["idle", "plain"]
 
@@ -235,7 +235,7 @@ def edge(mesh, addresses, recorder, echo, mcp_ports, authority, issuer, work):
     directory = {"node": "Directory", "address": f"{addresses.server(1)}:17400"}
     check = {"kind": "none"}
     targets = {"recorder": recorder.target, "echo": echo.target, "mcp": mcp_ports["http"],
-               "mcp-sse": mcp_ports["sse"]}
+               "mcp-sse": mcp_ports["sse"], "by-hand": recorder.target}
     mesh.add("Services", 2, directory=directory, services=[
         {"name": name, "target": target, "protocol": "http", "check": check} for name, target in targets.items()
     ])

@@ -344,7 +344,7 @@ def test_tcp_service_as_websocket(ws, issuer):
     """Any TCP service as a WebSocket: here HTTP spoken by hand."""
 
     async def main():
-        async with ws("/v1/connect/recorder", additional_headers=bearer(issuer.token())) as connection:
+        async with ws("/v1/connect/by-hand", additional_headers=bearer(issuer.token())) as connection:
             await connection.send(b"GET /by-hand HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b""
             while b"}" not in answer:

@@ -112,6 +112,12 @@ extension EdgeExchange {
         guard settings.require != .none else {
             throw EdgeRefusal.forbidden(reason: "connect_disabled", detail: "nobody may connect here")
         }
+        // A service with a route is reached by that route alone: what the route demands, limits and tells the service about
+        // its caller would be passed over here.
+        guard !core.runtime.routeSettings.contains(where: { $0.settings.service == service }) else {
+            throw EdgeRefusal.forbidden(
+                reason: "routed_service", detail: "this service has a route; it is not reached as a stream of bytes")
+        }
         let route = core.runtime.connectRoute(service)
         self.route = route
         if let client { try route.origins.check(head, client: client) }

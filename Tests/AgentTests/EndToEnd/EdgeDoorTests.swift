@@ -334,7 +334,8 @@ extension EndToEnd {
                 let before = try settled()
                 let more = try open(250)
                 let each = (try settled() - before) / more.count
-                try demand(each < 26 << 10, "\(each) bytes each")
+                // Some 21 KiB on a quiet machine; a buffer that stays behind would make it 64 and more.
+                try demand(each < 48 << 10, "\(each) bytes each")
                 try demand(each > 4 << 10, "\(each) bytes each: nothing was measured")
                 let descriptors = try edge.edge.running().descriptorCount
                 try demand(descriptors < 3 * 500, "\(descriptors) descriptors")

@@ -179,6 +179,9 @@ extension EndToEnd {
                 try demandEqual(try unknown.upgrade("/v1/connect/nothing", headers: field).status, 403, "unknown")
                 let nobody = try edge.connect()
                 try demandEqual(try nobody.upgrade("/v1/connect/echo").status, 401, "nobody")
+                // Through a route's back door nobody writes the caller's fields himself.
+                let routed = try edge.connect()
+                try demandEqual(try routed.upgrade("/v1/connect/web", headers: field).status, 403, "a routed service")
             }
         }
     }
