@@ -57,7 +57,7 @@ enum ConnectCommand {
     ) { (context) throws(CommandFailure) in
         let service = try context.serviceName("SERVICE")
         if context.invocation.string("edge") != nil {
-            var pipe = EdgePipe(try EdgeClient(context.invocation).open(service))
+            let pipe = EdgePipe(try EdgeClient(context.invocation).open(service))
             return try pipe.run()
         }
         for flag in edgeFlags where context.invocation.string(flag) != nil {

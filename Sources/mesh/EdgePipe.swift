@@ -5,7 +5,7 @@ import WebSocket
 
 /// Carries bytes between standard input and output and a service's WebSocket at an edge (docs/connect.md): binary messages
 /// are bytes, an empty one is the end of a direction.
-struct EdgePipe: ~Copyable {
+final class EdgePipe {
     /// Bytes that wait for the edge, beyond which our input is not read.
     private static let highMark = 256 << 10
     /// Bytes that wait for standard output, beyond which the edge is not read.
@@ -38,7 +38,7 @@ struct EdgePipe: ~Copyable {
     }
 
     /// Carries until both directions have ended, or the connection broke.
-    mutating func run() throws(CommandFailure) -> ExitCode {
+    func run() throws(CommandFailure) -> ExitCode {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.readSize, alignment: 16)
         defer { buffer.deallocate() }
         try take()
@@ -58,7 +58,7 @@ struct EdgePipe: ~Copyable {
     }
 
     /// Waits for something to do, and does it.
-    private mutating func turn(_ buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) {
+    private func turn(_ buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) {
         let readsInput = !inputEnded && wire.pendingOutput < Self.highMark
         let readsEdge = waiting.count < Self.outputMark
         var entries = [
@@ -78,7 +78,7 @@ struct EdgePipe: ~Copyable {
 
     // MARK: - To the edge
 
-    private mutating func readInput(_ buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) {
+    private func readInput(_ buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) {
         let count = read(STDIN_FILENO, buffer.baseAddress, buffer.count)
         if count < 0 {
             if errno == EINTR || errno == EAGAIN { return }
@@ -89,12 +89,12 @@ struct EdgePipe: ~Copyable {
     }
 
     /// Our input has ended: the service is told.
-    private mutating func finishInput() throws(CommandFailure) {
+    private func finishInput() throws(CommandFailure) {
         inputEnded = true
         try send(UnsafeRawBufferPointer(start: nil, count: 0))
     }
 
-    private mutating func send(_ bytes: UnsafeRawBufferPointer) throws(CommandFailure) {
+    private func send(_ bytes: UnsafeRawBufferPointer) throws(CommandFailure) {
         do throws(Connection.SendError) {
             try socket.send(.binary, bytes)
         } catch {
@@ -103,14 +103,14 @@ struct EdgePipe: ~Copyable {
     }
 
     /// Moves the WebSocket's output to the wire.
-    private mutating func move() {
+    private func move() {
         socket.withOutput { bytes in
             wire.send(bytes)
             return bytes.count
         }
     }
 
-    private mutating func keepAlive() throws(CommandFailure) {
+    private func keepAlive() throws(CommandFailure) {
         quiet += 1
         guard quiet <= Self.deadIntervals else {
             throw CommandFailure(
@@ -121,7 +121,7 @@ struct EdgePipe: ~Copyable {
 
     // MARK: - From the edge
 
-    private mutating func readEdge() throws(CommandFailure) {
+    private func readEdge() throws(CommandFailure) {
         switch wire.receive() {
         case .some: try take()
         case .nothing: return
@@ -130,7 +130,7 @@ struct EdgePipe: ~Copyable {
     }
 
     /// Takes what the wire has received.
-    private mutating func take() throws(CommandFailure) {
+    private func take() throws(CommandFailure) {
         while !wire.input.isEmpty, close == nil {
             quiet = 0
             var event = Connection.Event.needMore
@@ -157,7 +157,7 @@ struct EdgePipe: ~Copyable {
     private var consumed = 0
 
     /// Writes what standard output takes without waiting.
-    private mutating func writeOutput() {
+    private func writeOutput() {
         let count = waiting.withReadable { bytes in
             let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(Self.pipeWrite))
             return write(STDOUT_FILENO, part.baseAddress, part.count)
@@ -173,7 +173,7 @@ struct EdgePipe: ~Copyable {
     // MARK: - The end
 
     /// Both directions have ended: the orderly close.
-    private mutating func goodbye() throws(CommandFailure) -> ExitCode {
+    private func goodbye() throws(CommandFailure) -> ExitCode {
         do throws(Connection.SendError) { try socket.close() } catch { return .ok }
         move()
         wire.flush()
@@ -187,7 +187,7 @@ struct EdgePipe: ~Copyable {
     }
 
     /// The edge has closed.
-    private mutating func ended() throws(CommandFailure) -> ExitCode {
+    private func ended() throws(CommandFailure) -> ExitCode {
         move()
         wire.flush()
         while !waiting.isEmpty {
