@@ -23,7 +23,8 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     precondition((1...256).contains(configuration.workers))
     precondition(configuration.listen.metrics?.isLoopback ?? true)
     precondition(configuration.upstreams.allSatisfy { $0.listen.isLoopback || $0.allowNonLoopback })
-    precondition(configuration.services.allSatisfy { $0.target.isLoopback || $0.allowNonLoopback })
+    precondition(
+        configuration.services.allSatisfy { $0.target.isTLS || $0.target.address.isLoopback || $0.allowNonLoopback })
     precondition(Set(configuration.services.map(\.name)).count == configuration.services.count)
     precondition(configuration.streams.window <= configuration.limits.receiveBudget)
     let report = loaded.describeJSON()
