@@ -357,7 +357,7 @@ extension EndToEnd {
                 // Nothing is read: the edge gives the client up after the body timeout.
                 try edge.edge.waitFor("edge_request", within: 20) { $0["reason"] == "client_too_slow" }
                 let grown = try edge.edge.running().residentBytes - before
-                try demand(grown < 24 << 20, "\(grown) bytes")
+                try demandGrowth(grown, below: 24 << 20, "the edge")
             }
         }
     }

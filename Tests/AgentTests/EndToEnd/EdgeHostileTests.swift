@@ -83,7 +83,7 @@ extension EndToEnd {
                     do { try wire.send(Array(requests.utf8)) } catch { break }
                 }
                 let grown = try edge.edge.running().residentBytes - before
-                try demand(grown < 12 << 20, "\(grown) bytes")
+                try demandGrowth(grown, below: 12 << 20, "the edge")
                 wire.close()
             }
         }

@@ -4,7 +4,8 @@ import Testing
 /// Tests with real agents: processes, sockets, files. One after the other; each cleans up after itself.
 ///
 /// The programs are taken from MESH_BIN, else from beside the test bundle. MESH_E2E_FULL=1 makes transfers larger,
-/// MESH_SLOW=1 relaxes the limits five times, MESH_E2E_KEEP=1 keeps the files.
+/// MESH_SLOW=1 relaxes the limits five times, MESH_SANITIZED=1 says that the agents' memory is a sanitizer's too,
+/// MESH_E2E_KEEP=1 keeps the files.
 @Suite(.serialized)
 enum EndToEnd {}
 
