@@ -90,6 +90,8 @@ static bool known_answers(void) {
 }
 
 static caccel_status status;
+// Loaded for the life of the process; contexts hold no reference of their own.
+static OSSL_PROVIDER *loaded;
 
 static void load_once(void) {
     status = (caccel_status)gcm_engine_load();
@@ -100,11 +102,12 @@ static void load_once(void) {
         status = CACCEL_REFUSED;
         return;
     }
-    OSSL_PROVIDER *provider = OSSL_PROVIDER_try_load(NULL, NAME, 1);
-    if (provider == NULL) {
+    loaded = OSSL_PROVIDER_try_load(NULL, NAME, 1);
+    if (loaded == NULL) {
         status = CACCEL_REFUSED;
     } else if (!known_answers()) {
-        OSSL_PROVIDER_unload(provider);
+        OSSL_PROVIDER_unload(loaded);
+        loaded = NULL;
         status = CACCEL_SELF_TEST_FAILED;
     }
     ERR_clear_error();
