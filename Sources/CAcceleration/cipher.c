@@ -302,7 +302,7 @@ static int initialise(
     }
     if (key != NULL) {
         if (key_bytes != context->key_bytes) return fail(PROV_R_INVALID_KEY_LENGTH);
-        gcm_engine_set_key(context->engine, key);
+        gcm_engine_set_key(context->engine, key, key_bytes);
         context->has_key = true;
         context->tag_bytes = 0;
     }

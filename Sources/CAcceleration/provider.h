@@ -10,11 +10,13 @@
 /// Bytes of a tag; GCM allows shorter ones, TLS does not use them.
 enum { GCM_TAG = 16, GCM_BLOCK = 16, GCM_DEFAULT_IV = 12, GCM_MAX_IV = 128, GCM_MAX_KEY = 32 };
 
-/// One operation's state in libipsec-mb: key schedule and running hash. Opaque outside of engine.c.
+/// One operation's state: key schedule and running hash. Opaque outside of engine.c.
 struct gcm_engine;
 
-/// Loads libipsec-mb; the first result stays.
+/// Chooses the implementation for this machine: libipsec-mb, else our own. To be called once, before everything else.
 int gcm_engine_load(void);
+/// Its name and version; NULL before a good load.
+const char *gcm_engine_name(void);
 const char *gcm_engine_version(void);
 
 /// Memory for one cipher context; NULL when there is none. Cleared and freed with `gcm_engine_free`.
@@ -22,7 +24,7 @@ struct gcm_engine *gcm_engine_new(size_t key_bytes);
 void gcm_engine_free(struct gcm_engine *engine);
 struct gcm_engine *gcm_engine_copy(const struct gcm_engine *engine);
 
-void gcm_engine_set_key(struct gcm_engine *engine, const uint8_t *key);
+void gcm_engine_set_key(struct gcm_engine *engine, const uint8_t *key, size_t key_bytes);
 /// Starts a message. `aad` is all of the additional data.
 void gcm_engine_start(
     struct gcm_engine *engine, const uint8_t *iv, size_t iv_bytes, const uint8_t *aad, size_t aad_bytes);

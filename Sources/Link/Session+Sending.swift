@@ -17,13 +17,14 @@ extension Session {
     }
 
     /// The stream whose turn it is, which goes to the end of the round, and how much it should send: a full frame when it
-    /// is alone, one TLS record when others wait. Nil when no stream has both something to send and credit, or when the
-    /// retention limit is reached.
+    /// moves bulk or is alone, one TLS record when it is a sparse one and others wait. Nil when no stream has both something
+    /// to send and credit, or when the retention limit is reached.
     public func nextReady() -> ReadyStream? {
         guard ready.count > 0, state == .open, outbox.acceptsData else { return nil }
         let alone = ready.count == 1
-        let slot = ready.rotate(slab)
-        let quantum = min(alone ? configuration.bulkQuantum : configuration.sharedQuantum, maximumPayload)
+        let (slot, sparse) = ready.next(slab)
+        let wanted = sparse && !alone ? configuration.sharedQuantum : configuration.bulkQuantum
+        let quantum = min(wanted, maximumPayload)
         let stream = slab[slot]
         return ReadyStream(
             stream: StreamHandle(slot: slot, generation: stream.pointee.generation),
@@ -56,6 +57,7 @@ extension Session {
             frame: LinkFrame(type: .data, flags: finish ? .finish : [], streamID: found.pointee.id))
         found.pointee.sendOffset += UInt64(count)
         self.count.dataOut += UInt64(count)
+        found.pointee.isBulk = count >= configuration.sharedQuantum
         if finish {
             stopSending(stream.slot)
             freeIfComplete(stream.slot)

@@ -12,9 +12,9 @@ public struct SessionConfiguration: Sendable, Hashable {
     public var controlReserve = 1 << 20
     /// Longest frame payload taken from the peer.
     public var maximumPayload = LinkFrame.maximumPayload
-    /// Frame payload for a stream that is alone in having something to send.
+    /// Frame payload for a stream that is alone in having something to send, or moves bulk (`SendRound`).
     public var bulkQuantum = LinkFrame.maximumPayload
-    /// Frame payload while several streams take turns: one TLS record.
+    /// Frame payload for a sparse stream while others wait, one TLS record. A turn that fills it makes the stream bulk.
     public var sharedQuantum = 16 << 10
     /// A received frame is acknowledged within this time …
     public var acknowledgementDelay: UInt64 = 25_000_000

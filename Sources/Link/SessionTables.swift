@@ -7,7 +7,7 @@ struct SessionTables: ~Copyable {
     var outbox: Outbox
     var slab = StreamSlab()
     var map: StreamMap
-    var ready = StreamRing.ready()
+    var ready = SendRound()
     var control = StreamRing.control()
 }
 
@@ -27,7 +27,7 @@ extension Session {
         _modify { yield &tables.pointee.map }
     }
 
-    var ready: StreamRing {
+    var ready: SendRound {
         _read { yield tables.pointee.ready }
         _modify { yield &tables.pointee.ready }
     }

@@ -1,4 +1,4 @@
-/// A circular list of slots, threaded through the streams themselves: the scheduler's round of streams that can send, and
+/// A circular list of slots, threaded through the streams themselves: the scheduler's rounds of streams that can send, and
 /// the queue of streams with control frames to write. Every operation takes constant time and no memory.
 struct StreamRing: ~Copyable {
     private(set) var head = Stream.Links.none
@@ -6,8 +6,11 @@ struct StreamRing: ~Copyable {
     private let links: Int
     private let flag: Int
 
-    /// The scheduler's round.
-    static func ready() -> StreamRing { StreamRing(links: \.ring, flag: \.inRing) }
+    /// Streams that wait for a turn of their own before bulk. A stream is in this ring, in the bulk ring, or in neither.
+    static func sparse() -> StreamRing { StreamRing(links: \.ring, flag: \.inSparse) }
+
+    /// The round of streams that move bulk.
+    static func bulk() -> StreamRing { StreamRing(links: \.ring, flag: \.inBulk) }
 
     /// The queue of control frames.
     static func control() -> StreamRing { StreamRing(links: \.control, flag: \.inControl) }

@@ -53,7 +53,10 @@ struct Stream {
     var readable = false
     var sendFinished = false
     var receiveFinished = false
-    var inRing = false
+    var inSparse = false
+    var inBulk = false
+    /// The last turn was a full one.
+    var isBulk = false
     var inControl = false
     var isLocal = false
 

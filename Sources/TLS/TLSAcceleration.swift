@@ -1,11 +1,12 @@
 internal import CAcceleration
 
-/// AES-GCM from libipsec-mb in place of OpenSSL's own: some four times the speed on full records where the CPU has VAES
-/// and AVX-512. Loaded at run time, once in a process, when the first context asks for it; contexts that do not ask, and
-/// everything but AES-GCM, keep OpenSSL's implementations (docs/adr/0006-aes-gcm-provider.md).
+/// A faster AES-GCM in place of OpenSSL's own: libipsec-mb's where the CPU has VAES and AVX-512 (four times the speed on
+/// full records), otherwise our own where it has VAES (twice the speed). Loaded at run time, once in a process, when the
+/// first context asks for it; contexts that do not ask, and everything but AES-GCM, keep OpenSSL's implementations
+/// (docs/adr/0006-aes-gcm-provider.md, docs/adr/0007-aes-gcm-of-our-own.md).
 public enum TLSAcceleration: Sendable, Hashable, CustomStringConvertible {
-    /// In use by every context that asks for it; with the library's version.
-    case active(version: String)
+    /// In use by every context that asks for it: `libipsec-mb` and its version, or `built-in` and what it uses.
+    case active(name: String, version: String)
     /// Not to be had.
     case unavailable(Obstacle)
 
@@ -17,7 +18,7 @@ public enum TLSAcceleration: Sendable, Hashable, CustomStringConvertible {
         case noLibrary = "no_library"
         /// The library is of another version than the header that the program was built with.
         case otherVersion = "other_version"
-        /// The CPU lacks VAES, VPCLMULQDQ or AVX-512.
+        /// The CPU lacks VAES or VPCLMULQDQ.
         case noCPU = "no_cpu"
         /// Its answer to a known message differed from OpenSSL's.
         case selfTestFailed = "self_test_failed"
@@ -28,8 +29,8 @@ public enum TLSAcceleration: Sendable, Hashable, CustomStringConvertible {
     /// Loads it, or tells what an earlier call found. Takes some 2 ms the first time.
     public static func load() -> TLSAcceleration {
         let status = caccel_load()
-        if status == CACCEL_LOADED, let version = caccel_version() {
-            return .active(version: String(cString: version))
+        if status == CACCEL_LOADED, let name = caccel_name(), let version = caccel_version() {
+            return .active(name: String(cString: name), version: String(cString: version))
         }
         return switch status {
         case CACCEL_NOT_BUILT: .unavailable(.notBuilt)
@@ -44,10 +45,10 @@ public enum TLSAcceleration: Sendable, Hashable, CustomStringConvertible {
     /// Whether contexts that ask for it have it.
     public var isActive: Bool { if case .active = self { true } else { false } }
 
-    /// A stable word for metrics and JSON: `libipsec-mb`, or the obstacle.
+    /// A stable word for metrics and JSON: `libipsec-mb`, `built-in`, or the obstacle.
     public var code: String {
         switch self {
-        case .active: "libipsec-mb"
+        case .active(let name, _): name
         case .unavailable(let obstacle): obstacle.rawValue
         }
     }
@@ -55,12 +56,13 @@ public enum TLSAcceleration: Sendable, Hashable, CustomStringConvertible {
     /// For people.
     public var description: String {
         switch self {
-        case .active(let version): "AES-GCM by libipsec-mb \(version)"
+        case .active("built-in", let version): "AES-GCM built in (\(version))"
+        case .active(let name, let version): "AES-GCM by \(name) \(version)"
         case .unavailable(.notBuilt): "AES-GCM by OpenSSL (built without libipsec-mb-dev)"
         case .unavailable(.noLibrary): "AES-GCM by OpenSSL (libipsec-mb1 is not installed)"
         case .unavailable(.otherVersion): "AES-GCM by OpenSSL (libipsec-mb is of another version than at build time)"
-        case .unavailable(.noCPU): "AES-GCM by OpenSSL (the CPU lacks VAES or AVX-512)"
-        case .unavailable(.selfTestFailed): "AES-GCM by OpenSSL (libipsec-mb failed its self-test)"
+        case .unavailable(.noCPU): "AES-GCM by OpenSSL (the CPU lacks VAES)"
+        case .unavailable(.selfTestFailed): "AES-GCM by OpenSSL (the accelerated code failed its self-test)"
         case .unavailable(.refused): "AES-GCM by OpenSSL (OpenSSL refused the provider)"
         }
     }

@@ -67,7 +67,7 @@ extension TLSContext {
         public var appendedCertificates: [Certificate]
         /// Offer what a probe offers instead; nil in every context that carries data.
         public var probe: Probe?
-        /// Take AES-GCM from libipsec-mb where library and CPU have it; see ``TLSAcceleration``.
+        /// Take the fastest AES-GCM that library and CPU have; see ``TLSAcceleration``.
         public var acceleration: Bool
 
         /// A configuration with the rules of mesh links: TLS 1.3 only, certificates required, every check on.

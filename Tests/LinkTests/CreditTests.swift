@@ -179,6 +179,59 @@ import Testing
         #expect(order == all + all + all)
     }
 
+    @Test func bulkHasFullFramesAlsoInCompany() throws {
+        let harness = Harness()
+        let all = try streams(harness, 2)
+        all.forEach(harness.session.markReadable)
+        // The first turn of each is one record, which both fill.
+        for stream in all {
+            #expect(harness.session.nextReady() == ready(stream, 16 << 10))
+            try harness.send(stream, 16 << 10)
+        }
+        for stream in all {
+            #expect(harness.session.nextReady() == ready(stream, LinkFrame.maximumPayload))
+            try harness.send(stream, 16 << 10)
+        }
+        // Bulk that had nothing for a moment is still bulk.
+        harness.session.clearReadable(all[0])
+        harness.session.markReadable(all[0])
+        #expect(harness.session.nextReady() == ready(all[1], LinkFrame.maximumPayload))
+    }
+
+    @Test func sparseStreamsGoBeforeBulk() throws {
+        let harness = Harness()
+        let all = try streams(harness, 3)
+        for stream in all.prefix(2) {
+            harness.session.markReadable(stream)
+            try harness.send(stream, 16 << 10)
+        }
+        #expect(harness.session.nextReady()?.stream == all[0])
+        harness.session.markReadable(all[2])
+        #expect(harness.session.nextReady() == ready(all[2], 16 << 10))
+        try harness.send(all[2], 10)
+        #expect(harness.session.nextReady()?.stream == all[1])
+        #expect(harness.session.nextReady()?.stream == all[0])
+        #expect(harness.session.nextReady()?.stream == all[2])
+        #expect(harness.session.nextReady()?.stream == all[1])
+    }
+
+    @Test func sparseStreamsDoNotStarveBulk() throws {
+        let harness = Harness()
+        let all = try streams(harness, 40)
+        harness.session.markReadable(all[0])
+        try harness.send(all[0], 16 << 10)
+        harness.session.clearReadable(all[0])
+        all.forEach(harness.session.markReadable)
+        var turns: [Int] = []
+        for turn in 0..<100 {
+            let next = try #require(harness.session.nextReady()?.stream)
+            if next == all[0] { turns.append(turn) } else { try harness.send(next, 10) }
+            harness.session.clearReadable(next)
+            harness.session.markReadable(next)
+        }
+        #expect(turns == [16, 33, 50, 67, 84])
+    }
+
     @Test func withoutCreditNoTurn() throws {
         let harness = Harness()
         let all = try streams(harness, 2, credit: 100)

@@ -95,7 +95,7 @@ extension Configuration {
 
     /// Where AES-GCM comes from.
     public enum Acceleration: String, Sendable, CaseIterable {
-        /// libipsec-mb where library and CPU have it, OpenSSL otherwise.
+        /// The fastest that library and CPU have (`TLSAcceleration`), OpenSSL otherwise.
         case auto
         /// OpenSSL.
         case off

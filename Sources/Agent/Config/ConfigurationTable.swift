@@ -73,7 +73,7 @@ public enum ConfigurationTable {
         .value(
             "tls.acceleration", \.tls.acceleration, .choice,
             "Where AES-GCM comes from: `auto` takes libipsec-mb where it is installed and the CPU has VAES and AVX-512, "
-                + "else OpenSSL; `off` always OpenSSL."),
+                + "else code of our own where the CPU has VAES, else OpenSSL; `off` always OpenSSL."),
     ]
 
     private static let listenFields: [Field<Configuration>] = [

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 // Faster AES-GCM for OpenSSL: a built-in provider whose AES-128-GCM and AES-256-GCM are those of libipsec-mb (VAES and
-// AVX-512). It is preferred only by contexts that ask for it with CACCEL_PROPERTIES; everything else keeps OpenSSL's own.
+// AVX-512), or, without the library or AVX-512, code of our own (VAES and AVX2). It is preferred only by contexts that ask
+// for it with CACCEL_PROPERTIES; everything else keeps OpenSSL's own.
 
 /// The property query that prefers the provider's ciphers, and takes the default provider's for all the rest.
 #define CACCEL_PROPERTIES "?provider=conduit-gcm"
@@ -12,13 +15,13 @@
 typedef enum caccel_status {
     /// The provider is there.
     CACCEL_LOADED = 0,
-    /// This program was built without the library's header.
+    /// This program was built without the library's header, and the CPU is not one for our own code.
     CACCEL_NOT_BUILT,
     /// libIPSec_MB.so.1 is not installed, or is not usable.
     CACCEL_NO_LIBRARY,
     /// The library installed is of another version than the header that this was built with.
     CACCEL_OTHER_VERSION,
-    /// The CPU lacks VAES, VPCLMULQDQ or AVX-512: OpenSSL's own code is as fast there.
+    /// The CPU lacks VAES or VPCLMULQDQ: OpenSSL's own code is as fast there.
     CACCEL_NO_CPU,
     /// A known answer came out wrong.
     CACCEL_SELF_TEST_FAILED,
@@ -29,5 +32,14 @@ typedef enum caccel_status {
 /// Loads library and provider once in a process; later calls give the first result. Thread-safe.
 caccel_status caccel_load(void);
 
-/// The library's version ("1.3.0"); NULL where there is none.
+/// What does the work: "libipsec-mb" or "built-in"; NULL where nothing does.
+const char *caccel_name(void);
+
+/// The library's version ("1.3.0"), or what our own code uses; NULL where there is none.
 const char *caccel_version(void);
+
+/// Our own code by itself, whatever the provider uses: for tests on machines that have libipsec-mb as well. Seals or opens
+/// `count` bytes in place, `part` bytes at a time, and gives the tag. False where the CPU is not one for it.
+bool caccel_built_in(
+    bool encrypt, const uint8_t *key, size_t key_bytes, const uint8_t *iv, size_t iv_bytes, const uint8_t *aad,
+    size_t aad_bytes, uint8_t *bytes, size_t count, size_t part, uint8_t tag[16]);
