@@ -9,8 +9,11 @@
 
 struct gcm_engine {
     const gcm_backend *backend;
-    _Alignas(64) uint8_t state[];
+    uint8_t *state;  // in `room`, aligned
+    uint8_t room[];
 };
+
+enum { ALIGNMENT = 64 };
 
 // Written once, by gcm_engine_load, before any context exists; read-only afterwards, so threads share no state.
 static const gcm_backend *backends[2];
@@ -36,13 +39,12 @@ int gcm_engine_load(void) {
 const char *gcm_engine_name(void) { return name; }
 const char *gcm_engine_version(void) { return version; }
 
+// Aligned by hand: posix_memalign leaves a splinter of the heap behind with each call.
 static struct gcm_engine *engine_new(const gcm_backend *backend) {
-    void *room = NULL;
-    const size_t bytes = sizeof(struct gcm_engine) + backend->size;
-    if (posix_memalign(&room, _Alignof(struct gcm_engine), bytes) != 0) return NULL;
-    memset(room, 0, bytes);
-    struct gcm_engine *engine = room;
+    struct gcm_engine *engine = calloc(1, sizeof *engine + backend->size + ALIGNMENT - 1);
+    if (engine == NULL) return NULL;
     engine->backend = backend;
+    engine->state = (uint8_t *)(((uintptr_t)engine->room + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
     return engine;
 }
 
