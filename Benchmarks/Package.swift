@@ -1,0 +1,20 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Measurements of single rooms, in process. README.md says what they mean and how they are run.
+
+let package = Package(
+    name: "conduit-mesh-benchmarks",
+    dependencies: [.package(name: "conduit-mesh", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "Microbench",
+            dependencies: [.product(name: "MeshProtocols", package: "conduit-mesh")],
+            swiftSettings: [
+                .swiftLanguageMode(.v6),
+                .enableUpcomingFeature("ExistentialAny"),
+                .enableUpcomingFeature("MemberImportVisibility"),
+                .treatAllWarnings(as: .error),
+            ])
+    ]
+)

@@ -1,0 +1,61 @@
+import Glibc
+
+/// The command line: what is measured and how long.
+enum Program {
+    static let usage = """
+        usage: microbench list
+               microbench time [PREFIX]...     CPU time of one operation of each benchmark whose name begins so
+               microbench repeat NAME COUNT    COUNT operations and nothing else, for callgrind
+        """
+
+    static func run(_ arguments: [String]) {
+        do {
+            switch arguments.first {
+            case "list":
+                for benchmark in Benchmark.all {
+                    Output.line("\(Output.left(benchmark.name, 28)) \(benchmark.batch) \(benchmark.what)")
+                }
+            case "time": try time(Array(arguments.dropFirst()))
+            case "repeat" where arguments.count == 3: try repeatOne(arguments[1], Int(arguments[2]) ?? -1)
+            default:
+                Output.error(usage)
+                exit(2)
+            }
+        } catch {
+            Output.fail("\(error)")
+        }
+    }
+
+    /// Five runs of at least 200 ms of each benchmark; the median and the range.
+    private static func time(_ prefixes: [String]) throws {
+        for benchmark in Benchmark.all where prefixes.isEmpty || prefixes.contains(where: benchmark.name.hasPrefix) {
+            let perform = try benchmark.prepare()
+            _ = try perform(benchmark.batch)
+            var samples = Samples()
+            for _ in 0..<5 {
+                var count = 0
+                let start = Clock.thread
+                var end = start
+                while end - start < 200_000_000 {
+                    _ = try perform(benchmark.batch)
+                    count += benchmark.batch
+                    end = Clock.thread
+                }
+                samples.add(Double(end - start) / Double(count))
+            }
+            let rate = 1e9 / samples.median
+            Output.line(
+                Output.left(benchmark.name, 28) + Output.right(Output.number(samples.median, 1), 11) + " ns ["
+                    + Output.number(samples.least, 1) + " - " + Output.number(samples.most, 1) + "]"
+                    + Output.right(Output.number(rate, 0), 14) + "/s  " + benchmark.what)
+        }
+    }
+
+    private static func repeatOne(_ name: String, _ count: Int) throws {
+        guard let benchmark = Benchmark.all.first(where: { $0.name == name }) else {
+            Output.fail("no benchmark \(name); `microbench list` has all")
+        }
+        guard count >= 0 else { Output.fail("a count is needed: microbench repeat \(name) 1000") }
+        Output.line("\(try benchmark.prepare()(count))")
+    }
+}
