@@ -37,7 +37,8 @@ public struct DirectoryService: Sendable {
 
     /// What the reply to a pending request needs.
     private struct Waiting {
-        var registration: Registration?
+        /// Which node registered what, as the digest of what it asked for.
+        var registered: (node: String, hash: String)?
         var refused: [(service: String, decision: Decision)] = []
         /// Under which policy it was granted.
         var policy: PolicyDocument?
@@ -110,12 +111,15 @@ public struct DirectoryService: Sendable {
         if let refusal = refusal(of: principal, speakingFor: registration.node) { return problem(refusal) }
         let refused = RegistrationAuthority.authorize(policy, principal, registration).filter { !$0.decision.allowed }
         var granted = registration
-        let names = Set(refused.map(\.service))
-        granted.setServices(registration.services.filter { !names.contains($0.service) })
+        if !refused.isEmpty {
+            let names = Set(refused.map(\.service))
+            granted.setServices(registration.services.filter { !names.contains($0.service) })
+        }
         owners[registration.node] = principal
+        let hash = registration.hash
         return enqueue(
-            .register(granted, submittedHash: registration.hash),
-            Waiting(registration: registration, refused: refused, policy: policy))
+            .register(granted, submittedHash: hash),
+            Waiting(registered: (registration.node, hash), refused: refused, policy: policy))
     }
 
     private func refusal(of principal: Principal, speakingFor node: String) -> DirectoryProblem? {
@@ -195,9 +199,9 @@ public struct DirectoryService: Sendable {
     ) -> [(ticket: StoreWriter.Ticket, reply: Reply)] {
         completions.compactMap { completion in
             guard let ticket = completion.ticket, let waiting = waiting.removeValue(forKey: ticket) else { return nil }
-            if let registration = waiting.registration, waiting.policy !== policy {
+            if let registered = waiting.registered, waiting.policy !== policy {
                 // Another policy came into force while it was being stored.
-                review(registration.node)
+                review(registered.node)
             }
             return (ticket, reply(completion, waiting))
         }
@@ -211,7 +215,7 @@ public struct DirectoryService: Sendable {
             var body: JSONObject = [
                 "revision": JSONValue(completion.revision), "lease": settings.leaseSeconds,
             ]
-            if let registration = waiting.registration { body["hash"] = .string(registration.hash) }
+            if let registered = waiting.registered { body["hash"] = .string(registered.hash) }
             if !waiting.refused.isEmpty {
                 body["refused"] = .array(
                     waiting.refused.map {

@@ -32,14 +32,17 @@ extension Instance {
     /// Reads an instance; unknown members are refused.
     public init(json: JSONValue) throws(JSONAccessError) {
         let object = try json.requireObject()
-        try object.requireOnly(Self.properties.union(["service", "node", "instance"]))
+        try object.requireOnly(Self.members)
         self = try Instance(properties: object, node: try object.read("node", Check.name))
         guard try object.optionalString("instance") ?? id == id else {
             throw Check.fail("expected \(id)").inside("instance")
         }
     }
 
-    static let properties: Set<String> = ["protocol", "tags", "weight", "metadata", "health"]
+    private static let properties: Set<String> = ["protocol", "tags", "weight", "metadata", "health"]
+    /// Made once: a registration is read thousands of times a second.
+    static let members = properties.union(["service", "node", "instance"])
+    static let registeredMembers = properties.union(["service"])
 
     func addProperties(to object: inout JSONObject) {
         object["protocol"] = .string(`protocol`)
@@ -75,14 +78,16 @@ extension Registration {
         ]
     }
 
+    private static let members: Set<String> = ["node", "bootId", "addresses", "metadata", "services"]
+
     /// Reads a registration; unknown members are refused.
     public init(json: JSONValue) throws(JSONAccessError) {
         let object = try json.requireObject()
-        try object.requireOnly(["node", "bootId", "addresses", "metadata", "services"])
+        try object.requireOnly(Self.members)
         let node = try object.read("node", Check.name)
         let services = try object.each("services") { (service) throws(JSONAccessError) in
             let properties = try service.requireObject()
-            try properties.requireOnly(Instance.properties.union(["service"]))
+            try properties.requireOnly(Instance.registeredMembers)
             return try Instance(properties: properties, node: node)
         }
         self.init(

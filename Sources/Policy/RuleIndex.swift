@@ -125,13 +125,23 @@ struct PatternTree: Sendable {
 
     /// Adds the first rules whose patterns match.
     func match(_ name: String, _ kind: Verb.TargetKind, into match: inout RuleIndex.Match) {
-        var place = 0
-        collect(nodes[place], name, kind, into: &match)
-        for byte in name.utf8 {
-            guard let edge = nodes[place].edges.first(where: { $0.byte == byte }) else { return }
-            place = Int(edge.node)
-            collect(nodes[place], name, kind, into: &match)
+        // Through a pointer, so that no step of the walk counts references.
+        nodes.withUnsafeBufferPointer { nodes in
+            var place = 0
+            if !nodes[0].entries.isEmpty { collect(nodes[0], name, kind, into: &match) }
+            for byte in name.utf8 {
+                guard let next = Self.next(nodes, place, byte) else { return }
+                place = next
+                if !nodes[place].entries.isEmpty { collect(nodes[place], name, kind, into: &match) }
+            }
         }
+    }
+
+    private static func next(_ nodes: UnsafeBufferPointer<Node>, _ place: Int, _ byte: UInt8) -> Int? {
+        for number in 0..<nodes[place].edges.count where nodes[place].edges[number].byte == byte {
+            return Int(nodes[place].edges[number].node)
+        }
+        return nil
     }
 
     private func collect(

@@ -6,6 +6,8 @@ enum Program {
         usage: microbench list
                microbench time [PREFIX]...     CPU time of one operation of each benchmark whose name begins so
                microbench repeat NAME COUNT    COUNT operations and nothing else, for callgrind
+               microbench directory            registrations, watchers and memory, by size
+               microbench handshake [COUNT]    full mutual TLS 1.3 handshakes beside bare OpenSSL
         """
 
     static func run(_ arguments: [String]) {
@@ -17,6 +19,9 @@ enum Program {
                 }
             case "time": try time(Array(arguments.dropFirst()))
             case "repeat" where arguments.count == 3: try repeatOne(arguments[1], Int(arguments[2]) ?? -1)
+            case "directory": try directory()
+            case "handshake":
+                try HandshakeMeasurement.run(count: arguments.dropFirst().first.flatMap { Int($0) } ?? 500)
             default:
                 Output.error(usage)
                 exit(2)
@@ -49,6 +54,22 @@ enum Program {
                     + Output.number(samples.least, 1) + " - " + Output.number(samples.most, 1) + "]"
                     + Output.right(Output.number(rate, 0), 14) + "/s  " + benchmark.what)
         }
+    }
+
+    /// What the directory does as a whole, small and large.
+    private static func directory() throws {
+        // In memory a sync costs nothing: what the software can do. Here it costs what the disk takes.
+        for place in ["/dev/shm", "."] {
+            for nodes in [64, 1_000, 10_000] {
+                try RegistrationMeasurement.run(
+                    in: place, writers: 64, nodes: nodes, servicesPerNode: 1, seconds: 4)
+            }
+        }
+        try RegistrationMeasurement.run(in: ".", writers: 1_000, nodes: 10_000, servicesPerNode: 1, seconds: 4)
+        try RegistrationMeasurement.run(in: "/dev/shm", writers: 64, nodes: 10_000, servicesPerNode: 10, seconds: 4)
+        for watchers in [100, 1_000, 5_000] { try WatchMeasurement.run(watchers: watchers, nodes: 100) }
+        try WatchMeasurement.run(watchers: 1_000, nodes: 10_000)
+        for services in [100, 10_000, 100_000] { MemoryMeasurement.run(services: services) }
     }
 
     private static func repeatOne(_ name: String, _ count: Int) throws {

@@ -18,6 +18,7 @@ final class DirectoryHost {
     private var watchers: [WatchHub.WatcherID: ControlStream] = [:]
     private var isCommitting = false
     private var isStopped = false
+    private var isTurnDue = false
     private var timer: TimerID?
     private var heartbeat: TimerID?
     private(set) var commits: UInt64 = 0
@@ -85,7 +86,7 @@ final class DirectoryHost {
         case .pending(let ticket):
             let reply = await withCheckedContinuation { continuation in
                 waiting[ticket] = continuation
-                turn()
+                turnSoon()
             }
             return Self.answer(reply)
         case .watching(let id):
@@ -119,6 +120,17 @@ final class DirectoryHost {
     }
 
     // MARK: - Writing
+
+    /// Takes a turn behind the requests that are at hand already. Each would find the disk idle else, and the first would get
+    /// a sync of its own while all others wait for the next.
+    private func turnSoon() {
+        guard !isTurnDue, !isCommitting else { return }
+        isTurnDue = true
+        ControlPlane.post { [weak self] in
+            self?.isTurnDue = false
+            self?.turn()
+        }
+    }
 
     /// Takes what is pending to the disk, one batch at a time.
     private func turn() {
