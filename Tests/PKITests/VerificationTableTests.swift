@@ -296,6 +296,18 @@ let badChainCases: [VerificationCase] = [
         }
     }
 
+    /// Taking a certificate apart costs more than all our checks, so a handshake must not do it twice.
+    @Test func aPathIsMadeOfWhatWasPresented() throws {
+        let fixture = try Fixture.shared.get()
+        let issued = try fixture.intermediate.issueCredentials(IssueRequest(node: "ACL"), now: noon)
+        let verifier = ChainVerifier(trust: fixture.trust)
+        let peer = try verifier.verify(issued.chain, expecting: expectation())
+        try #require(issued.chain.count == 2 && peer.chain.count == 3)
+        #expect(peer.chain[0] === issued.chain[0])
+        #expect(peer.chain[1] === issued.chain[1])
+        #expect(peer.chain[2] === fixture.trust.roots[0])
+    }
+
     /// Our own checks do not lean on OpenSSL having made the same ones before.
     @Test(arguments: badLeafCases)
     func ownChecksStandAlone(_ entry: VerificationCase) throws {
