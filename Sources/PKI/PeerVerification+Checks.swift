@@ -148,6 +148,7 @@ extension PeerVerification {
                 .untrustedDomain, "\(spiffe) is of the trust domain \(spiffe.trustDomain); allowed here: \(list)",
                 hint: "issue the certificate with this mesh's CA, or add the trust domain to the configuration")
         }
+        try expected.reserved?.check(spiffe, vouchedBy: root)
         // A root vouches for one trust domain: the one of its own SPIFFE ID.
         guard let root, let uri = root.spiffeURIs.first else { return }
         let own = try SPIFFEID(parsing: uri)

@@ -26,6 +26,8 @@ public struct PeerVerification: Sendable {
         /// Allowed trust domains. Nil allows every domain (for inspection); an empty set allows none. A root's own
         /// SPIFFE ID binds in any case.
         public var trustDomains: Set<String>?
+        /// A trust domain that only some of the roots may vouch for; nil where every root is as good as another.
+        public var reserved: ReservedTrustDomain?
         /// Whether leaves without extended key usage pass, as plain openssl recipes make them.
         public var legacyCertificates: Bool
         /// The time of the check, unix seconds.
@@ -34,13 +36,15 @@ public struct PeerVerification: Sendable {
         /// Makes an expectation.
         public init(
             role: Role, node: String? = nil, hostName: String? = nil, isForeignServer: Bool = false,
-            trustDomains: Set<String>?, legacyCertificates: Bool = false, now: Int64
+            trustDomains: Set<String>?, reserved: ReservedTrustDomain? = nil, legacyCertificates: Bool = false,
+            now: Int64
         ) {
             self.role = role
             self.node = node
             self.hostName = hostName
             self.isForeignServer = isForeignServer
             self.trustDomains = trustDomains
+            self.reserved = reserved
             self.legacyCertificates = legacyCertificates
             self.now = now
         }

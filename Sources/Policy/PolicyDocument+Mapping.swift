@@ -5,10 +5,13 @@ extension PolicyDocument {
     /// ``Principal/problem``, to whom every door is closed with that reason. A node is known by its SPIFFE URI, or by
     /// its common name where a mapping names it; a user, token or key when a mapping, a group or a rule names it.
     /// Whatever a token's or key's attributes say counts only as far as a mapping asks for it.
-    public func principal(for subject: Subject) -> Principal {
+    ///
+    /// - Parameter trustDomain: The only trust domain whose nodes are known by their URIs alone where the policy names
+    ///   none; nil where every domain that got as far as this counts. For doors that let in certificates of other domains.
+    public func principal(for subject: Subject, within trustDomain: String? = nil) -> Principal {
         switch subject {
         case .node(let commonName, let spiffe):
-            return node(subject, commonName, spiffe)
+            return node(subject, commonName, spiffe, within: trustDomain)
         case .user(let uid, let name, let gids):
             let matched = mappings.filter { $0.matches(uid: uid, name: name, gids: gids) }
             return known(subject, .uid(uid), matched)
@@ -46,8 +49,10 @@ extension PolicyDocument {
 
     // MARK: - Nodes
 
-    private func node(_ subject: Subject, _ commonName: String?, _ spiffe: String?) -> Principal {
-        let ownName = spiffe.flatMap(nodeName(ofSPIFFE:))
+    private func node(_ subject: Subject, _ commonName: String?, _ spiffe: String?, within trustDomain: String?)
+        -> Principal
+    {
+        let ownName = spiffe.flatMap { nodeName(ofSPIFFE: $0, within: trustDomain) }
         if let ownName, let commonName, commonName != ownName {
             return unknown(
                 subject, .contradictoryIdentity,
@@ -92,10 +97,9 @@ extension PolicyDocument {
     }
 
     /// `NAME` of `spiffe://DOMAIN/node/NAME` where the domain is ours.
-    private func nodeName(ofSPIFFE uri: String) -> String? {
-        guard let domain = trustDomain(ofSPIFFE: uri), trustDomains.isEmpty || trustDomains.contains(domain) else {
-            return nil
-        }
+    private func nodeName(ofSPIFFE uri: String, within own: String?) -> String? {
+        guard let domain = trustDomain(ofSPIFFE: uri) else { return nil }
+        guard trustDomains.isEmpty ? own == nil || own == domain : trustDomains.contains(domain) else { return nil }
         let path = uri.dropFirst("spiffe://\(domain)".count)
         guard path.hasPrefix("/node/") else { return nil }
         let name = String(path.dropFirst("/node/".count))

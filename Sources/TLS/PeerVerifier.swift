@@ -88,7 +88,8 @@ final class PeerVerifier {
         return PeerVerification.Expectation(
             role: configuration.role == .client ? .serverOfLink : .clientOfLink, node: expecting.node,
             hostName: expecting.host, isForeignServer: expecting.isForeign, trustDomains: configuration.trustDomains,
-            legacyCertificates: configuration.legacyCertificates, now: now ?? Int64(time(nil)))
+            reserved: configuration.reservedDomain, legacyCertificates: configuration.legacyCertificates,
+            now: now ?? Int64(time(nil)))
     }
 
     /// OpenSSL chooses the alert by its own error; this one leads to the alert that says most about the reason.

@@ -60,6 +60,8 @@ extension TLSContext {
         public var legacyCertificates: Bool
         /// The trust domains that a peer's SPIFFE ID may lie in; nil allows all, an empty set none.
         public var trustDomains: Set<String>?
+        /// A trust domain that only some of the roots may vouch for.
+        public var reservedDomain: ReservedTrustDomain?
         /// Our checks on top of OpenSSL's. Anything but `.all` is for builds that test the tester.
         public var checks: StrictChecks
         /// Certificates sent behind our chain although they do not belong to it: for testers, who want to see them

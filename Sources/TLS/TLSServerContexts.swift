@@ -127,11 +127,14 @@ extension TLSContext.Configuration {
     /// ``TLSSession/peerIdentity``.
     public static func edge(
         _ credentials: Credentials, minimumVersion: TLSVersion = .tls12,
-        clientCertificates: TLSContext.PeerCertificate = .none, clientTrust: TrustBundle? = nil
+        clientCertificates: TLSContext.PeerCertificate = .none, clientTrust: TrustBundle? = nil,
+        reservedDomain: ReservedTrustDomain? = nil
     ) -> TLSContext.Configuration {
-        TLSContext.Configuration(
+        var configuration = TLSContext.Configuration(
             role: .server, credentials: credentials, trust: clientTrust, peerCertificate: clientCertificates,
             minimumVersion: minimumVersion, maximumVersion: .tls13, alpn: ["http/1.1"], legacyCertificates: true)
+        configuration.reservedDomain = reservedDomain
+        return configuration
     }
 
     /// What a client of servers outside of the mesh uses: a service's TLS target, the edge, an issuer's keys. To be used with

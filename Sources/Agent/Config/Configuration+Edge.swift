@@ -88,6 +88,9 @@ extension Configuration {
         public var clientCertificates = ClientCertificates.none
         /// CA certificates for clients.
         public var clientCA: [String] = []
+        /// Whether certificates without SPIFFE URI that another CA than the mesh's own has issued may be mapped by their
+        /// common name.
+        public var clientCommonNames = false
         /// Who may forward requests: CIDRs, or "unix".
         public var trustedProxies: [String] = []
         /// Which fields they set.
@@ -98,6 +101,8 @@ extension Configuration {
         public var allow: [String] = []
         /// These addresses may not connect.
         public var deny: [String] = []
+        /// Hosts that are served here; empty means the default of the listener's kind.
+        public var hosts: [String] = []
         /// What plain HTTP gets on a TLS port.
         public var plaintext = EdgePlaintext.explain
         /// How long browsers shall use https only; zero sends no HSTS.
@@ -203,6 +208,10 @@ extension Configuration {
         public var tokenInQuery = false
         /// File with the secret that signs caller headers.
         public var callerSecretFile: String?
+        /// File with the secret of DPoP nonces, for edges that share one; nil for one of this process alone.
+        public var dpopNonceSecretFile: String?
+        /// Whether nonces of other edges with that secret count, too.
+        public var dpopAcceptsOthers = false
 
         /// Nothing configured.
         public init() {}

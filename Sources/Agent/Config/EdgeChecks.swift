@@ -167,6 +167,15 @@ struct EdgeChecks {
     // MARK: - Authentication
 
     private mutating func checkAuthentication() {
+        if edge.authentication.dpopAcceptsOthers, edge.authentication.dpopNonceSecretFile == nil {
+            report(
+                .conflict, "edge.authentication.dpop.acceptsOthers",
+                "other edges have other secrets, so their nonces mean "
+                    + "nothing here",
+                hint:
+                    "set edge.authentication.dpop.nonceSecretFile, the same file at all edges: head -c 32 /dev/urandom > "
+                    + "FILE")
+        }
         checkDuplicates(
             edge.authentication.issuers.map(\.issuer), "edge.authentication.issuers", "issuer",
             "put the audiences and keys of one issuer together")

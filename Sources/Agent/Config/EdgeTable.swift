@@ -39,7 +39,12 @@ enum EdgeTable {
             "Whether clients are asked for a certificate, and whether they need one."),
         .value(
             "clientCertificates.ca", \.clientCA, .list(.path, "a path or a list of paths", orOne: true),
-            "PEM files with the CA certificates that clients' certificates must lead to.", default: "none"),
+            "PEM files with the CA certificates that clients' certificates must lead to. Only the mesh's own CA vouches for "
+                + "`trust.domain`.", default: "none"),
+        .value(
+            "clientCertificates.commonNames", \.clientCommonNames, .boolean,
+            "Map certificates of other CAs than the mesh's own by their common name, too, where they have no SPIFFE URI. "
+                + "Such a CA can then name everybody whom a `cn` of the policy names."),
         .value(
             "trustedProxies", \.trustedProxies, .list(.trustedProxy, "a list of CIDRs or \"unix\"", orOne: true),
             "Socket peers whose forwarded headers and PROXY headers count. Loopback is not among them by itself.",
@@ -58,8 +63,14 @@ enum EdgeTable {
             "deny", \.deny, .list(.cidr, "a list of CIDRs", orOne: true),
             "These addresses may not connect, also when `allow` has them.", default: "none"),
         .value(
+            "hosts", \.hosts, .list(.hostPattern, "a list of hosts", orOne: true),
+            "Hosts that are served here; requests for others get 421. The default keeps pages of other sites from reaching "
+                + "a plain listener on loopback by a name of theirs (DNS rebinding).",
+            default: "all; on loopback without TLS `localhost`, IP addresses and the hosts of routes"),
+        .value(
             "plaintext", \.plaintext, .choice,
-            "What plain HTTP gets on a TLS port: an answer that says so, or a redirect to https."),
+            "What plain HTTP gets on a TLS port: an answer that says so, or a redirect to https, for hosts that `hosts`, "
+                + "certificates, routes or `publicOrigin` name."),
         .value(
             "hsts.maxAge", \.hstsMaxAge, .duration(.zero ... .seconds(63_072_000)),
             "How long browsers shall use https only (Strict-Transport-Security); zero sends nothing."),
@@ -161,6 +172,14 @@ enum EdgeTable {
         .value(
             "edge.authentication.callerSecretFile", \.edge.authentication.callerSecretFile, .optional(.path),
             "File with the secret (at least 32 bytes) that signs caller headers."),
+        .value(
+            "edge.authentication.dpop.nonceSecretFile", \.edge.authentication.dpopNonceSecretFile, .optional(.path),
+            "File with the secret (at least 32 bytes) of DPoP nonces, the same at all edges behind one address. Read again "
+                + "on reload.", default: "one of this process"),
+        .value(
+            "edge.authentication.dpop.acceptsOthers", \.edge.authentication.dpopAcceptsOthers, .boolean,
+            "Accept nonces of other edges with that secret, for balancers that send each request elsewhere. A proof that was "
+                + "caught can then be replayed once at each other edge."),
     ]
 
     static let issuer: [Field<Configuration.EdgeIssuer>] = [

@@ -421,6 +421,7 @@ final class ByteChannel: EventHandler, TimerHandler {
         guard !isClosed, !isLingering else { return }
         owner = nil
         isLingering = true
+        parts.lingering += 1
         input.removeAll()
         lingerTimer = parts.loop.schedule(after: Self.lingerTime, self, tag: 0)
         if case .open = inputEnd {} else if waitingBytes == 0 { return close() }
@@ -470,6 +471,7 @@ final class ByteChannel: EventHandler, TimerHandler {
 
     private func release() {
         isClosed = true
+        if isLingering { parts.lingering -= 1 }
         if let lingerTimer { parts.loop.cancel(lingerTimer) }
         lingerTimer = nil
         if let registration { parts.loop.deregister(registration) }

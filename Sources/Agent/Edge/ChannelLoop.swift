@@ -24,6 +24,9 @@ final class ChannelLoop: TickHandler, TimerHandler {
     /// Where TLS records are opened into.
     let opened = UnsafeMutableRawBufferPointer.allocate(byteCount: receiveSize, alignment: 64)
 
+    /// Channels that still send what was written last, or wait for the peer to read it.
+    var lingering = 0
+
     private var flushes: [ByteChannel] = []
     private var reads: [ByteChannel] = []
     private var isAtTickEnd = false

@@ -14,22 +14,27 @@ struct ClientCertificate: Sendable {
     let spiffe: String?
     /// SHA-256 of the certificate in DER.
     let thumbprint: [UInt8]
+    /// Another CA than the mesh's vouches for it. What a proxy has verified counts as the proxy's own word.
+    let isForeign: Bool
 
     /// The certificate of whoever sent a request on `connection`; nil where there is none.
     ///
     /// Throws 400 `bad_forwarded_field` where Client-Cert holds something else.
     static func of(_ client: ClientInfo, on connection: EdgeConnection) throws(EdgeRefusal) -> ClientCertificate? {
         guard connection.listener.trust.speaksForOthers(connection.facts) else {
-            return connection.channel.session?.peerIdentity.flatMap { ClientCertificate($0) }
+            guard let session = connection.channel.session, let identity = session.peerIdentity else { return nil }
+            let isForeign = connection.core.runtime.mesh?.isForeign(session.peerChain) ?? false
+            return ClientCertificate(identity, isForeign: isForeign)
         }
         return try client.certificate.map { der throws(EdgeRefusal) in try ClientCertificate(forwarded: der) }
     }
 
     /// The one that TLS has verified.
-    private init?(_ identity: PeerIdentity) {
+    private init?(_ identity: PeerIdentity, isForeign: Bool) {
         guard let thumbprint = Hex.decode(identity.fingerprint) else { return nil }
         commonName = identity.commonName
         spiffe = identity.spiffe?.description
+        self.isForeign = isForeign
         self.thumbprint = thumbprint
     }
 
@@ -37,6 +42,7 @@ struct ClientCertificate: Sendable {
     private init(forwarded der: [UInt8]) throws(EdgeRefusal) {
         do throws(CertificateError) {
             let leaf = try Certificate(der: der)
+            isForeign = false
             let uris = leaf.spiffeURIs
             guard uris.count <= 1, let thumbprint = Hex.decode(leaf.fingerprintSHA256) else { throw Self.several }
             commonName = leaf.commonName

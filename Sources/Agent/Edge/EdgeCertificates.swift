@@ -73,7 +73,7 @@ enum EdgeCertificates {
     }
 
     /// `api.example` of `https://api.example:8443`.
-    private static func host(of origin: String) -> String? {
+    static func host(of origin: String) -> String? {
         guard let mark = origin.firstRange(of: "://") else { return nil }
         let place = origin[mark.upperBound...].prefix { $0 != "/" }
         if place.hasPrefix("[") { return String(place.dropFirst().prefix { $0 != "]" }) }

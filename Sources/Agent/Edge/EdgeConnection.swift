@@ -63,6 +63,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     var isEvictable = false
     var evictionNext: EdgeConnection?
     var evictionPrevious: EdgeConnection?
+    /// Since when it waits for its next request, on the loop's clock.
+    private var idleSince: UInt64 = 0
 
     private var phaseDeadline = Deadline()
     private var progressDeadline = Deadline()
@@ -213,7 +215,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         let answer: PlaintextAnswer = listener.settings.plaintext == .redirect ? .redirect : .explain
         answerAndClose(
             answer.response(
-                to: head, publicOrigin: listener.settings.publicOrigin,
+                to: head, publicOrigin: listener.settings.publicOrigin, hosts: listener.redirectHosts,
                 port: Socket.localAddress(channel.socket)?.port ?? 443, requestID: nil),
             to: head?.method ?? .get)
     }
@@ -364,6 +366,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         parser?.proceed()
         guard parser?.isFinished == false else { return closeAfterWriting() }
         phase = .idle
+        idleSince = core.loop.now
         core.evictable.append(self)
         phaseDeadline.set(
             after: core.runtime.configuration.limits.idleTimeout.nanoseconds, core.loop, self, tag: Self.phaseTag)
@@ -519,6 +522,15 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         return true
     }
 
+    /// How long a client may take what is left of its answer before it counts as one that waits, in nanoseconds.
+    private static let answerTime: UInt64 = 2 * Clock.second
+
+    /// Whether it may be closed to make room: not while its last answer is still being sent, as long as that does not take
+    /// for ever.
+    func mayBeEvicted(at now: UInt64) -> Bool {
+        channel.waitingBytes == 0 || now &- idleSince > Self.answerTime
+    }
+
     /// Makes room for somebody else.
     func evict() {
         core.counters.ended("evicted")
@@ -534,13 +546,20 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         }
     }
 
+    /// Bytes are passed on both ways.
+    var isTunnel: Bool { if case .tunnel = phase { true } else { false } }
+
+    /// Tells the client of a tunnel that the agent stops, and ends it.
+    func sayGoodbye() {
+        if case .tunnel(let tunnel) = phase { tunnel.end(Self.goingAway) }
+    }
+
+    private static let goingAway = EdgeRefusal(.goingAway, status: 503, "the agent stops")
+
     /// Ends the connection and what is under way on it.
-    func abort(_ reason: String) {
-        switch phase {
-        case .request(let exchange): exchange.clientLost(reason)
-        case .tunnel(let tunnel): tunnel.end(EdgeRefusal(reason: reason, status: 503, detail: "the agent stops"))
-        default: break
-        }
+    func abort() {
+        if case .request(let exchange) = phase { exchange.clientLost(Self.goingAway.reason) }
+        sayGoodbye()
         finish()
     }
 

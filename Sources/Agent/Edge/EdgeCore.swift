@@ -93,23 +93,38 @@ final class EdgeCore {
     func admit(_ address: IPAddress, for newcomer: EdgeConnection) -> Bool {
         guard let limit = shared.admit(address) else { return true }
         counters.limited(limit == .total ? "connections" : "connections_per_address")
-        let victim: EdgeConnection? =
-            switch limit {
-            case .total: evictable.oldest { $0 !== newcomer }
-            case .perKey: evictable.oldest(depth: 4096) { $0 !== newcomer && $0.countedAddress == address }
-            }
-        guard let victim else {
+        guard evict(for: limit, address, sparing: newcomer) else {
             // Perhaps another loop has somebody: then there is room for the next one.
-            for other in shared.loops where other !== handle {
-                other.submit { core in
-                    core.evictable.oldest(depth: 4096) { limit == .total || $0.countedAddress == address }?.evict()
-                }
-            }
+            Self.evict(for: limit, address, on: shared.loops.filter { $0 !== handle }[...])
             return false
         }
-        victim.evict()
         return shared.admit(address) == nil
     }
+
+    /// Closes the connection that has waited longest, of those that count against the limit; false where there is none.
+    private func evict(
+        for limit: ConnectionCounter<IPAddress>.Limit, _ address: IPAddress, sparing newcomer: EdgeConnection? = nil
+    ) -> Bool {
+        let now = loop.now
+        let victim = evictable.oldest(depth: Self.evictionDepth) { connection in
+            connection !== newcomer && (limit == .total || connection.countedAddress == address)
+                && connection.mayBeEvicted(at: now)
+        }
+        victim?.evict()
+        return victim != nil
+    }
+
+    /// Makes room for one on the first of these loops that can, one after the other.
+    private static func evict(
+        for limit: ConnectionCounter<IPAddress>.Limit, _ address: IPAddress, on loops: ArraySlice<EdgeLoop>
+    ) {
+        loops.first?.submit { core in
+            if !core.evict(for: limit, address) { evict(for: limit, address, on: loops.dropFirst()) }
+        }
+    }
+
+    /// How many connections are looked at for one that may be closed: a bound for the time that a newcomer can take.
+    private static let evictionDepth = 4096
 
     /// A connection is over.
     func closed(_ connection: EdgeConnection) {
@@ -145,14 +160,23 @@ final class EdgeCore {
         pool.drain()
     }
 
-    /// Requests and WebSocket connections under way.
-    var activity: Int { connections.values.count { $0.isBusy } }
+    /// Requests and WebSocket connections under way, and last answers that are being sent.
+    var activity: Int { connections.values.count { $0.isBusy } + parts.lingering }
+
+    /// The time to drain is over: clients of WebSockets are told that they have to come back (close 1001, RFC 6455,
+    /// section 7.4.1), each between two frames of its service.
+    func sayGoodbye() {
+        for connection in Array(connections.values) { connection.sayGoodbye() }
+    }
+
+    /// Those that have not ended since.
+    var goodbyes: Int { connections.values.count { $0.isTunnel } + parts.lingering }
 
     /// Closes everything.
     func shutDown() {
         for listener in listeners.values { listener.close() }
         listeners = [:]
-        for connection in Array(connections.values) { connection.abort("going_away") }
+        for connection in Array(connections.values) { connection.abort() }
         pool.shutDown()
     }
 

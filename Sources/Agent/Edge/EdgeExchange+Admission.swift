@@ -20,6 +20,7 @@ extension EdgeExchange {
             core.counters.limited(refusal.reason)
             throw refusal
         }
+        try listener.hosts.check(client.host)
         if try answerOwn(client) { return }
         let match = try core.runtime.routes.match(head, host: client.host)
         let route = core.runtime.routeSettings[match.route]
@@ -123,10 +124,23 @@ extension EdgeExchange {
 
     /// The client's certificate as a principal, by the policy's mapping.
     private func certified(_ certificate: ClientCertificate?) throws(EdgeRefusal) -> EdgeCaller {
-        guard let certificate,
+        let mayBeMapped = certificate.map { certificate in
+            certificate.spiffe != nil || !certificate.isForeign || connection.listener.settings.clientCommonNames
+        }
+        guard let certificate, mayBeMapped == true,
             let id = core.connector.principal(
                 of: .node(commonName: certificate.commonName, spiffe: certificate.spiffe))
         else {
+            core.counters.authenticated("unknown_certificate")
+            core.shared.log.info(
+                "edge_authentication_failed", "a client's certificate is not known",
+                [
+                    ("request", .string(requestID)), ("client", .string(client?.address?.description ?? "")),
+                    ("reason", "unknown_certificate"),
+                    ("detail", .string(mayBeMapped == false ? Self.foreignName : "no mapping of the policy names it")),
+                    ("commonName", (certificate?.commonName).map { .string($0) } ?? .null),
+                    ("spiffe", (certificate?.spiffe).map { .string($0) } ?? .null),
+                ])
             throw EdgeRefusal.forbidden(
                 reason: "unknown_certificate", detail: "the certificate is good, and nobody here knows its holder")
         }
@@ -134,6 +148,10 @@ extension EdgeExchange {
             acting: .external(id, attributes: [:]), name: id.description, authenticated: nil,
             commonName: certificate.commonName)
     }
+
+    private static let foreignName =
+        "another CA than the mesh's issued it, and it has no SPIFFE URI: its common name counts only with "
+        + "clientCertificates.commonNames"
 
     private func credential() throws(EdgeRefusal) -> PresentedCredential? {
         let reader = CredentialReader(readsQuery: core.runtime.configuration.authentication.tokenInQuery)

@@ -343,8 +343,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
 
     private func pass(_ event: ResponseParser.Event, from backend: BackendConnection) throws(HTTPError) {
         switch event {
-        // The client's body is asked for by the edge itself; other interim responses are hints nobody needs.
-        case .interim: break
+        case .interim(let head): try passInterim(head)
         case .head(let head): try passHead(head)
         case .body(let count):
             var failure: HTTPError?
@@ -384,6 +383,24 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         }
     }
 
+    /// Passes on an interim response, such as 103 Early Hints (RFC 8297). Not 100: the edge itself has asked for the body.
+    /// Clients of HTTP/1.0 know none (RFC 9110, section 15.2), and one that asked for a WebSocket waits for its 101.
+    private func passInterim(_ hint: HTTPResponseHead) throws(HTTPError) {
+        guard hint.status != 100, head.version == .http11, upgrade == nil else { return }
+        try HTTPEncoder.encode(try rewritten(hint, keepsAlive: true), answering: head.method, into: &channel.output)
+        channel.flush()
+    }
+
+    private func rewritten(
+        _ answer: HTTPResponseHead, keepsAlive: Bool
+    ) throws(HTTPError) -> HTTPResponseHead {
+        do throws(EdgeRefusal) {
+            return try responseHead(answer, keepsAlive: keepsAlive)
+        } catch {
+            throw HTTPError(.badStatusLine, status: 502, error.detail)
+        }
+    }
+
     private func passHead(_ answer: HTTPResponseHead) throws(HTTPError) {
         status = answer.status
         if answer.status == 101 {
@@ -399,12 +416,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         setIdleTime()
         connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
         closesAfterwards = closesAfterwards || !head.keepsAlive || core.isDraining
-        let passed: HTTPResponseHead
-        do throws(EdgeRefusal) {
-            passed = try responseHead(answer, keepsAlive: !closesAfterwards)
-        } catch {
-            throw HTTPError(.badStatusLine, status: 502, error.detail)
-        }
+        let passed = try rewritten(answer, keepsAlive: !closesAfterwards)
         closesAfterwards = closesAfterwards || passed.framing == .untilClose
         responseFraming = passed.framing
         try HTTPEncoder.encode(passed, answering: head.method, into: &channel.output)

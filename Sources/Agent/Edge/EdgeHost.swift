@@ -15,7 +15,7 @@ final class EdgeHost: TimerHandler {
     private let log: Log
     private let stateDirectory: String
     private(set) var runtime: EdgeRuntime
-    private var fetched: [String: Configuration.EdgeIssuer]
+    private var fetched: [String: HTTPSFetch.Source]
     private let fetcher: KeyFetcher
     private var listeners: [String: EdgeListener] = [:]
     private var development: [String: Credentials] = [:]
@@ -27,12 +27,14 @@ final class EdgeHost: TimerHandler {
     private var policyChanged: @ControlPlane () -> Void = {}
 
     /// Reads every file and binds every listener; serves nothing yet.
-    init(_ configuration: Configuration.Edge, stateDirectory: String, log: Log) throws {
+    ///
+    /// - Parameter mesh: Whom the mesh trusts; nil without one.
+    init(_ configuration: Configuration.Edge, mesh: MeshTrust? = nil, stateDirectory: String, log: Log) throws {
         self.log = log
         self.stateDirectory = stateDirectory
         development = try EdgeDevelopment.certificates(for: configuration, directory: stateDirectory, log: log)
         stamps = Self.stamps(of: Self.watchedFiles(configuration))
-        let loaded = try EdgeLoader.load(configuration, development: development)
+        let loaded = try EdgeLoader.load(configuration, development: development, mesh: mesh)
         EdgeCertificates.report(loaded, now: Clock.unixSeconds(), log: log)
         runtime = loaded.runtime
         fetched = loaded.fetched
@@ -61,7 +63,7 @@ final class EdgeHost: TimerHandler {
         fetcher.changed = { [unowned self] issuer, keys in
             self.apply(self.runtime.with(self.runtime.authenticator.replacing(keys: keys, of: issuer)))
         }
-        try fetcher.configure(fetched)
+        fetcher.configure(fetched)
         for listener in listeners.values { listen(listener) }
         watch()
     }
@@ -113,14 +115,14 @@ final class EdgeHost: TimerHandler {
     }
 
     /// Reads every file again and binds listeners that are new.
-    func prepare(_ configuration: Configuration.Edge) throws -> Prepared {
+    func prepare(_ configuration: Configuration.Edge, mesh: MeshTrust? = nil) throws -> Prepared {
         var development = development
         let made = try EdgeDevelopment.certificates(
             for: configuration, directory: stateDirectory, log: log, known: development)
         development.merge(made) { $1 }
         // Before the files are read: what changes meanwhile must be seen as a change.
         let stamps = Self.stamps(of: Self.watchedFiles(configuration) + [policyFile].compactMap { $0 })
-        let loaded = try EdgeLoader.load(configuration, development: development, previous: runtime)
+        let loaded = try EdgeLoader.load(configuration, development: development, previous: runtime, mesh: mesh)
         let added = try configuration.listeners.filter { listeners[$0.address.description] == nil }.map { try bind($0) }
         return Prepared(loaded: loaded, added: added, development: development, stamps: stamps)
     }
@@ -133,11 +135,7 @@ final class EdgeHost: TimerHandler {
         shared.apply(configuration.limits)
         apply(prepared.loaded.runtime)
         fetched = prepared.loaded.fetched
-        do {
-            try fetcher.configure(fetched)
-        } catch {
-            log.error("edge_keys_failed", "keys cannot be fetched", [("detail", .string("\(error)"))])
-        }
+        fetcher.configure(fetched)
         let wanted = Set(configuration.listeners.map(\.address.description))
         for (name, listener) in listeners where !wanted.contains(name) {
             listeners[name] = nil
@@ -216,6 +214,22 @@ final class EdgeHost: TimerHandler {
         for loop in shared.loops { sum += await loop.ask { $0.activity } }
         return sum
     }
+
+    /// Tells WebSocket clients that the time to drain is over, and waits until they have it: until the frames under way
+    /// have ended and the close frames were read, for `goodbyeTime` at most.
+    func sayGoodbye() async {
+        let deadline = Clock.monotonicNanoseconds() + Self.goodbyeTime
+        for loop in shared.loops { loop.submit { $0.sayGoodbye() } }
+        while Clock.monotonicNanoseconds() < deadline {
+            var sum = 0
+            for loop in shared.loops { sum += await loop.ask { $0.goodbyes } }
+            if sum == 0 { return }
+            await ControlPlane.sleep(nanoseconds: 20_000_000)
+        }
+    }
+
+    /// A service may take two seconds to end a frame, and a client as long to read what comes last.
+    private static let goodbyeTime: UInt64 = 3 * Clock.second
 
     /// Ends everything.
     func stop() {

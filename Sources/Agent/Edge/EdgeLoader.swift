@@ -14,20 +14,21 @@ enum EdgeLoader {
     /// What a start or reload makes.
     struct Loaded: Sendable {
         let runtime: EdgeRuntime
-        /// Issuers whose keys are fetched, by name.
-        let fetched: [String: Configuration.EdgeIssuer]
+        /// Where the keys of issuers are fetched, by name.
+        let fetched: [String: HTTPSFetch.Source]
     }
 
     /// Reads every file. `previous`: what is in force, whose fetched keys and DPoP nonces are kept.
+    /// `mesh`: whom the mesh trusts, where there is one.
     static func load(
         _ configuration: Configuration.Edge, development: [String: Credentials] = [:], previous: EdgeRuntime? = nil,
-        now: Int64 = Clock.unixSeconds()
+        mesh: MeshTrust? = nil, now: Int64 = Clock.unixSeconds()
     ) throws -> Loaded {
         var listeners: [String: EdgeListenerRuntime] = [:]
         for (index, settings) in configuration.listeners.enumerated() {
             let name = settings.address.description
             listeners[name] = try inside("edge.listeners[\(index)]") {
-                try listener(settings, development: development[name])
+                try listener(settings, routes: configuration.routes, development: development[name], mesh: mesh)
             }
         }
         let signature = try configuration.authentication.callerSecretFile.map { file in
@@ -37,14 +38,19 @@ enum EdgeLoader {
         let settings = try configuration.routes.enumerated().map { index, route in
             try inside("edge.routes[\(index)]") { try EdgeLoader.route(route, signature) }
         }
-        var fetched: [String: Configuration.EdgeIssuer] = [:]
-        for issuer in configuration.authentication.issuers where issuer.jwksURL != nil {
-            fetched[issuer.issuer] = issuer
+        var fetched: [String: HTTPSFetch.Source] = [:]
+        for (index, issuer) in configuration.authentication.issuers.enumerated() {
+            guard let url = issuer.jwksURL else { continue }
+            fetched[issuer.issuer] = try inside("edge.authentication.issuers[\(index)].jwks.ca") {
+                try HTTPSFetch.Source(url: url, ca: issuer.jwksCA)
+            }
         }
-        let (authenticator, keys) = try authenticator(configuration.authentication, previous: previous, now: now)
+        let process = previous?.process ?? DPoPProcess(startedAt: now)
+        let (authenticator, keys) = try authenticator(
+            configuration.authentication, previous: previous, process: process)
         let runtime = EdgeRuntime(
             configuration: configuration, listeners: listeners, routes: routes, routeSettings: settings,
-            authenticator: authenticator, localKeys: keys)
+            authenticator: authenticator, localKeys: keys, mesh: mesh, process: process)
         return Loaded(runtime: runtime, fetched: fetched)
     }
 
@@ -77,7 +83,8 @@ enum EdgeLoader {
     // MARK: - Listeners
 
     private static func listener(
-        _ settings: Configuration.EdgeListener, development: Credentials?
+        _ settings: Configuration.EdgeListener, routes: [Configuration.EdgeRoute], development: Credentials?,
+        mesh: MeshTrust?
     ) throws -> EdgeListenerRuntime {
         let speaksTLS = settings.tls == .application || settings.tls == .auto
         let hsts =
@@ -86,18 +93,20 @@ enum EdgeLoader {
                 maxAge: Int(settings.hstsMaxAge.components.seconds), includeSubDomains: settings.hstsIncludeSubDomains,
                 preload: settings.hstsPreload) : nil
         let proxies = settings.trustedProxies.filter { $0 != "unix" }
+        let contexts = speaksTLS ? try contexts(settings, development: development, mesh: mesh) : nil
+        let hosts = EdgeHosts(settings, routes: routes, contexts: contexts)
         return EdgeListenerRuntime(
-            settings: settings, tls: speaksTLS ? try contexts(settings, development: development) : nil,
+            settings: settings, tls: contexts,
             trust: ProxyTrust(
                 proxies: try CIDRSet(parsing: proxies), trustsUnix: settings.trustedProxies.contains("unix"),
                 dialect: ProxyTrust.Dialect(rawValue: settings.forwardedFields.rawValue) ?? .any),
             filter: AddressFilter(
                 allow: try CIDRSet(parsing: settings.allow), deny: try CIDRSet(parsing: settings.deny)),
-            security: SecurityFields(hsts: hsts))
+            security: SecurityFields(hsts: hsts), hosts: hosts.served, redirectHosts: hosts.named)
     }
 
     private static func contexts(
-        _ settings: Configuration.EdgeListener, development: Credentials?
+        _ settings: Configuration.EdgeListener, development: Credentials?, mesh: MeshTrust?
     ) throws -> TLSServerContexts {
         let minimum: TLSVersion = settings.minimumVersion == .tls12 ? .tls12 : .tls13
         let asked: TLSContext.PeerCertificate =
@@ -114,7 +123,9 @@ enum EdgeLoader {
         }
         func context(_ credentials: Credentials) throws -> TLSContext {
             try TLSContext(
-                .edge(credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust))
+                .edge(
+                    credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
+                    reservedDomain: mesh?.reserved))
         }
         var entries: [TLSServerContexts.Entry] = []
         for certificate in settings.certificates {
@@ -172,7 +183,7 @@ enum EdgeLoader {
     // MARK: - Authentication
 
     private static func authenticator(
-        _ settings: Configuration.EdgeAuthentication, previous: EdgeRuntime?, now: Int64
+        _ settings: Configuration.EdgeAuthentication, previous: EdgeRuntime?, process: DPoPProcess
     ) throws -> (Authenticator, localKeys: [UInt8]?) {
         var issuers: [TrustedIssuer] = []
         for (index, issuer) in settings.issuers.enumerated() {
@@ -198,22 +209,17 @@ enum EdgeLoader {
         let revocations = try settings.revocations.map { file in
             try inside("edge.authentication.revocations") { try self.revocations(file) }
         }
-        let dpop = try previous?.authenticator.configuration.dpop ?? dpopSettings(now)
+        let dpop = try inside("edge.authentication.dpop.nonceSecretFile") {
+            try process.settings(
+                secret: try settings.dpopNonceSecretFile.map { try read($0) }, acceptsOthers: settings.dpopAcceptsOthers
+            )
+        }
         return (
             try Authenticator(
                 Authenticator.Configuration(
                     issuers: issuers, apiKeys: keys, revocations: revocations ?? RevocationList(), dpop: dpop)),
             localKeys
         )
-    }
-
-    /// Proofs need a nonce of this process: one that was used before a restart, or at another edge, is worth nothing here.
-    private static func dpopSettings(_ now: Int64) throws(JOSEError) -> DPoPSettings {
-        var generator = SystemRandomNumberGenerator()
-        let random = (0..<48).map { _ in UInt8.random(in: 0...255, using: &generator) }
-        let nonces = try DPoPNonces(
-            secret: Array(random[..<32]), instance: Array(random[32...]), startedAt: now)
-        return DPoPSettings(nonces: nonces, startedAt: now)
     }
 
     /// The revocations of a file; none where it is not there yet.

@@ -18,10 +18,15 @@ final class EdgeRuntime: Sendable {
     let authenticator: Authenticator
     /// The local issuer's public keys as JSON; nil without one.
     let localKeys: [UInt8]?
+    /// Whom the mesh trusts; nil without a mesh.
+    let mesh: MeshTrust?
+    /// What DPoP nonces of this process have in common.
+    let process: DPoPProcess
 
     init(
         configuration: Configuration.Edge, listeners: [String: EdgeListenerRuntime], routes: RouteTable,
-        routeSettings: [EdgeRouteRuntime], authenticator: Authenticator, localKeys: [UInt8]?
+        routeSettings: [EdgeRouteRuntime], authenticator: Authenticator, localKeys: [UInt8]?,
+        mesh: MeshTrust?, process: DPoPProcess
     ) {
         self.configuration = configuration
         self.listeners = listeners
@@ -29,13 +34,15 @@ final class EdgeRuntime: Sendable {
         self.routeSettings = routeSettings
         self.authenticator = authenticator
         self.localKeys = localKeys
+        self.mesh = mesh
+        self.process = process
     }
 
     /// The same with another authenticator: new keys, revocations or API keys.
     func with(_ authenticator: Authenticator) -> EdgeRuntime {
         EdgeRuntime(
             configuration: configuration, listeners: listeners, routes: routes, routeSettings: routeSettings,
-            authenticator: authenticator, localKeys: localKeys)
+            authenticator: authenticator, localKeys: localKeys, mesh: mesh, process: process)
     }
 }
 
@@ -51,6 +58,10 @@ struct EdgeListenerRuntime: Sendable {
     let filter: AddressFilter
     /// HSTS and the like, for answers over TLS.
     let security: SecurityFields
+    /// Which hosts are served.
+    let hosts: HostList
+    /// To which hosts a plain request on a TLS port may be redirected.
+    let redirectHosts: HostList
 }
 
 /// A route's settings, ready for use.

@@ -22,7 +22,7 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
     }
 
     /// Where something is fetched from.
-    struct Source: Sendable {
+    struct Source: Sendable, Equatable {
         /// Host and port.
         let endpoint: Endpoint
         /// The Host field.
@@ -33,6 +33,11 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
         let host: String
         /// Whom to believe.
         let context: TLSContext
+        let url: String
+        private let roots: [Certificate]
+
+        /// Whether both mean the same place and believe the same roots.
+        static func == (one: Source, other: Source) -> Bool { one.url == other.url && one.roots == other.roots }
 
         /// A source by its URL, which the configuration has checked. Throws where the roots cannot be read.
         init(url: String, ca: [String]) throws {
@@ -45,6 +50,8 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
             var roots: [Certificate] = []
             for file in ca { roots += try TrustBundle.load(file: file).roots }
             let trust = ca.isEmpty ? try TrustBundle.system() : try TrustBundle(roots: roots)
+            self.url = url
+            self.roots = trust.roots
             context = try TLSContext(.foreignServer(trust: trust))
         }
     }

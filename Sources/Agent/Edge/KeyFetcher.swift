@@ -7,7 +7,7 @@ import JSON
 final class KeyFetcher {
     private final class Issuer: TimerHandler {
         let name: String
-        let source: HTTPSFetch.Source
+        var source: HTTPSFetch.Source
         let url: String
         var cache = JWKSCache()
         var fetch: HTTPSFetch?
@@ -40,22 +40,28 @@ final class KeyFetcher {
         parts = ChannelLoop(ControlPlane.loop)
     }
 
-    /// Fetches for these issuers from now on; those that did not change keep what they have.
-    func configure(_ configured: [String: Configuration.EdgeIssuer]) throws {
+    /// Fetches for these issuers, by name, from now on; those that did not change keep what they have, and other CA
+    /// certificates are no reason to forget keys.
+    func configure(_ configured: [String: HTTPSFetch.Source]) {
         var next: [String: Issuer] = [:]
-        for (name, settings) in configured {
-            guard let url = settings.jwksURL else { continue }
+        var renewed: [String] = []
+        for (name, source) in configured {
+            let url = source.url
             if let known = issuers[name], known.url == url {
                 next[name] = known
+                if known.source != source {
+                    known.source = source
+                    renewed.append(name)
+                }
                 continue
             }
-            let source = try HTTPSFetch.Source(url: url, ca: settings.jwksCA)
             next[name] = Issuer(name: name, url: url, source: source) { [weak self] in self?.tick(name) }
         }
         for (name, issuer) in issuers where next[name] !== issuer { end(issuer) }
         let added = next.keys.filter { issuers[$0] !== next[$0] }
         issuers = next
         for name in added { tick(name) }
+        for name in renewed { fetchAnew(name) }
     }
 
     private func end(_ issuer: Issuer) {
@@ -92,6 +98,14 @@ final class KeyFetcher {
     private func tick(_ name: String) {
         guard let issuer = issuers[name] else { return }
         if case .fetch(let number)? = issuer.cache.tick(at: now) { fetch(issuer, number) }
+        schedule(issuer)
+    }
+
+    private func fetchAnew(_ name: String) {
+        guard let issuer = issuers[name] else { return }
+        switch issuer.cache.sourceChanged(at: now) {
+        case .fetch(let number): fetch(issuer, number)
+        }
         schedule(issuer)
     }
 

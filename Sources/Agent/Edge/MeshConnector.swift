@@ -33,7 +33,7 @@ final class MeshConnector: BackendConnector {
     }
 
     func principal(of subject: Subject) -> PrincipalID? {
-        let principal = worker.routing.policy.principal(for: subject)
+        let principal = worker.routing.policy.principal(for: subject, within: worker.routing.trustDomain)
         return principal.isIdentified ? principal.id : nil
     }
 

@@ -12,11 +12,15 @@ public final class Front {
     private let log: Log
     private let loader: Loader
     private var effective: EffectiveFront
-    private let edge: EdgeHost
+    let edge: EdgeHost
     private let directory: FrontDirectory
     private var threads: [FrontThread] = []
     private var signals: SignalSource?
-    private var isDraining = false
+    private(set) var isDraining = false
+    /// How often configuration and certificates were read again, by what became of it.
+    private(set) var reloads = (applied: 0, refused: 0)
+    private var metricsSocket: Int32?
+    private var metricsDoor: MetricsDoor?
     private var exitCode: Int32?
     private var finish: CheckedContinuation<Int32, Never>?
 
@@ -72,6 +76,9 @@ public final class Front {
         try directory.prepare(for: configuration.edge)
         do {
             edge = try EdgeHost(configuration.edge, stateDirectory: directory.path, log: log)
+            if let metrics = configuration.listen.metrics {
+                metricsSocket = try Socket.listen(try SocketAddress(parsing: metrics.description)).release()
+            }
         } catch {
             EdgeDevelopment.remove(for: configuration.edge, directory: directory.path)
             directory.remove()
@@ -96,6 +103,9 @@ public final class Front {
         try edge.start(threads.map(\.loop))
         // Nobody is told that it is there before it is.
         for thread in threads { await thread.loop.ask { _ in } }
+        if let socket = metricsSocket.take() {
+            metricsDoor = try MetricsDoor(FileDescriptor(owning: socket), of: self, log: log)
+        }
         signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
         for warning in effective.warnings { log.warning("configuration", warning.description) }
         let uris = uris
@@ -149,12 +159,17 @@ public final class Front {
             try directory.prepare(for: next.front.configuration.edge)
             prepared = try edge.prepare(next.front.configuration.edge)
         } catch {
+            reloads.refused += 1
             log.error(
                 "reload_failed", "the new configuration or certificates are refused, the old ones stay in force",
                 [("problems", .init(Self.lines(of: error)))])
             return
         }
-        let needsRestart = next.front.configuration.workers != effective.front.configuration.workers
+        let (old, new) = (effective.front.configuration, next.front.configuration)
+        let needRestart = [
+            old.workers == new.workers ? nil : "workers",
+            old.listen.metrics == new.listen.metrics ? nil : "listen.metrics",
+        ].compactMap { $0 }
         effective = next
         log.configure(
             minimum: next.front.configuration.log.level, format: Log.Format(next.front.configuration.log.format))
@@ -162,10 +177,11 @@ public final class Front {
             thread.loop.submit { core in (core.connector as? DirectConnector)?.replace(targets) }
         }
         edge.reload(prepared)
+        reloads.applied += 1
         for warning in next.warnings { log.warning("configuration", warning.description) }
         log.info(
             "reloaded", "configuration and certificates were read again",
-            [("uris", .init(uris)), ("needRestart", .init(needsRestart ? ["workers"] : []))])
+            [("uris", .init(uris)), ("needRestart", .init(needRestart))])
         auditInsecure()
     }
 
@@ -191,6 +207,7 @@ public final class Front {
                 if await edge.activity() == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 20_000_000)
             }
+            if exitCode == nil { await edge.sayGoodbye() }
             stop()
         }
     }
@@ -198,6 +215,7 @@ public final class Front {
     private func stop() {
         guard exitCode == nil else { return }
         exitCode = 0
+        metricsDoor?.close()
         edge.stop()
         directory.remove()
         for thread in threads { thread.stop() }

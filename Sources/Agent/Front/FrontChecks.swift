@@ -24,7 +24,22 @@ struct FrontChecks {
             check(target, "targets[\(index)]", index)
         }
         for (index, route) in front.configuration.edge.routes.enumerated() { check(route, "edge.routes[\(index)]") }
+        checkMetrics()
         warnOfDevelopment()
+    }
+
+    private mutating func checkMetrics() {
+        guard let metrics = front.configuration.listen.metrics, !refused.contains("listen.metrics") else { return }
+        if !metrics.isLoopback {
+            report(
+                .notLoopback, "listen.metrics", "\(metrics) can be reached by other hosts; metrics are not protected",
+                hint: "use 127.0.0.1:\(metrics.port ?? 9090)")
+        }
+        if metrics.port != 0, front.configuration.edge.listeners.contains(where: { $0.address == metrics }) {
+            report(
+                .duplicate, "listen.metrics", "is the address for clients, too", hint: "give each listener its own port"
+            )
+        }
     }
 
     private mutating func check(_ target: FrontTarget, _ key: String, _ index: Int) {

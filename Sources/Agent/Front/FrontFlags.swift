@@ -94,7 +94,8 @@ public enum FrontFlags {
 
     private static let fields: [Flag] = [
         listener("tls-mode", "tls"), listenerSwitch("force", "force"), listener("trusted-proxies", "trustedProxies"),
-        listener("proxy-protocol", "proxyProtocol"), listener("allow", "allow"), listener("deny", "deny"),
+        listener("proxy-protocol", "proxyProtocol"), listener("hosts", "hosts"), listener("allow", "allow"),
+        listener("deny", "deny"),
         listener("plaintext", "plaintext"), listener("hsts-max-age", "hsts.maxAge"),
         listener("public-origin", "publicOrigin"),
         route("require", "require"), route("scopes", "scopes"), route("origins", "origins"),

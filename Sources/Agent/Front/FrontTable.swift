@@ -2,7 +2,7 @@
 enum FrontTable {
     /// Keys of an agent, beside the edge's, that a front has too.
     private static let shared: Set<String> = [
-        "tls.acceleration", "workers", "log.level", "log.format", "shutdown.drainTimeout",
+        "listen.metrics", "tls.acceleration", "workers", "log.level", "log.format", "shutdown.drainTimeout",
     ]
 
     static let root: [Field<FrontConfiguration>] =

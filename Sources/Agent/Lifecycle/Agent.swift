@@ -43,6 +43,7 @@ public final class Agent {
     private var meshDoor: Door?
     /// Control socket and metrics: open to the end, so that a drain can be watched.
     private var doors: [Door] = []
+    private var metricsDoor: MetricsDoor?
     private var upstreams: [String: UpstreamListener] = [:]
     private var signals: SignalSource?
     private var finish: CheckedContinuation<Int32, Never>?
@@ -105,7 +106,7 @@ public final class Agent {
             tls: identity.contexts)
         try StateDirectory.prepare(configuration.node.stateDirectory)
         edge = try EdgeHost(
-            configuration.edge, stateDirectory: configuration.node.stateDirectory, log: log)
+            configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory, log: log)
         supervisor = LinkSupervisor(
             shared: shared,
             settings: LinkSupervisor.Settings(
@@ -273,10 +274,7 @@ public final class Agent {
                         self.acceptControl(descriptor)
                     })
             case .metrics(let raw):
-                doors.append(
-                    try Door(FileDescriptor(owning: raw), log: log) { [unowned self] descriptor, _ in
-                        self.acceptMetrics(descriptor)
-                    })
+                metricsDoor = try MetricsDoor(FileDescriptor(owning: raw), of: self, log: log)
             }
         }
         bound = []
@@ -290,29 +288,6 @@ public final class Agent {
             log.warning("control_denied", "a caller without credentials was refused", [("detail", .string("\(error)"))])
         }
     }
-
-    /// Anybody on the host may ask here, so there is an end to how many and for how long: descriptors are the data plane's.
-    private func acceptMetrics(_ descriptor: consuming FileDescriptor) {
-        guard metricsConnections < Self.maximumMetricsConnections else { return }
-        let connection = HTTPServerConnection(
-            descriptor, caller: .loopback, idleTimeout: Self.metricsIdleTimeout,
-            handler: { [weak self] request in
-                guard let self else { return .response(Problem("going_away", status: 503).response()) }
-                return await Observability.answer(request, self)
-            },
-            onClose: { [weak self] in self?.metricsConnections -= 1 })
-        do throws(SystemError) {
-            try connection.start()
-            metricsConnections += 1
-        } catch {
-            log.error("metrics_failed", "a connection could not be served", [("detail", .string("\(error)"))])
-        }
-    }
-
-    private var metricsConnections = 0
-    private static let maximumMetricsConnections = 128
-    /// Longer than the usual interval between two scrapes, so that a scraper keeps its connection; in nanoseconds.
-    private static let metricsIdleTimeout: UInt64 = 90_000_000_000
 
     private func serveHTTP(
         _ descriptor: consuming FileDescriptor, _ caller: ControlCaller,
@@ -421,7 +396,7 @@ public final class Agent {
             for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
                 added.append(try bindUpstream(upstream))
             }
-            edge = try self.edge.prepare(next.configuration.edge)
+            edge = try self.edge.prepare(next.configuration.edge, mesh: identity.meshTrust)
         } catch {
             reloads.failed += 1
             let lines = Self.lines(of: error)
@@ -541,6 +516,7 @@ public final class Agent {
                 if activity == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 50_000_000)
             }
+            await edge.sayGoodbye()
             stop()
         }
     }
@@ -550,6 +526,7 @@ public final class Agent {
         exitCode = 0
         for door in doors { door.close() }
         doors = []
+        metricsDoor?.close()
         Socket.removeSocketFile(configuration.listen.control)
         for upstream in upstreams.values { upstream.removeSocketFile() }
         registry.stop()

@@ -1,9 +1,12 @@
 import Directory
 import EventLoop
-import Glibc
 import Link
 import PKI
 import Policy
+
+extension Agent: MetricsSource {
+    func metricsText() async -> String { await Metrics.text(self) }
+}
 
 /// What `/metrics` shows: collected when asked for, from every worker and the control plane.
 @ControlPlane
@@ -38,7 +41,7 @@ enum Metrics {
                 .init(Double(agent.reloads.applied), ["result": "applied"]),
                 .init(Double(agent.reloads.failed), ["result": "refused"]),
             ])
-        addProcess(&writer)
+        ProcessMetrics.add(&writer)
         return writer.text
     }
 
@@ -131,31 +134,6 @@ enum Metrics {
             agent.registry.entries.keys.sorted().map {
                 .init(agent.registry.isHealthy($0) ? 1 : 0, ["service": $0])
             })
-    }
-
-    private static func addProcess(_ writer: inout PrometheusWriter) {
-        var usage = rusage()
-        getrusage(RUSAGE_SELF.rawValue, &usage)
-        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
-        writer.family(
-            "process_cpu_seconds_total", .counter, "CPU time of the agent.",
-            seconds(usage.ru_utime) + seconds(usage.ru_stime))
-        if let resident = residentBytes {
-            writer.family("process_resident_memory_bytes", .gauge, "Resident memory of the agent.", resident)
-        }
-    }
-
-    private static var residentBytes: Double? {
-        guard let file = fopen("/proc/self/statm", "r") else { return nil }
-        defer { fclose(file) }
-        var size: Int = 0
-        var resident: Int = 0
-        let found = withUnsafeMutablePointer(to: &size) { first in
-            withUnsafeMutablePointer(to: &resident) { second in
-                withVaList([first, second]) { vfscanf(file, "%ld %ld", $0) }
-            }
-        }
-        return found == 2 ? Double(resident * sysconf(Int32(_SC_PAGESIZE))) : nil
     }
 
     private static func samples(_ counts: [String: UInt64], _ label: String) -> [PrometheusWriter.Sample] {

@@ -80,9 +80,10 @@ public struct EdgeRefusal: Error, Sendable, Equatable {
     }
 
     /// The code of the close frame that says the same on an open WebSocket: 4401, 4403, 4429; 1008 for the rest of the
-    /// client's faults, 1011 for ours and 1014 for the service's.
+    /// client's faults, 1011 for ours and 1014 for the service's; 1001 where the edge stops.
     public var closeCode: CloseCode {
         switch status {
+        case 503 where reason == GatewayReason.goingAway.rawValue: .goingAway
         case 401: .unauthenticated
         case 403: .forbidden
         case 429: .tooManyRequests

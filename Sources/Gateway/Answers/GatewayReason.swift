@@ -66,6 +66,8 @@ public enum GatewayReason: String, Sendable, Hashable, CaseIterable {
     // Transport
     /// Plain HTTP on a port that speaks TLS.
     case tlsRequired = "tls_required"
+    /// The edge stops; whoever comes again finds it, or another one.
+    case goingAway = "going_away"
     // Services
     /// The service's answer cannot be passed on.
     case badServiceAnswer = "bad_service_answer"

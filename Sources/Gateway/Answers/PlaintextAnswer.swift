@@ -14,13 +14,16 @@ public enum PlaintextAnswer: String, Sendable, Hashable, CaseIterable {
     /// - Parameters:
     ///   - head: the request, if a head could be read (`RequestParser`); otherwise only the explanation is possible.
     ///   - publicOrigin: `https://host[:port]`, under which clients reach this port. Without it the request's Host and
-    ///     `port` are taken, so redirecting needs a host that is served here: check it before.
+    ///     `port` are taken.
+    ///   - hosts: The hosts that the answer may name. For others there is no redirect: it would lead wherever the sender
+    ///     of the request likes.
     ///   - port: the port of this listener.
     public func response(
-        to head: HTTPRequestHead?, publicOrigin: String? = nil, port: UInt16, requestID: String?
+        to head: HTTPRequestHead?, publicOrigin: String? = nil, hosts: HostList, port: UInt16, requestID: String?
     ) -> HTTPResponse {
         let isSocket = head.map { WebSocketUpgrade.isRequested(by: $0) } ?? false
-        let origin = publicOrigin ?? head?.authority.map { "https://\($0.host)\(port == 443 ? "" : ":\(port)")" }
+        let authority = hosts.admits(head?.authority) ? head?.authority : nil
+        let origin = publicOrigin ?? authority.map { "https://\($0.host)\(port == 443 ? "" : ":\(port)")" }
         if self == .redirect, let head, let origin, !isSocket, head.method == .get || head.method == .head,
             let path = try? RequestPath(parsing: head.path)
         {
@@ -38,10 +41,10 @@ public enum PlaintextAnswer: String, Sendable, Hashable, CaseIterable {
 
     /// Writes the answer as it goes onto the socket.
     public func write(
-        to head: HTTPRequestHead?, publicOrigin: String? = nil, port: UInt16, requestID: String?,
+        to head: HTTPRequestHead?, publicOrigin: String? = nil, hosts: HostList, port: UInt16, requestID: String?,
         into queue: inout ByteQueue
     ) throws(HTTPError) {
-        try response(to: head, publicOrigin: publicOrigin, port: port, requestID: requestID)
+        try response(to: head, publicOrigin: publicOrigin, hosts: hosts, port: port, requestID: requestID)
             .encode(answering: head?.method ?? .get, into: &queue)
     }
 }

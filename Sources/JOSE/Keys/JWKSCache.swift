@@ -118,6 +118,13 @@ public struct JWKSCache: Sendable {
         return .fetch(number: begin(at: now))
     }
 
+    /// What the issuer is reached with has changed, such as the CA that its certificate must lead to: begins a fetch at once,
+    /// in place of one under way. The keys hold meanwhile.
+    public mutating func sourceChanged(at now: Int64) -> Action {
+        failures = 0
+        return .fetch(number: begin(at: now))
+    }
+
     /// A token named a key that the set does not have.
     public mutating func unknownKey(at now: Int64) -> UnknownKey {
         if underWay != nil { return .waiting }

@@ -1,0 +1,20 @@
+extension Front: MetricsSource {
+    var readiness: (isReady: Bool, reasons: [String]) { isDraining ? (false, ["draining"]) : (true, []) }
+
+    /// What a front shows: of its edge what an agent's shows, and of itself.
+    func metricsText() async -> String {
+        var writer = PrometheusWriter()
+        writer.family(
+            "mesh_build_info", .gauge, "The running version; always 1.", [.init(1, ["version": Agent.version])])
+        writer.family("mesh_ready", .gauge, "Whether clients are served.", readiness.isReady ? 1 : 0)
+        EdgeMetrics.add(&writer, await edge.report(), edge)
+        writer.family(
+            "mesh_reloads_total", .counter, "Reloads of configuration and certificates, by result.",
+            [
+                .init(Double(reloads.applied), ["result": "applied"]),
+                .init(Double(reloads.refused), ["result": "refused"]),
+            ])
+        ProcessMetrics.add(&writer)
+        return writer.text
+    }
+}

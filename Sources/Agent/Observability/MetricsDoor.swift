@@ -1,0 +1,56 @@
+import EventLoop
+import HTTP
+import JSON
+
+/// What has health and metrics to show: an agent or a front.
+@ControlPlane
+protocol MetricsSource: AnyObject {
+    /// Whether it does its work, and why not.
+    var readiness: (isReady: Bool, reasons: [String]) { get }
+    /// The exposition text of `/metrics`.
+    func metricsText() async -> String
+}
+
+/// The listener for health and metrics. Anybody on the host may ask there, so there is an end to how many and for how long:
+/// descriptors are the data plane's.
+@ControlPlane
+final class MetricsDoor {
+    private static let maximumConnections = 128
+    /// Longer than the usual interval between two scrapes, so that a scraper keeps its connection; in nanoseconds.
+    private static let idleTimeout: UInt64 = 90_000_000_000
+
+    private weak var source: (any MetricsSource)?
+    private let log: Log
+    private var door: Door?
+    private var connections = 0
+
+    /// Serves on a socket that listens.
+    init(_ socket: consuming FileDescriptor, of source: any MetricsSource, log: Log) throws(SystemError) {
+        self.source = source
+        self.log = log
+        door = try Door(socket, log: log) { [weak self] descriptor, _ in self?.accept(descriptor) }
+    }
+
+    /// Accepts no more.
+    func close() {
+        door?.close()
+        door = nil
+    }
+
+    private func accept(_ descriptor: consuming FileDescriptor) {
+        guard connections < Self.maximumConnections else { return }
+        let connection = HTTPServerConnection(
+            descriptor, caller: .loopback, idleTimeout: Self.idleTimeout,
+            handler: { [weak self] request in
+                guard let source = self?.source else { return .response(Problem("going_away", status: 503).response()) }
+                return await Observability.answer(request, source)
+            },
+            onClose: { [weak self] in self?.connections -= 1 })
+        do throws(SystemError) {
+            try connection.start()
+            connections += 1
+        } catch {
+            log.error("metrics_failed", "a connection could not be served", [("detail", .string("\(error)"))])
+        }
+    }
+}
