@@ -42,6 +42,7 @@ import WebSocket
     ])
     func closeCodes(_ status: Int, _ code: UInt16) {
         #expect(EdgeRefusal(.noRoute, status: status, "").closeCode.rawValue == code)
+        #expect(EdgeRefusal(.goingAway, status: status, "").closeCode.rawValue == (status == 503 ? 1001 : code))
         #expect(EdgeRefusal(.noRoute, status: status, "").closePayload.code?.rawValue == code)
     }
 
@@ -53,10 +54,11 @@ import WebSocket
     }
 
     @Test func plainRequestsOnATLSPort() throws {
+        var hosts = HostList.all
         func answer(_ mode: PlaintextAnswer, _ head: HTTPRequestHead?, origin: String? = nil, port: UInt16 = 8443)
             -> HTTPResponse
         {
-            mode.response(to: head, publicOrigin: origin, port: port, requestID: "1")
+            mode.response(to: head, publicOrigin: origin, hosts: hosts, port: port, requestID: "1")
         }
         let redirect = answer(.redirect, request(.get, "/%61?x=1", host: "h:80"))
         #expect(redirect.head.status == 308 && redirect.head.headers["Location"] == "https://h:8443/a?x=1")
@@ -74,7 +76,15 @@ import WebSocket
         #expect(socket.contains("wss://edge.example.org:8443") && socket.contains("tls_required"))
         #expect(String(decoding: answer(.explain, nil).body, as: UTF8.self).contains("use https://"))
         var queue = ByteQueue()
-        try PlaintextAnswer.redirect.write(to: request(), port: 443, requestID: nil, into: &queue)
+        try PlaintextAnswer.redirect.write(to: request(), hosts: .all, port: 443, requestID: nil, into: &queue)
         #expect(queue.count > 0)
+        // A host that is not ours is neither followed nor repeated; the public origin is ours whatever was asked for.
+        hosts = .named(by: [.exact("edge.example.org"), .any])
+        #expect(answer(.redirect, request()).head.status == 308)
+        let foreign = answer(.redirect, request(host: "evil.example"))
+        #expect(foreign.head.status == 400 && foreign.head.headers["Location"] == nil)
+        #expect(!String(decoding: foreign.body, as: UTF8.self).contains("evil.example"))
+        let own = answer(.redirect, request(host: "evil.example"), origin: "https://p.example")
+        #expect(own.head.headers["Location"] == "https://p.example/")
     }
 }

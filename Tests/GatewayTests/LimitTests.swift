@@ -142,5 +142,8 @@ private let second: UInt64 = 1_000_000_000
         counter.release("a")
         #expect(counter.open == 2 && counter.open("a") == 1 && counter.open("c") == 0)
         #expect(counter.acquire("c") == nil && counter.open == 3)
+        // A place changes hands without ever being free; what the new one's own limit forbids is not counted.
+        #expect(counter.exchange("a", for: "b") == nil && counter.open == 3 && counter.open("b") == 2)
+        #expect(counter.exchange("c", for: "b") == .perKey && counter.open == 2 && counter.open("c") == 0)
     }
 }

@@ -150,4 +150,22 @@ import Testing
         #expect(!list.admits(nil) && HostList.all.admits(nil))
         #expect(refusal { try list.check(nil) } == "host_not_allowed")
     }
+
+    /// What a foreign page's name could never lead to a listener on loopback by, and nothing else.
+    @Test func hostsOfAPlainListenerOnLoopback() throws {
+        let list = HostList.loopback(and: [.exact("app.example.org"), .any])
+        func admits(_ host: String) throws -> Bool { list.admits(try HTTPAuthority(parsing: host)) }
+        for host in [
+            "localhost:9000", "LOCALHOST", "a.localhost", "127.0.0.1:9000", "[::1]", "192.0.2.7", "app.example.org",
+        ] {
+            #expect(try admits(host), "\(host)")
+        }
+        for host in [
+            "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "xlocalhost", "b.app.example.org",
+        ] {
+            #expect(try !admits(host), "\(host)")
+        }
+        #expect(list.admits(nil))
+        #expect(!HostList.named(by: [.any]).admits(try HTTPAuthority(parsing: "127.0.0.1")))
+    }
 }

@@ -107,6 +107,19 @@ import Testing
         #expect(fetches == 120)
     }
 
+    /// Another CA: what was fetched holds, and is fetched anew at once, whatever the pace was.
+    @Test func anotherSourceIsAskedAtOnce() {
+        var cache = filled()
+        _ = cache.unknownKey(at: 10)
+        #expect(cache.sourceChanged(at: 11) == .fetch(number: 3))
+        #expect(kind(cache.fetched(second, number: 2, at: 12)) == "ignored")
+        #expect(cache.keys?.keys.map(\.keyID) == ["a"])
+        cache.failed(number: 3, at: 12)
+        #expect(cache.keys?.keys.map(\.keyID) == ["a"] && cache.failures == 1)
+        #expect(cache.sourceChanged(at: 13) == .fetch(number: 4))
+        #expect(kind(cache.fetched(second, number: 4, at: 14)) == #"replaced ["b"]"#)
+    }
+
     @Test func aSetOfBeforeTheRestartCounts() {
         let cache = JWKSCache(settings: settings, lastGood: first)
         #expect(cache.keys?.keys.map(\.keyID) == ["a"] && cache.freshness(at: 0) == .stale && cache.wake == .min)

@@ -388,6 +388,34 @@ let badChainCases: [VerificationCase] = [
         #expect(try verifier.verify([other], expecting: expectation()).identity.nodeName == nil)
     }
 
+    /// Where a domain is reserved for our roots, another one that says nothing of itself vouches for every domain but that.
+    @Test func noOtherRootVouchesForAReservedDomain() throws {
+        let fixture = try Fixture.shared.get()
+        let key = try PrivateKey.generate()
+        var builder = CertificateBuilder(
+            subject: [.commonName("Partner CA")], publicKey: key.publicKey, notBefore: noon - day, notAfter: noon + day)
+        builder.basicConstraints = BasicConstraints(isCA: true)
+        builder.keyUsage = .keyCertSign
+        builder.extendedKeyUsage = nil
+        let partner = CertificateBuilder.Signer.issuer(try builder.build(signedBy: .own(key)), key)
+        guard case .issuer(let root, _) = partner else { return }
+        let verifier = ChainVerifier(trust: try TrustBundle(roots: [fixture.ca.certificate, root]))
+        var expected = expectation(domains: nil)
+        expected.reserved = ReservedTrustDomain(domain, for: [fixture.ca.certificate])
+        func spiffe(_ leaf: Certificate) throws -> String? {
+            try verifier.verify([leaf], expecting: expected).identity.spiffe?.description
+        }
+        #expect(try spiffe(fixture.leaf { _ in }) == "spiffe://\(domain)/node/ACL")
+        let forged = try fixture.builder().build(signedBy: partner)
+        #expect(reason { try spiffe(forged) } == .untrustedDomain)
+        var own = fixture.builder()
+        own.alternativeNames = [.uri("spiffe://partner.test/node/ACL")]
+        #expect(try spiffe(own.build(signedBy: partner)) == "spiffe://partner.test/node/ACL")
+        // Without the reservation the forged one would pass.
+        expected.reserved = nil
+        #expect(try spiffe(forged) == "spiffe://\(domain)/node/ACL")
+    }
+
     /// A root without name constraint still binds by its own SPIFFE ID.
     @Test func rootVouchesForItsTrustDomainOnly() throws {
         let fixture = try Fixture.shared.get()

@@ -55,6 +55,21 @@ import Testing
         #expect(node("x", "spiffe://partner.example/ns/a/b/sa/shop").problem == .unmappedIdentity)
     }
 
+    /// Doors that let in certificates of other trust domains name theirs, where the policy names none.
+    @Test func withinATrustDomain() {
+        let open = Fixture.parsed("{ identities: [{ match: { node: '**' }, groups: 'nodes' }], rules: [] }")
+        let (own, other) = ("spiffe://mesh.example/node/ACL", "spiffe://partner.example/node/ACL")
+        func principal(_ uri: String, _ policy: PolicyDocument, within domain: String?) -> Principal {
+            policy.principal(for: .node(commonName: "ACL", spiffe: uri), within: domain)
+        }
+        #expect(principal(other, open, within: nil).id == .node("ACL"))
+        #expect(principal(own, open, within: "mesh.example").groups == ["nodes"])
+        #expect(principal(other, open, within: "mesh.example").problem == .unmappedIdentity)
+        // What the policy names counts, whatever the door's own is.
+        let both = Fixture.parsed("{ trustDomains: ['mesh.example', 'partner.example'], rules: [] }")
+        #expect(principal(other, both, within: "mesh.example").id == .node("ACL"))
+    }
+
     @Test func twoNodeNamesAreRefused() {
         let policy = Fixture.parsed(
             """

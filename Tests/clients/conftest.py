@@ -171,7 +171,7 @@ def edge_configuration(address, proxy, server, authority, issuer, work) -> dict:
 
     return {
         "listeners": [
-            listener(Edge.TLS, **tls, clientCertificates={"mode": "optional", "ca": str(authority.path)},
+            listener(Edge.TLS, **tls, clientCertificates={"mode": "optional", "ca": str(authority.path), "commonNames": True},
                      hsts={"maxAge": "365d"}),
             listener(Edge.BEHIND, tls="behind_proxy", trustedProxies=[proxy]),
             listener(Edge.AUTO, tls="auto", trustedProxies=[proxy], **tls),

@@ -522,13 +522,15 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         return true
     }
 
-    /// How long a client may take what is left of its answer before it counts as one that waits, in nanoseconds.
-    private static let answerTime: UInt64 = 2 * Clock.second
-
-    /// Whether it may be closed to make room: not while its last answer is still being sent, as long as that does not take
-    /// for ever.
+    /// Whether it may be closed to make room: not while its last answer is still being sent, for as long as a body may take.
     func mayBeEvicted(at now: UInt64) -> Bool {
-        channel.waitingBytes == 0 || now &- idleSince > Self.answerTime
+        channel.waitingBytes == 0 || now &- idleSince > core.runtime.configuration.limits.bodyTimeout.nanoseconds
+    }
+
+    /// Leaves its place to somebody else: it does not count any more. The address under which it counted.
+    func leavePlace() -> IPAddress? {
+        defer { countedAddress = nil }
+        return countedAddress
     }
 
     /// Makes room for somebody else.

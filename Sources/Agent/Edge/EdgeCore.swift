@@ -91,27 +91,31 @@ final class EdgeCore {
 
     /// Counts a connection of that address. At a limit somebody who waits makes room; false where nobody does.
     func admit(_ address: IPAddress, for newcomer: EdgeConnection) -> Bool {
-        guard let limit = shared.admit(address) else { return true }
+        guard var limit = shared.admit(address) else { return true }
         counters.limited(limit == .total ? "connections" : "connections_per_address")
-        guard evict(for: limit, address, sparing: newcomer) else {
-            // Perhaps another loop has somebody: then there is room for the next one.
-            Self.evict(for: limit, address, on: shared.loops.filter { $0 !== handle }[...])
-            return false
+        // Once for the total, once for the address.
+        for _ in 0..<2 {
+            guard let victim = oldest(for: limit, address, sparing: newcomer), let place = victim.leavePlace() else {
+                break
+            }
+            victim.evict()
+            guard let next = shared.admit(address, inPlaceOf: place) else { return true }
+            limit = next
         }
-        return shared.admit(address) == nil
+        // Perhaps another loop has somebody: then there is room for the next one.
+        Self.evict(for: limit, address, on: shared.loops.filter { $0 !== handle }[...])
+        return false
     }
 
-    /// Closes the connection that has waited longest, of those that count against the limit; false where there is none.
-    private func evict(
+    /// The connection that has waited longest, of those that count against the limit.
+    private func oldest(
         for limit: ConnectionCounter<IPAddress>.Limit, _ address: IPAddress, sparing newcomer: EdgeConnection? = nil
-    ) -> Bool {
+    ) -> EdgeConnection? {
         let now = loop.now
-        let victim = evictable.oldest(depth: Self.evictionDepth) { connection in
-            connection !== newcomer && (limit == .total || connection.countedAddress == address)
-                && connection.mayBeEvicted(at: now)
+        return evictable.oldest(depth: Self.evictionDepth) { connection in
+            guard connection !== newcomer, let counted = connection.countedAddress else { return false }
+            return (limit == .total || counted == address) && connection.mayBeEvicted(at: now)
         }
-        victim?.evict()
-        return victim != nil
     }
 
     /// Makes room for one on the first of these loops that can, one after the other.
@@ -119,7 +123,8 @@ final class EdgeCore {
         for limit: ConnectionCounter<IPAddress>.Limit, _ address: IPAddress, on loops: ArraySlice<EdgeLoop>
     ) {
         loops.first?.submit { core in
-            if !core.evict(for: limit, address) { evict(for: limit, address, on: loops.dropFirst()) }
+            if let victim = core.oldest(for: limit, address) { return victim.evict() }
+            evict(for: limit, address, on: loops.dropFirst())
         }
     }
 

@@ -69,6 +69,12 @@ final class EdgeShared: Sendable {
         admission.withLock { $0.addresses.acquire(address) }
     }
 
+    /// Counts a connection in the place of another one that was counted, or tells which limit forbids it; the other one is
+    /// not counted any more.
+    func admit(_ address: IPAddress, inPlaceOf other: IPAddress) -> ConnectionCounter<IPAddress>.Limit? {
+        admission.withLock { $0.addresses.exchange(other, for: address) }
+    }
+
     /// A counted connection is over.
     func leave(_ address: IPAddress) { admission.withLock { $0.addresses.release(address) } }
 

@@ -35,6 +35,13 @@ public struct ConnectionCounter<Key: Hashable & Sendable>: Sendable {
         return nil
     }
 
+    /// One that is counted makes room for another one, whose place nobody else can take in between. Where a limit forbids
+    /// that one all the same, only the old place is given back.
+    public mutating func exchange(_ old: Key, for new: Key) -> Limit? {
+        release(old)
+        return acquire(new)
+    }
+
     /// A counted connection ended. Each `acquire` that answered nil must be followed by exactly one release.
     public mutating func release(_ key: Key) {
         guard let count = counts[key] else {

@@ -276,6 +276,70 @@ extension EndToEnd {
             }
         }
 
+        /// A CA file that was wrong, and is put right while the agent runs.
+        @Test func theIssuersCAIsReadAgain() throws {
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh)
+                let other = try CertificateAuthority.createRoot(
+                    name: "Other root", trustDomain: "other.test", now: Int64(time(nil)))
+                let file = mesh.directory + "/issuer-ca.crt"
+                try other.root.pem.write(toFile: file, atomically: true, encoding: .utf8)
+                let service = try WebService(mesh)
+                let files = try mesh.serverFiles()
+                let configuration = mesh.directory + "/front.json"
+                let text: JSONValue = [
+                    "targets": [["name": "web", "url": .string("http://\(service.address)")]],
+                    "edge": [
+                        "listeners": [
+                            [
+                                "address": .string(mesh.anyAddress),
+                                "certificates": [
+                                    ["certificate": .string(files.certificate), "key": .string(files.key)]
+                                ],
+                            ]
+                        ],
+                        "authentication": [
+                            "issuers": [
+                                [
+                                    "issuer": .string(EdgeMesh.issuerName), "audiences": ["edge"],
+                                    "jwks": [
+                                        "url": .string("https://\(edge.address)/.well-known/jwks.json"),
+                                        "ca": .string(file),
+                                    ],
+                                ]
+                            ]
+                        ],
+                    ],
+                ]
+                try text.text(.pretty).write(toFile: configuration, atomically: true, encoding: .utf8)
+                let front = try TestFront(mesh, ["--config", configuration])
+                func status() throws -> Int {
+                    try front.connect([mesh.authority.root]).request(
+                        "GET", "/head", headers: [("Authorization", "Bearer \(try edge.token())")]
+                    ).status
+                }
+                try Deadline.until("the issuer is not believed") { !front.records("edge_keys_failed").isEmpty }
+                try demandEqual(try status(), 503, "no keys yet")
+                // What is no certificate is refused as a whole.
+                try "nonsense".write(toFile: file, atomically: true, encoding: .utf8)
+                front.process.signal(SIGHUP)
+                try Deadline.until("refused") { front.records("reload_failed").count == 1 }
+                let problems = "\(front.records("reload_failed")[0])"
+                try demand(problems.contains("issuers[0].jwks.ca"), problems)
+                try mesh.authority.root.pem.write(toFile: file, atomically: true, encoding: .utf8)
+                front.process.signal(SIGHUP)
+                // At once, and not when the next try after a failure would be due.
+                try Deadline.until("the keys are fetched", within: 4) { !front.records("edge_keys_fetched").isEmpty }
+                try Deadline.until("tokens count") { try status() == 200 }
+                // The other way round: keys that were fetched hold, and the failure is said.
+                let failures = front.records("edge_keys_failed").count
+                try other.root.pem.write(toFile: file, atomically: true, encoding: .utf8)
+                front.process.signal(SIGHUP)
+                try Deadline.until("tried anew") { front.records("edge_keys_failed").count > failures }
+                try demandEqual(try status(), 200, "the last good keys")
+            }
+        }
+
         @Test func slowClientsMakeRoom() throws {
             try withMesh { mesh in
                 let edge = try EdgeMesh(mesh) {

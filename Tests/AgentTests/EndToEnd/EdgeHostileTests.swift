@@ -78,7 +78,7 @@ extension EndToEnd {
                 let wire = try Wire(edge.address)
                 wire.setTimeouts(1)
                 let requests = String(
-                    repeating: "GET /.well-known/jwks.json HTTP/1.1\r\nHost: \(EdgeMesh.host)\r\n\r\n", count: 2_000)
+                    repeating: "GET /.well-known/jwks.json HTTP/1.1\r\nHost: \(edge.address)\r\n\r\n", count: 2_000)
                 for _ in 0..<100 {
                     do { try wire.send(Array(requests.utf8)) } catch { break }
                 }

@@ -173,6 +173,41 @@ extension EndToEnd.Front {
             }
         }
 
+        @Test func healthAndMetrics() throws {
+            try withMesh { mesh in
+                let service = try WebService(mesh)
+                let files = try mesh.serverFiles()
+                let address = "\(mesh.network).201:7480"
+                let metrics = HTTPEnd(address: address)
+                let front = try TestFront(mesh, serving(mesh, service, files) + ["--listen-metrics", address])
+                try demandEqual(try metrics.get("/healthz").text, "ok\n")
+                try demandEqual(try metrics.get("/readyz").text, "ready\n")
+                let end = try front.connect([mesh.authority.root])
+                try demandEqual(try end.request("GET", "/status/418").status, 418)
+                try end.echoOverWebSocket()
+                front.process.signal(SIGHUP)
+                try Deadline.until("reloaded") { front.records("reloaded").count == 1 }
+                let text = try metrics.get("/metrics").text
+                for line in [
+                    "mesh_ready 1", "mesh_edge_connections{kind=\"websocket\"} 1",
+                    "mesh_edge_requests_total{route=\"*/\",status=\"4xx\"} 1",
+                    "mesh_edge_handshakes_total{result=\"TLSv1.3\"} 1", "mesh_reloads_total{result=\"applied\"} 1",
+                ] {
+                    try demand(text.contains(line + "\n"), "\(line) is not in \(text)")
+                }
+                try demand(text.contains("process_resident_memory_bytes "), text)
+                front.process.signal(SIGTERM)
+                try Deadline.until("the drain") { front.records("draining").count == 1 }
+                try demandEqual(try metrics.get("/readyz").status, 503, "draining")
+                // Mistakes.
+                let open = try TestFront.refused(
+                    mesh, serving(mesh, service, files) + ["--listen-metrics", "0.0.0.0:7481"])
+                try demand(open.status == 78 && open.output.contains("metrics are not protected"), open.output)
+                let taken = try TestFront.refused(mesh, serving(mesh, service, files) + ["--listen-metrics", address])
+                try demand(taken.status == 1 && taken.output.contains(address), taken.output)
+            }
+        }
+
         @Test func draining() throws {
             try withMesh { mesh in
                 let service = try WebService(mesh)

@@ -114,6 +114,8 @@ struct EdgeMesh {
 final class EdgeEnd {
     let wire: Wire
     let session: TLSSession?
+    /// The host that requests are for.
+    var host = EdgeMesh.host
     private var received: [UInt8] = []
     private var isEnded = false
 
@@ -165,7 +167,7 @@ final class EdgeEnd {
     func sendRequest(
         _ method: String = "GET", _ target: String, headers: [(String, String)] = [], body: [UInt8]? = nil
     ) throws {
-        var text = "\(method) \(target) HTTP/1.1\r\nHost: \(EdgeMesh.host)\r\n"
+        var text = "\(method) \(target) HTTP/1.1\r\nHost: \(host)\r\n"
         for (name, value) in headers { text += "\(name): \(value)\r\n" }
         if let body { text += "Content-Length: \(body.count)\r\n" }
         try send(Array((text + "\r\n").utf8) + (body ?? []))

@@ -71,7 +71,11 @@ final class TestFront {
     }
 
     /// A plain connection to it.
-    func connect() throws -> EdgeEnd { try EdgeEnd(Wire(address)) }
+    func connect() throws -> EdgeEnd {
+        let end = try EdgeEnd(Wire(address))
+        end.host = address
+        return end
+    }
 
     /// Ends it in order.
     func end() throws {

@@ -268,6 +268,9 @@ final class TestNode {
         process?.kill()
     }
 
+    /// The process may end from now on.
+    func expectEnd() { mayEnd = true }
+
     /// SIGTERM, and its exit status.
     @discardableResult
     func stop(within seconds: Double = Deadline.patience) throws -> Int32 {

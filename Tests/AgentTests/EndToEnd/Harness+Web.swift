@@ -50,6 +50,11 @@ final class WebService: @unchecked Sendable {
                 }
                 try respond(wire, 200, Array("\(total)".utf8))
             case "/head": try respond(wire, 200, Array(head.utf8))
+            case "/hints":
+                try wire.send(
+                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n"
+                        + "Connection: X-Hop\r\nX-Hop: gone\r\nConduit-Caller: root\r\n\r\n")
+                try respond(wire, 200, Array("hinted".utf8))
             case "/events":
                 try wire.send(
                     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -117,6 +122,10 @@ final class WebService: @unchecked Sendable {
                 try wire.send(WebFrame.encode(8, payload))
                 return wire.finishSending()
             case 9: try wire.send(WebFrame.encode(10, payload))
+            case 1 where payload == Array("half".utf8):
+                try wire.send([0x81, 10] + Array("first".utf8))
+                Thread.sleep(forTimeInterval: 1)
+                try wire.send(Array("other".utf8))
             case 1 where payload == Array("sleep".utf8): Thread.sleep(forTimeInterval: 2)
             default: try wire.send(WebFrame.encode(opcode, payload))
             }
