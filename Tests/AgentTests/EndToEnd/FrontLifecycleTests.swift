@@ -201,7 +201,7 @@ extension EndToEnd.Front {
                 try demandEqual(try metrics.get("/readyz").status, 503, "draining")
                 // Mistakes.
                 let open = try TestFront.refused(
-                    mesh, serving(mesh, service, files) + ["--listen-metrics", "0.0.0.0:7481"])
+                    mesh, serving(mesh, service, files) + ["--listen-metrics", "192.0.2.1:7481"])
                 try demand(open.status == 78 && open.output.contains("metrics are not protected"), open.output)
                 let taken = try TestFront.refused(mesh, serving(mesh, service, files) + ["--listen-metrics", address])
                 try demand(taken.status == 1 && taken.output.contains(address), taken.output)
