@@ -176,7 +176,8 @@ def edge_configuration(address, proxy, server, authority, issuer, work) -> dict:
             listener(Edge.BEHIND, tls="behind_proxy", trustedProxies=[proxy]),
             listener(Edge.AUTO, tls="auto", trustedProxies=[proxy], **tls),
             listener(Edge.PROXY, tls="behind_proxy", trustedProxies=[proxy], proxyProtocol="require"),
-            listener(Edge.PLAIN, tls="disabled"),
+            # The tests of requests use all sorts of hosts.
+            listener(Edge.PLAIN, tls="disabled", hosts=["*"]),
             listener(Edge.STRICT, **tls, minimumVersion="1.3", plaintext="redirect"),
             {"address": f"unix:{work}/edge.sock", "tls": "behind_proxy", "trustedProxies": ["unix"]},
         ],

@@ -49,7 +49,7 @@ public struct FrontTarget: Sendable, Equatable {
     /// What Host says where the server shall be asked for under its own name (RFC 9110, section 7.2): without the port
     /// where it is the scheme's.
     var authority: String? {
-        guard let host = url.address.host, let port = url.address.port else { return nil }
+        guard let host = url.host, let port = url.address.port else { return nil }
         let name = serverName ?? (host.contains(":") ? "[\(host)]" : host)
         return port == url.scheme.defaultPort ? name : "\(name):\(port)"
     }

@@ -28,8 +28,8 @@ enum FrontTargets {
         var configuration = TLSContext.Configuration.foreignServer(
             trust: try trust(target), credentials: credentials,
             minimumVersion: target.minimumVersion == .tls12 ? .tls12 : .tls13)
-        let name = target.serverName ?? endpoint.host
-        let isAddress = target.serverName == nil && endpoint.address != nil
+        let name = target.serverName ?? target.url.host ?? endpoint.host
+        let isAddress = target.serverName == nil && !target.url.isLocalhost && endpoint.address != nil
         guard target.insecure else {
             return DirectTarget.Security(
                 context: try TLSContext(configuration), expecting: .foreignServer(host: name),

@@ -27,6 +27,11 @@ public struct FrontURL: Sendable, Hashable, CustomStringConvertible {
     public let address: Configuration.Address
     /// What requests' paths are put behind; "/" leaves them as they are.
     public let path: String
+    /// Whether it was written `localhost`, which `address` has as a number: then that is what the server's certificate names.
+    let isLocalhost: Bool
+
+    /// The host as it was written; nil for a Unix socket.
+    var host: String? { isLocalhost ? "localhost" : address.host }
 
     /// Whether TLS is spoken to it.
     public var isSecure: Bool { scheme.isSecure }
@@ -34,7 +39,8 @@ public struct FrontURL: Sendable, Hashable, CustomStringConvertible {
     /// Stands for "not given yet".
     static let unset = FrontURL(scheme: .http, address: .unset, path: "/")
 
-    private init(scheme: Scheme, address: Configuration.Address, path: String) {
+    private init(scheme: Scheme, address: Configuration.Address, path: String, isLocalhost: Bool = false) {
+        self.isLocalhost = isLocalhost
         self.scheme = scheme
         self.address = address
         self.path = path
@@ -43,7 +49,8 @@ public struct FrontURL: Sendable, Hashable, CustomStringConvertible {
     /// As it was written, with the port.
     public var description: String {
         if case .unix = address { return address.description }
-        return "\(scheme.rawValue)://\(address)\(path == "/" ? "" : path)"
+        let place = isLocalhost ? "localhost:\(address.port ?? scheme.defaultPort)" : "\(address)"
+        return "\(scheme.rawValue)://\(place)\(path == "/" ? "" : path)"
     }
 
     /// Reads `SCHEME://HOST[:PORT][/PATH]` or `unix:PATH`.
@@ -78,7 +85,8 @@ public struct FrontURL: Sendable, Hashable, CustomStringConvertible {
         else {
             throw .init(message: "\"\(tail)\" is no plain path", hint: "write it decoded, without //, . and ..")
         }
-        self.init(scheme: scheme, address: address, path: tail.isEmpty ? "/" : tail)
+        let host = authority.prefix { $0 != ":" }.lowercased()
+        self.init(scheme: scheme, address: address, path: tail.isEmpty ? "/" : tail, isLocalhost: host == "localhost")
     }
 }
 

@@ -138,6 +138,37 @@ extension EndToEnd {
             }
         }
 
+        /// The name that was written is the one that the certificate must have, also where it needs no resolver.
+        @Test func aServerThatIsNamedLocalhost() throws {
+            try withMesh { mesh in
+                let service = try WebService(mesh)
+                let files = try mesh.serverFiles(dnsNames: ["localhost"])
+                let server = try TestFront(
+                    mesh,
+                    [
+                        "--listen", "127.0.0.1:0", "--to", "http://\(service.address)", "--certificate-file",
+                        files.certificate, "--private-key-file", files.key,
+                    ])
+                let port = server.address.split(separator: ":")[1]
+                for (host, status) in [("localhost", 200), ("127.0.0.1", 502)] {
+                    let plain = try TestFront(
+                        mesh,
+                        [
+                            "--listen", mesh.anyAddress, "--to", "https://\(host):\(port)", "--ca-file",
+                            mesh.authorityFile,
+                        ])
+                    let answer = try plain.connect().request("GET", "/head")
+                    try demandEqual(answer.status, status, answer.text)
+                    if status == 200 {
+                        try demandEqual(WireReader.field("Host", answer.text), "localhost:\(port)", answer.text)
+                    } else {
+                        try demandEqual(answer.reason, "wrong_name", answer.text)
+                    }
+                    try plain.end()
+                }
+            }
+        }
+
         @Test func unixTargetAndPath() throws {
             try withMesh { mesh in
                 let path = "\(mesh.directory)/app.sock"
