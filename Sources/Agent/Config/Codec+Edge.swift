@@ -26,6 +26,7 @@ extension Codec where Value == String {
     static var hostPattern: Codec {
         .string("a host, *.DOMAIN or *", "HOST", maximumLength: 255) { text in
             if text == "*" || IPv6Address(parsing: text) != nil { return nil }
+            if text.contains(":") { return "write it without scheme and port" }
             return HostText.problem(text.hasPrefix("*.") ? String(text.dropFirst(2)) : text)
         }
     }

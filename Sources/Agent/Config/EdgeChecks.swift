@@ -103,6 +103,12 @@ struct EdgeChecks {
                 "clients are asked for certificates, but no CA says which are good",
                 hint: "set the CA's certificate, for example certs/ca.crt")
         }
+        if listener.clientCertificates == .none, listener.clientCommonNames, !isRefused {
+            warn(
+                .conflict, "\(key).clientCertificates.commonNames",
+                "has no effect: clients are not asked for certificates",
+                hint: "set clientCertificates.mode to \"required\" or \"optional\"")
+        }
         if listener.clientCertificates == .none, !listener.clientCA.isEmpty, !isRefused {
             warn(
                 .conflict, "\(key).clientCertificates.ca", "has no effect: clients are not asked for certificates",

@@ -59,8 +59,14 @@ enum EdgeLoader {
         do {
             return try SafeFile.read(file, limit: maximumFile)
         } catch {
-            throw StartFailure(exitCode: 78, lines: [error.description], hint: error.hint)
+            throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error))
         }
+    }
+
+    /// What helps with a file of the edge, which no command of the mesh's CA makes.
+    private static func hint(_ error: CertificateError) -> String {
+        guard error.reason == .unreadableFile, let file = error.file else { return error.hint }
+        return "check the path and who may read it; namei -l \(file) shows how far it leads"
     }
 
     /// Says where a failure comes from.
@@ -70,7 +76,7 @@ enum EdgeLoader {
         } catch let error as StartFailure {
             throw StartFailure(exitCode: error.exitCode, lines: error.lines.map { "\(key): \($0)" }, hint: error.hint)
         } catch let error as CertificateError {
-            throw StartFailure(exitCode: 6, lines: ["\(key): \(error.description)"], hint: error.hint)
+            throw StartFailure(exitCode: 6, lines: ["\(key): \(error.description)"], hint: hint(error))
         } catch let error as TLSError {
             throw StartFailure(exitCode: 6, lines: ["\(key): \(error.message)"], hint: error.hint)
         } catch let error as JOSEError {
