@@ -82,12 +82,17 @@ final class EdgeCore {
         if peer.port != nil {
             try? Socket.setNoDelay(descriptor.rawValue)
             try? Socket.setKeepAlive(descriptor.rawValue)
+            try? Socket.setNotSentLowat(descriptor.rawValue, Self.notSentLowat)
         }
         let connection = EdgeConnection(
             descriptor, id: shared.newConnectionID(), facts: facts, listenerName: name, listener: listener, core: self)
         connections[connection.id] = connection
         connection.start()
     }
+
+    /// What may wait unsent in the kernel for a client, in bytes. Without a bound each client that does not read could make it
+    /// hold megabytes, and some hundred of them bring the host's TCP to its limit, at which everybody's connections crawl.
+    private static let notSentLowat: Int32 = 128 << 10
 
     /// Counts a connection of that address. At a limit somebody who waits makes room; false where nobody does.
     func admit(_ address: IPAddress, for newcomer: EdgeConnection) -> Bool {

@@ -42,6 +42,8 @@ extension EndToEnd {
                             && edge.edge.metric("mesh_edge_connections{kind=\"request\"}") == nil
                     }
                 }
+                // Neither the edge nor the kernel holds more for somebody who does not read.
+                try demand((100_000..<1_500_000).contains(given), "\(given) bytes")
                 let (slow, isGiven) = try ask(given)
                 try demand(isGiven, "\(given) bytes")
                 func other() throws -> EdgeEnd {
