@@ -212,7 +212,7 @@ import Testing
         (["import": "/does/not/exist"], ["flag --import unreadable_file"]),
         (["edge-limits-connections": "many"], ["flag --edge-limits-connections edge.limits.connections wrong_type"]),
         (["lisen": "127.0.0.1:1"], ["flag --lisen unknown_key"]),
-        (["hosts": "ws.example:8443"], ["flag --hosts edge.listeners[0].hosts bad_value"]),
+        (["hosts": "ws.example:8443"], ["flag --hosts edge.listeners[0].hosts[0] bad_value"]),
         (["listen-metrics": "192.0.2.1:9464"], ["flag --listen-metrics listen.metrics not_loopback"]),
         (["listen-metrics": "127.0.0.1:8443"], ["flag --listen-metrics listen.metrics duplicate"]),
         (
