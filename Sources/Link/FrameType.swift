@@ -1,7 +1,7 @@
 /// The kind of a link frame: the first byte of its header.
 ///
 /// The top bit says whether the frame is outside the sequence (0x80: not counted, not retained, not sent again). The
-/// other numbers up to `0x0A` and `0x85` are assigned or reserved, see `docs/link-protocol.md`.
+/// other numbers up to `0x0A` and `0x85` are assigned, see `docs/link-protocol.md`.
 public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     /// Asks for a new stream to a service.
     case open = 0x01
@@ -32,9 +32,9 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     case ping = 0x82
     /// Answers the newest PING.
     case pong = 0x83
-    /// Reserved: asks to resume a session on a new link.
+    /// Says how far a session got that is to go on over a new link.
     case resume = 0x84
-    /// Reserved: proves the right to a session.
+    /// Proves the right to that session.
     case auth = 0x85
 
     /// Whether the frame counts in the sequence of its lane and is kept until acknowledged.
@@ -52,7 +52,7 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     /// Whether version 1 knows the number but does not use it yet.
     public var isReserved: Bool {
         switch self {
-        case .switchLink, .moved, .resume, .auth: true
+        case .switchLink, .moved: true
         default: false
         }
     }

@@ -12,6 +12,8 @@ public struct Outbox: ~Copyable {
     /// Room before a payload: the longest WebSocket header without a mask key, and the link header.
     static let plainHeader = 4 + LinkFrame.headerSize
     static let keySize = 4
+    /// Type of a frame that stands for one which may not be sent any more; every receiver skips it.
+    static let placeholder: UInt8 = 0x7F
 
     var pool: SegmentPool
     var masks: MaskKeys
@@ -146,6 +148,19 @@ public struct Outbox: ~Copyable {
         return true
     }
 
+    /// Writes a frame that counts in the sequence and says nothing, in the place of one that may not be sent any more; false
+    /// when the system has no memory.
+    private mutating func appendPlaceholder() -> Bool {
+        guard room(0, atLeast: 0) != nil else { return false }
+        commit(0, frame: LinkFrame(type: .end, flags: .ignorable))
+        guard let tail else { return false }
+        // Its type has no name here. Exclusive or changes it under a mask as well.
+        let type = tail.base + tail.used - LinkFrame.headerSize
+        let flipped = type.load(as: UInt8.self) ^ (FrameType.end.rawValue ^ Outbox.placeholder)
+        type.storeBytes(of: flipped, as: UInt8.self)
+        return true
+    }
+
     private mutating func room(_ wanted: Int, atLeast minimum: Int) -> UnsafeMutableRawBufferPointer? {
         precondition(reserved < 0, "two reservations at once")
         let header = masking ? Outbox.plainHeader + Outbox.keySize : Outbox.plainHeader
@@ -250,8 +265,9 @@ public struct Outbox: ~Copyable {
 
     /// Lays the log out anew for another link: frames the peer has not processed are kept in order, with their sequence
     /// numbers, and wait to be sent from the first one; unsequenced frames are dropped; headers and masks become those of
-    /// the new role. False when `processed` can't be, or the system has no memory; the log is unusable then.
-    public mutating func rebase(processed: UInt64, masking newMasking: Bool) -> Bool {
+    /// the new role. DATA of the streams `withheld` is replaced by frames without content that count in the sequence. False
+    /// when `processed` can't be, or the system has no memory; the log is unusable then.
+    public mutating func rebase(processed: UInt64, masking newMasking: Bool, withheld: Set<UInt64> = []) -> Bool {
         precondition(reserved < 0, "rebase with room reserved")
         guard acknowledge(processed) else { return false }
         var next = head
@@ -269,9 +285,21 @@ public struct Outbox: ~Copyable {
             var number = segment.firstSequence
             var walker = FrameWalker(segment: segment, masked: oldMasking)
             while complete, let message = walker.next() {
-                guard case .frame(let frame) = LinkFrame.parse(message), frame.type.isSequenced else { continue }
+                let frame: LinkFrame
+                switch LinkFrame.parse(message) {
+                case .frame(let parsed) where parsed.type.isSequenced: frame = parsed
+                case .skip(sequenced: true):
+                    number += 1
+                    if number > processed { complete = appendPlaceholder() }
+                    continue
+                default: continue
+                }
                 number += 1
                 if number <= processed { continue }
+                if frame.type == .data, withheld.contains(frame.streamID) {
+                    complete = appendPlaceholder()
+                    continue
+                }
                 complete = appendUnbounded(
                     frame, payload: UnsafeRawBufferPointer(rebasing: message[LinkFrame.headerSize...]))
             }

@@ -76,6 +76,7 @@ extension Session {
     /// and that was not answered yet is refused instead. The handle is no longer valid.
     public func reset(_ stream: StreamHandle, _ reason: LinkReason, detail: String = "") {
         guard state == .open, let found = slab.find(stream) else { return }
+        if resumption.isParked, reason == .accessWithdrawn { resumption.withheld.insert(found.pointee.id) }
         if found.pointee.phase == .offered { return refuse(stream, reason, detail: detail) }
         count.resetsOut += 1
         end(stream.slot, .reset, Notice(reason, detail: detail))

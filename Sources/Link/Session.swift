@@ -22,8 +22,8 @@ public final class Session {
 
     /// What the peer said about itself and its limits.
     public let peer: Hello
-    /// Which end of the link this is.
-    public let role: LinkRole
+    /// Which end of the link this is; of the last one while the session is parked.
+    public internal(set) var role: LinkRole
     /// The limits in force.
     public let configuration: SessionConfiguration
     /// The low bit of the ids of this end's streams.
@@ -74,6 +74,8 @@ public final class Session {
     var goAwayDue: Notice?
     var peerGoingAway = false
     var peerLastID = UInt64.max
+
+    var resumption = ResumptionState()
 
     var resets: TokenBucket
     var pings: TokenBucket
@@ -214,9 +216,10 @@ public final class Session {
 
     // MARK: Ending
 
-    /// The link is gone and, before resumption exists, the session with it. Ends all streams, gives memory and budget
-    /// back, and returns the streams whose applications are to be told.
+    /// The session is over, with its link or after it was parked. Ends all streams, gives memory and budget back, and returns
+    /// the streams whose applications are to be told.
     public func linkLost() -> [LostStream] {
+        resumption.isParked = false
         var lost: [LostStream] = []
         for slot in 0..<UInt32(slab.capacity) {
             let stream = slab[slot].pointee

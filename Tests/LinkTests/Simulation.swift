@@ -22,6 +22,24 @@ struct SimulationFlavour {
         pace = [10_000, 1_000_000, 30_000_000][randomness.below(3)]
     }
 
+    /// The limits of one end.
+    static func configuration(_ randomness: inout Randomness) -> SessionConfiguration {
+        var configuration = SessionConfiguration()
+        configuration.initialCredit = [1_000, 16 << 10][randomness.below(2)]
+        configuration.maximumWindow = [4_000, 64 << 10, 1 << 20][randomness.below(3)]
+        configuration.maximumWindow = max(configuration.maximumWindow, configuration.initialCredit)
+        configuration.retentionLimit = [20_000, 600_000, 16 << 20][randomness.below(3)]
+        configuration.controlReserve = [64, 1 << 20][randomness.below(2)]
+        configuration.maximumPeerStreams = [5, 1_000][randomness.below(2)]
+        configuration.maximumPayload =
+            [LinkFrame.minimumPayloadLimit, LinkFrame.maximumPayload][randomness.below(2)]
+        // Rapid resets and pings are this simulation's daily bread.
+        configuration.resetBurst = 1_000_000
+        configuration.pingBurst = 1_000_000
+        configuration.deadPeerTimeout = 1 << 60
+        return configuration
+    }
+
     func plan(_ randomness: inout Randomness) -> Int {
         randomness.oneIn(6) ? 0 : randomness.size(upTo: longest)
     }
@@ -41,23 +59,7 @@ final class Simulation {
         self.seed = seed
         var randomness = Randomness(seed)
         flavour = SimulationFlavour(&randomness)
-        var configurations: [SessionConfiguration] = []
-        for _ in 0..<2 {
-            var configuration = SessionConfiguration()
-            configuration.initialCredit = [1_000, 16 << 10][randomness.below(2)]
-            configuration.maximumWindow = [4_000, 64 << 10, 1 << 20][randomness.below(3)]
-            configuration.maximumWindow = max(configuration.maximumWindow, configuration.initialCredit)
-            configuration.retentionLimit = [20_000, 600_000, 16 << 20][randomness.below(3)]
-            configuration.controlReserve = [64, 1 << 20][randomness.below(2)]
-            configuration.maximumPeerStreams = [5, 1_000][randomness.below(2)]
-            configuration.maximumPayload =
-                [LinkFrame.minimumPayloadLimit, LinkFrame.maximumPayload][randomness.below(2)]
-            // Rapid resets and pings are this simulation's daily bread.
-            configuration.resetBurst = 1_000_000
-            configuration.pingBurst = 1_000_000
-            configuration.deadPeerTimeout = 1 << 60
-            configurations.append(configuration)
-        }
+        let configurations = (0..<2).map { _ in SimulationFlavour.configuration(&randomness) }
         let boots = [BootID(high: 1, low: 1), BootID(high: 2, low: 2)]
         let hellos = (0..<2).map {
             Hello(
@@ -189,45 +191,8 @@ final class Simulation {
             now += 1_000_000
             for node in [a, b] where now >= node.session.nextDeadline { try alarm(node) }
         }
-        try agree()
-        for node in [a, b] {
-            try expect(node.session.retainedBytes == 0, "\(node.name) retains \(node.session.retainedBytes)")
-            try expect(node.session.unacknowledgedFrames == 0, "\(node.name) has frames unacknowledged")
-            try expect(node.session.streamCount == 0, "\(node.name) has \(node.session.streamCount) streams")
-            try expect(node.session.readyStreams == 0, "\(node.name) has streams ready")
-            try expect(node.pool.segmentsInUse == 0, "\(node.name) holds \(node.pool.segmentsInUse) segments")
-            try expect(node.budget.used == 0, "\(node.name) budget \(node.budget.used)")
-            let sent = node.all.values.reduce(UInt64(0)) { $0 + UInt64($1.sent) }
-            try expect(node.session.counters.dataOut == sent, "\(node.name) counts \(node.session.counters.dataOut)")
-        }
-    }
-
-    /// Both ends tell the same story of every stream.
-    private func agree() throws {
-        for (id, mine) in a.all {
-            guard let theirs = b.all[id] else {
-                try expect(mine.openedHere && mine.ended, "only A knows stream \(id)")
-                continue
-            }
-            try compare(mine, theirs)
-            try compare(theirs, mine)
-        }
-        for (id, stream) in b.all where a.all[id] == nil {
-            try expect(stream.openedHere && stream.ended, "only B knows stream \(id)")
-        }
-    }
-
-    private func compare(_ from: SimulatedStream, _ to: SimulatedStream) throws {
-        try expect(to.received <= from.sent, "stream \(from.id) received more than was sent")
-        if from.ended {
-            // An end that had done everything forgot the stream before the reset came, and needs none.
-            let unaware = to.sendFinished && to.receiveFinished && to.unread == 0 && to.received == from.sent
-            try expect(to.ended || unaware, "stream \(from.id): one end reset it, the other does not know")
-            return
-        }
-        if to.ended { return }
-        try expect(from.sendFinished && to.receiveFinished, "stream \(from.id) has no end")
-        try expect(to.received == from.sent, "stream \(from.id) lost \(from.sent - to.received) bytes")
+        try SimulationAgreement.check(a, b)
+        for node in [a, b] { try SimulationAgreement.checkEmpty(node) }
     }
 
     /// What both ends came across.

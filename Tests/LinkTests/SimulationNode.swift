@@ -180,8 +180,8 @@ final class SimulatedNode {
         try settle(stream)
     }
 
-    func reset(_ stream: SimulatedStream) throws {
-        session.reset(stream.handle, .applicationReset, detail: "the application reset its connection")
+    func reset(_ stream: SimulatedStream, _ reason: LinkReason = .applicationReset) throws {
+        session.reset(stream.handle, reason, detail: "the application reset its connection")
         stream.ended = true
         if session.isLive(stream.handle) { throw broken("stream \(stream.id) was reset and lives") }
         remove(stream)
@@ -273,6 +273,11 @@ final class SimulatedNode {
         return stream
     }
 
+    /// Takes one frame of the link that carries the session.
+    func receive(_ frame: UnsafeRawBufferPointer, now: UInt64, _ randomness: inout Randomness) throws {
+        if let stream = try take(session.received(frame, now: now), frame, &randomness) { try settle(stream) }
+    }
+
     private func take(
         _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ randomness: inout Randomness
     ) throws -> SimulatedStream? {
@@ -303,7 +308,7 @@ final class SimulatedNode {
             let stream = try stream(handle)
             guard !stream.accepted, stream.openedHere else { throw broken("refused after it was accepted") }
             let expected: [LinkReason] = [
-                .noSuchService, .goingAway, .tooManyStreams, .streamOverloaded, .applicationReset,
+                .noSuchService, .goingAway, .tooManyStreams, .streamOverloaded, .applicationReset, .accessWithdrawn,
             ]
             guard expected.contains(reason) else { throw broken("refused with \(reason)") }
             coverage.refused += 1
@@ -335,7 +340,7 @@ final class SimulatedNode {
             return stream
         case .reset(let handle, let reason):
             let stream = try stream(handle)
-            guard reason == .applicationReset else { throw broken("reset with \(reason)") }
+            guard reason == .applicationReset || reason == .accessWithdrawn else { throw broken("reset with \(reason)") }
             coverage.resets += 1
             stream.ended = true
             return stream
