@@ -13,6 +13,8 @@ public struct LinkResumption: Sendable {
         case proven(ResumeClaim)
         /// To the acceptor: the dialler does not hold the session. It is over, and a new one begins.
         case declined
+        /// The peer gives the link up, with this reason. The session stays parked.
+        case refused(Notice)
         /// Not what the protocol wants, or not the peer that has the session: close the link with `resume_refused`. The
         /// session stays parked.
         case failed(String)
@@ -89,6 +91,12 @@ public struct LinkResumption: Sendable {
             }
             state = .over
             return .proven(answer)
+        case (_, .goAway):
+            guard let notice = try? Notice.parse(.goAway, payload: payload).notice else {
+                return fail("GOAWAY with a bad payload")
+            }
+            state = .over
+            return .refused(notice)
         default:
             return fail("\(frame.type) while a session is resumed")
         }
@@ -106,6 +114,12 @@ public struct LinkResumption: Sendable {
         guard case .answering = state else { preconditionFailure("decline without an offer") }
         state = .over
         return ResumeClaim.declined.frame
+    }
+
+    /// A GOAWAY that ends the exchange; to be followed by a close frame with the reason's code.
+    public mutating func refuse(_ notice: Notice) -> [UInt8] {
+        state = .over
+        return LinkFrame(type: .goAway).encoded(payload: notice.encodedPayload(for: .goAway))
     }
 
     private mutating func fail(_ detail: String) -> Step {

@@ -265,8 +265,9 @@ public struct Outbox: ~Copyable {
 
     /// Lays the log out anew for another link: frames the peer has not processed are kept in order, with their sequence
     /// numbers, and wait to be sent from the first one; unsequenced frames are dropped; headers and masks become those of
-    /// the new role. DATA of the streams `withheld` is replaced by frames without content that count in the sequence. False
-    /// when `processed` can't be, or the system has no memory; the log is unusable then.
+    /// the new role. DATA and END of the streams `withheld` are replaced by frames without content that count in the sequence
+    /// (END too, or bytes left out would look like a direction that is complete). False when `processed` can't be, or the
+    /// system has no memory; the log is unusable then.
     public mutating func rebase(processed: UInt64, masking newMasking: Bool, withheld: Set<UInt64> = []) -> Bool {
         precondition(reserved < 0, "rebase with room reserved")
         guard acknowledge(processed) else { return false }
@@ -296,7 +297,7 @@ public struct Outbox: ~Copyable {
                 }
                 number += 1
                 if number <= processed { continue }
-                if frame.type == .data, withheld.contains(frame.streamID) {
+                if frame.type == .data || frame.type == .end, withheld.contains(frame.streamID) {
                     complete = appendPlaceholder()
                     continue
                 }

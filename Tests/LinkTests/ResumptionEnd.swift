@@ -166,6 +166,7 @@ final class ResumptionEnd {
                 try refused(error)
                 close(link, now: now)
             }
+        case .refused: throw broken("an honest attempt was refused")
         case .declined: throw broken("a session was declined that the peer holds")
         case .failed:
             guard link.isForged else { throw broken("an honest attempt failed") }

@@ -98,7 +98,9 @@ final class ResumptionSimulation {
         case 0...11: try application(end)
         case 12...14: end.transmit(limit: randomness.size(upTo: 200_000))
         case 15...18:
-            if !links.isEmpty { try deliver(links[randomness.below(links.count)], to: end, randomness.size(upTo: 200_000)) }
+            if !links.isEmpty {
+                try deliver(links[randomness.below(links.count)], to: end, randomness.size(upTo: 200_000))
+            }
         case 19:
             if end.attached != nil { end.node.session.flushControl(now: now) }
         case 20: try pass()
@@ -255,7 +257,8 @@ final class ResumptionSimulation {
             try end.node.check()
             let other = ends[1 - end.index].node
             for (id, most) in mostReceived[end.index] {
-                try expect(other.all[id]?.received ?? 0 <= most, "bytes of stream \(id) were sent after its right was lost")
+                let received = other.all[id]?.received ?? 0
+                try expect(received <= most, "bytes of stream \(id) were sent after its right was lost")
             }
         }
     }

@@ -340,7 +340,7 @@ final class SimulatedNode {
             return stream
         case .reset(let handle, let reason):
             let stream = try stream(handle)
-            guard reason == .applicationReset || reason == .accessWithdrawn else { throw broken("reset with \(reason)") }
+            guard [.applicationReset, .accessWithdrawn].contains(reason) else { throw broken("reset with \(reason)") }
             coverage.resets += 1
             stream.ended = true
             return stream

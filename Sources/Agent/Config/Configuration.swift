@@ -277,6 +277,8 @@ extension Configuration {
         public var reconnectMax: Duration = .seconds(30)
         /// The same for the directory and `peers`.
         public var reconnectMaxPermanent: Duration = .milliseconds(500)
+        /// How long a session waits for a new link after the loss of its own; zero ends it with the link.
+        public var resumeFor: Duration = .seconds(30)
     }
 
     /// Flow control of streams, in bytes.
@@ -291,6 +293,8 @@ extension Configuration {
     public struct Limits: Sendable, Equatable {
         /// Bytes promised to all streams together.
         public var receiveBudget = 512 << 20
+        /// Bytes that all sessions without a link may hold.
+        public var parkedMemory = 256 << 20
         /// Streams on all links.
         public var maxStreams = 100_000
         /// Links.

@@ -166,6 +166,10 @@ public enum ConfigurationTable {
             .duration(.milliseconds(10) ... .seconds(3600)),
             "The largest bound for links that are always kept: to the directory and to `peers`."),
         .value(
+            "links.resumeFor", \.links.resumeFor, .duration(.zero ... .seconds(3600)),
+            "How long streams wait for a new link when theirs is lost, before they are reset; 0 resets them at once.",
+            effect: .restart),
+        .value(
             "streams.window", \.streams.window, .size(16 << 10...1 << 30),
             "The most bytes that one stream may have under way; small windows limit throughput over distance.",
             effect: .restart),
@@ -175,6 +179,10 @@ public enum ConfigurationTable {
         .value(
             "limits.receiveBudget", \.limits.receiveBudget, .size(1 << 20...1 << 40),
             "The most memory promised to all streams together for bytes that their applications have not taken yet.",
+            effect: .restart),
+        .value(
+            "limits.parkedMemory", \.limits.parkedMemory, .size(0...1 << 40),
+            "The most memory that streams without a link may hold while they wait; beyond it they are reset at once.",
             effect: .restart),
         .value(
             "limits.maxStreams", \.limits.maxStreams, .integer(1...10_000_000),

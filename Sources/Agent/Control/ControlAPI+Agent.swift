@@ -39,10 +39,13 @@ extension ControlAPI {
         let reports = await agent.reports()
         let live = Dictionary(
             reports.flatMap(\.links).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let parked = Dictionary(
+            reports.flatMap(\.parked).map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let now = Clock.unixMilliseconds()
         let links = agent.supervisor.status.map { peer -> JSONValue in
             var object: JSONObject = [
                 "node": .string(peer.node), "state": .string(peer.state), "permanent": .bool(peer.isPermanent),
+                "resumptions": .init(peer.resumptions),
             ]
             if let link = peer.link {
                 object["remote"] = .string(link.remote)
@@ -62,7 +65,12 @@ extension ControlAPI {
                         Timestamp.rfc3339(milliseconds: status.peerExpires * 1000))
                     object["clockOffsetMilliseconds"] = status.clockOffset.map { .integer($0) } ?? .null
                 }
-            } else if let error = peer.lastError {
+            } else if let session = parked[peer.node] {
+                object["streams"] = .init(session.streams)
+                object["retainedBytes"] = .init(session.retained)
+                object["parkedSeconds"] = .integer(max(0, now - session.since) / 1000)
+            }
+            if peer.link == nil, let error = peer.lastError {
                 object["reason"] = .string(error.code)
                 object["detail"] = .string(error.text)
                 if let hint = error.hint { object["hint"] = .string(hint) }

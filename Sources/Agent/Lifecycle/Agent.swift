@@ -103,6 +103,8 @@ public final class Agent {
             budget: ReceiveBudget(limit: configuration.limits.receiveBudget), session: session,
             handshakeTimeout: configuration.links.handshakeTimeout.nanoseconds,
             servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
+            parking: ParkingSpace(
+                resumeFor: configuration.links.resumeFor.nanoseconds, limit: configuration.limits.parkedMemory),
             tls: identity.contexts)
         try StateDirectory.prepare(configuration.node.stateDirectory)
         edge = try EdgeHost(

@@ -23,6 +23,9 @@ final class AgentShared: Sendable {
     /// The most links.
     let maximumLinks: Int
 
+    /// What parked sessions may hold, and for how long.
+    let parking: ParkingSpace
+
     /// Streams from here to each instance.
     let load = InstanceLoad()
 
@@ -35,7 +38,8 @@ final class AgentShared: Sendable {
 
     init(
         node: String, bootID: BootID, version: String, log: Log, budget: ReceiveBudget, session: SessionConfiguration,
-        handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, tls: TLSContexts
+        handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, parking: ParkingSpace,
+        tls: TLSContexts
     ) {
         self.node = node
         self.bootID = bootID
@@ -46,6 +50,7 @@ final class AgentShared: Sendable {
         self.handshakeTimeout = handshakeTimeout
         self.servesDirectory = servesDirectory
         self.maximumLinks = maximumLinks
+        self.parking = parking
         self.tls = Locked(tls)
     }
 

@@ -26,6 +26,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     let isDialler: Bool
 
     let session: Session
+    /// Proves the session on its next link; nil where sessions end with their links.
+    let key: SessionKey?
     let tls: TLSSession
     var owned: FileDescriptor?
     let descriptor: Int32
@@ -40,7 +42,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var isProbed = false
     var flushScheduled = false
     var deadline: (id: TimerID, at: UInt64)?
-    private(set) var isClosed = false
+    var isClosed = false
     private(set) var bytesReceived: UInt64 = 0
     private(set) var bytesSent: UInt64 = 0
     /// What had been received when the timer fired last: nothing new means that the link is quiet.
@@ -58,7 +60,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     init(
         _ owned: consuming FileDescriptor, id: UInt64, node: String, peer: PeerIdentity, principal: Principal,
-        isDialler: Bool, tls: TLSSession, frames: FrameReader, session: Session, leftover: [UInt8], core: WorkerCore
+        isDialler: Bool, tls: TLSSession, frames: FrameReader, session: Session, key: SessionKey?,
+        leftover: [UInt8], core: WorkerCore
     ) {
         descriptor = owned.rawValue
         self.owned = consume owned
@@ -70,6 +73,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         self.tls = tls
         self.frames = frames
         self.session = session
+        self.key = key
         self.core = core
         establishedAt = Clock.unixMilliseconds()
         partial.append(leftover)
@@ -175,7 +179,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             case .wantsInput: break reading
             case .closed(let clean):
                 return lost(.linkLost, clean ? "the peer closed the link" : "the connection ended without a TLS close")
-            case .failed(let error): return lost(.protocolError, error.message)
+            case .failed(let error): return lost(.linkLost, error.message)
             }
         }
         guard !isClosed else { return }
@@ -389,8 +393,11 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// Ends the link in order: the peer is told why.
     func close(_ reason: LinkReason, _ text: String) {
         guard !isClosed else { return }
-        session.goAway(reason, detail: text)
-        session.flushControl(now: core.loop.now)
+        // GOAWAY would say that the session is over, too.
+        if !reason.leavesSession {
+            session.goAway(reason, detail: text)
+            session.flushControl(now: core.loop.now)
+        }
         seal()
         guard !isClosed else { return }
         _ = CloseFrame.encode(reason, text, masked: isDialler).withUnsafeBytes { tls.write($0) }
@@ -399,7 +406,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         lost(reason, text)
     }
 
-    /// The link is gone; so are its streams.
+    /// The link is gone. Its session waits for another one, unless the reason says that it is over.
     func lost(_ reason: LinkReason, _ text: String) {
         guard !isClosed else { return }
         isClosed = true
@@ -407,25 +414,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         deadline = nil
         if let registration { core.loop.deregister(registration) }
         registration = nil
-        let streams = session.linkLost()
-        let fates = Dictionary(uniqueKeysWithValues: streams.map { ($0.stream, $0) })
-        let connections = locals.compactMap { $0 }
-        locals = []
         owned = nil
-        core.linkClosed(self, reason, text)
-        for local in connections {
-            let fate = local.stream.flatMap { fates[$0] }
-            local.detach()
-            if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {
-                core.opening.failed(local, .unreachable, "the link to \(node) was lost: \(text)", reason: "link_lost")
-            } else {
-                if let attempt = local.attempt {
-                    core.opening.ended(attempt)
-                    attempt.observer?(.broken(reason: "link_lost"))
-                }
-                local.reset()
-            }
-        }
+        let isParked = reason.leavesSession && core.park(self)
+        core.linkClosed(self, reason, text, isParked: isParked)
+        if !isParked { endStreams(reason, text) }
     }
 
     /// Streams that carry applications' bytes, not the agents' own.

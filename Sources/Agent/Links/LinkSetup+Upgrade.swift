@@ -18,6 +18,8 @@ extension LinkSetup {
                 guard takeRequest(&parser) else { return }
             case .hello(var handshake):
                 guard takeHello(&handshake) else { return }
+            case .resuming(var resumption, let hello):
+                guard takeResumption(&resumption, hello) else { return }
             case .connecting, .tls, .greeting, .deciding, .over: return
             }
         }
@@ -118,26 +120,33 @@ extension LinkSetup {
         fail("not_a_link", problem.detail ?? problem.reason, hint: nil)
     }
 
-    func takeHello(_ handshake: inout LinkHandshake) -> Bool {
-        let step: (LinkHandshake.Step, Int)? = plain.withMutableReadable { bytes in
+    /// Takes the next message, if all of it has arrived. What is no binary message ends the setup one way or the other.
+    func nextMessage<Step>(
+        _ take: (UnsafeRawBufferPointer) -> Step, closed: (Notice) -> Step, violated: (String) -> Step
+    ) -> Step? {
+        let step: (Step, Int)? = plain.withMutableReadable { bytes in
             switch frames.next(bytes) {
             case .needMore: return nil
             case .message(.binary, let payload, let consumed):
-                return (handshake.received(UnsafeRawBufferPointer(rebasing: bytes[payload])), consumed)
+                return (take(UnsafeRawBufferPointer(rebasing: bytes[payload])), consumed)
             case .control(.close, let payload, let consumed):
                 let close = try? ClosePayload.parse(UnsafeRawBufferPointer(rebasing: bytes[payload])).get()
                 let reason = close?.code.flatMap { LinkReason(closeCode: $0.rawValue) } ?? .normal
-                return (.refused(Notice(reason, detail: close?.reason ?? "")), consumed)
-            case .control(_, _, let consumed):
-                return (.failed(.protocolError, "a WebSocket control frame before HELLO"), consumed)
-            case .message, .fragment:
-                return (.failed(.protocolError, "HELLO must be one binary message"), 0)
-            case .failed(let violation):
-                return (.failed(.protocolError, violation.description), 0)
+                return (closed(Notice(reason, detail: close?.reason ?? "")), consumed)
+            case .control(_, _, let consumed): return (violated("a WebSocket control frame before HELLO"), consumed)
+            case .message, .fragment: return (violated("HELLO must be one binary message"), 0)
+            case .failed(let violation): return (violated(violation.description), 0)
             }
         }
-        guard let (result, consumed) = step else { return false }
+        guard let (result, consumed) = step else { return nil }
         plain.consume(consumed)
+        return result
+    }
+
+    func takeHello(_ handshake: inout LinkHandshake) -> Bool {
+        let step: LinkHandshake.Step? = nextMessage(
+            { handshake.received($0) }, closed: { .refused($0) }, violated: { .failed(.protocolError, $0) })
+        guard let result = step else { return false }
         switch result {
         case .decide(let hello): arrived(hello, handshake)
         case .complete(let hello):

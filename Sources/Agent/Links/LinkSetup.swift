@@ -31,6 +31,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         case hello(LinkHandshake)
         /// The control plane was asked about the peer's HELLO.
         case deciding(LinkHandshake, Hello)
+        /// The two ends settle whether a session goes on over this link.
+        case resuming(LinkResumption, Hello)
         case over
     }
 
@@ -73,6 +75,34 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         frames = FrameReader(role: .server, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
         descriptor = accepted.rawValue
         owned = consume accepted
+    }
+
+    /// A setup that began on another worker, `other`, which has left its loop.
+    init(_ other: LinkSetup, core: WorkerCore) {
+        id = other.id
+        dial = other.dial
+        node = other.node
+        remote = other.remote
+        self.core = core
+        startedAt = other.startedAt
+        frames = other.frames
+        phase = other.phase
+        tls = other.tls
+        principal = other.principal
+        descriptor = other.descriptor
+        owned = other.owned.take()
+        other.phase = .over
+        other.plain.withReadable { plain.append($0) }
+    }
+
+    /// Goes on on this worker.
+    func goOn() {
+        timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
+        do throws(SystemError) {
+            registration = try core.loop.register(descriptor, [.readable], self)
+        } catch {
+            fail("internal_error", "\(error)", hint: nil)
+        }
     }
 
     var isDialler: Bool { dial != nil }
@@ -285,6 +315,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             case .tls: "the TLS handshake"
             case .clientUpgrade, .serverUpgrade: "the WebSocket upgrade"
             case .greeting, .hello, .deciding, .over: "HELLO"
+            case .resuming: "the resumption of a session"
             }
         refuse(.handshakeTimeout, "no answer in time")
         fail(
@@ -303,15 +334,11 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             phase = .hello(handshake)
             send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys))
             takePlaintext()
-        case (.accept, .deciding(var handshake, let hello)):
+        case (.accept, .deciding(let handshake, let hello)):
             // The decision may have taken a probe's time, and policy may have changed meanwhile: from here on the link is
             // tracked, so this is the check that no change slips behind.
             guard authorize() else { return }
-            if !isDialler {
-                let answer = handshake.answer(ownHello(hello.intent))
-                send(LinkHandshake.wireMessage(answer, role: .acceptor, masks: core.maskKeys))
-            }
-            establish(hello)
+            begin(handshake, hello)
         case (.refuse(let reason, let detail, let retryAfter), _):
             refuse(reason, detail, retryAfter: retryAfter)
             fail(reason.name, detail, hint: nil, reason: nil)
@@ -326,30 +353,41 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     }
 
     func ownHello(_ intent: LinkIntent) -> Hello {
-        Hello(
+        var hello = Hello(
             bootID: core.shared.bootID, intent: intent, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
             agent: core.shared.version, configuration: core.shared.session)
+        if core.shared.parking.resumeFor > 0 {
+            hello.resumptionEpoch = (core.parked[node]?.session ?? core.links[node]?.session)?.resumptionEpoch ?? 0
+        }
+        return hello
     }
 
-    func establish(_ hello: Hello) {
+    /// The link stands. It carries the session `held`, or a new one.
+    func establish(_ hello: Hello, _ held: ParkedSession?) {
         guard let tls, let identity = tls.peerIdentity, let principal, let owned = owned.take() else { return }
         leaveLoop()
         phase = .over
         core.setupEnded(self)
         var random = SystemRandomNumberGenerator()
-        let session = Session(
-            role: isDialler ? .dialler : .acceptor,
-            parity: StreamParity(local: core.routing.node, peer: node), configuration: core.shared.session, peer: hello,
-            budget: core.shared.budget, pool: core.segments, masks: core.maskKeys, seed: random.next(),
-            now: core.loop.now, unixMilliseconds: UInt64(Clock.unixMilliseconds()))
+        let key = held?.link.key ?? (core.shared.parking.resumeFor > 0 ? try? SessionKey(exportedFrom: tls) : nil)
+        let session =
+            held?.session
+            ?? Session(
+                role: isDialler ? .dialler : .acceptor,
+                parity: StreamParity(local: core.routing.node, peer: node), configuration: core.shared.session,
+                peer: hello,
+                budget: core.shared.budget, pool: core.segments, masks: core.maskKeys, seed: random.next(),
+                now: core.loop.now, unixMilliseconds: UInt64(Clock.unixMilliseconds()))
         var leftover: [UInt8] = []
         plain.withReadable { leftover.append(contentsOf: $0) }
         let link = LinkConnection(
             owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
-            frames: frames, session: session, leftover: leftover, core: core)
+            frames: frames, session: session, key: key, leftover: leftover, core: core)
+        if let held { link.continueStreams(of: held.link) }
         core.establish(link)
         let status = EstablishedLink(
-            link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler)
+            link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
+            isResumed: held != nil)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
     }
 
@@ -362,6 +400,11 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             let notice = Notice(reason, retryAfter: retryAfter, detail: detail)
             let role: LinkRole = isDialler ? .dialler : .acceptor
             send(LinkHandshake.wireMessage(handshake.refuse(notice), role: role, masks: core.maskKeys))
+            send(CloseFrame.encode(reason, detail, masked: isDialler))
+        case .resuming(var resumption, _):
+            let notice = Notice(reason, retryAfter: retryAfter, detail: detail)
+            let role: LinkRole = isDialler ? .dialler : .acceptor
+            send(LinkHandshake.wireMessage(resumption.refuse(notice), role: role, masks: core.maskKeys))
             send(CloseFrame.encode(reason, detail, masked: isDialler))
         case .greeting: send(CloseFrame.encode(reason, detail, masked: true))
         case .connecting, .tls, .clientUpgrade, .serverUpgrade, .over: break
@@ -416,4 +459,6 @@ struct EstablishedLink: Sendable {
     let remote: String
     let peerVersion: String
     let isDialler: Bool
+    /// It carries the session of the link before.
+    let isResumed: Bool
 }

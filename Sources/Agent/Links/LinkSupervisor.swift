@@ -23,6 +23,8 @@ final class LinkSupervisor {
         let state: String
         let link: EstablishedLink?
         let lastError: LinkFailure?
+        /// Sessions with this node that went on over another link.
+        let resumptions: Int
     }
 
     private final class Peer {
@@ -38,6 +40,10 @@ final class LinkSupervisor {
         /// The link is still there but takes no new streams.
         var isRetiring = false
         var lastError: LinkFailure?
+        /// The session waits for a new link, on this worker.
+        var parkedOn: Int?
+        var redials = ParkedRedials()
+        var resumptions = 0
 
         init(node: String, own: String, backoff: Backoff) {
             self.node = node
@@ -160,7 +166,8 @@ final class LinkSupervisor {
         let id = shared.newLinkID()
         guard case .dial = peer.arbiter.dial(LinkID(id)) else { return }
         peer.attempt = id
-        let worker = leastLoadedWorker()
+        // A session goes on where its streams live.
+        let worker = peer.parkedOn ?? leastLoadedWorker()
         workerOfSetup[id] = worker
         let order = LinkDial(id: id, node: peer.node, endpoints: [endpoint])
         shared.workers[worker].submit { $0.dial(order) }
@@ -192,6 +199,9 @@ final class LinkSupervisor {
     /// The peer answered our HELLO.
     func answered(node: String, link: UInt64, bootID: BootID) {
         let peer = peer(node)
+        if let worker = workerOfSetup[link], let home = home(of: peer), home != worker {
+            return move(link, from: worker, to: home) { $0.answered(node: node, link: link, bootID: bootID) }
+        }
         perform(peer.arbiter.answered(LinkID(link), bootID: bootID), peer)
     }
 
@@ -204,10 +214,32 @@ final class LinkSupervisor {
             }
             return
         }
+        let peer = peer(link.node)
+        if let home = home(of: peer), home != link.worker {
+            let moved = IncomingLink(
+                link: link.link, worker: home, node: link.node, bootID: link.bootID, intent: link.intent,
+                remote: link.remote)
+            return move(link.link, from: link.worker, to: home) { $0.arrived(moved) }
+        }
         incoming[link.link] = link
         workerOfSetup[link.link] = link.worker
-        let peer = peer(link.node)
         perform(peer.arbiter.received(LinkID(link.link), bootID: link.bootID, intent: link.intent), peer)
+    }
+
+    /// The worker that has the session with a node, in use or parked.
+    private func home(of peer: Peer) -> Int? { peer.link?.worker ?? peer.parkedOn }
+
+    /// A setup goes on on the worker that has the session of its peer; then what was asked is asked again from there.
+    private func move(
+        _ link: UInt64, from worker: Int, to home: Int,
+        _ again: @escaping @Sendable @ControlPlane (LinkSupervisor) -> Void
+    ) {
+        workerOfSetup[link] = home
+        shared.workers[worker].submit { [shared] core in
+            core.moveSetup(link, to: home) { _ in
+                ControlPlane.post { if let supervisor = shared.supervisor { again(supervisor) } }
+            }
+        }
     }
 
     /// A link carries frames now.
@@ -220,6 +252,8 @@ final class LinkSupervisor {
         peer.attempt = peer.attempt == link.link ? nil : peer.attempt
         peer.isWanted = false
         peer.isRetiring = false
+        peer.parkedOn = nil
+        if link.isResumed { peer.resumptions += 1 }
         peer.lastError = nil
         peer.backoff.succeeded()
         if let timer = peer.timer {
@@ -231,6 +265,7 @@ final class LinkSupervisor {
             [
                 ("node", .string(link.node)), ("remote", .string(link.remote)),
                 ("dialled", .bool(link.isDialler)), ("peer_version", .string(link.peerVersion)),
+                ("resumed", .bool(link.isResumed)),
             ])
         publish()
         linkStateChanged(link.node, true)
@@ -271,6 +306,16 @@ final class LinkSupervisor {
             shared.log.warning("dial_failed", "could not link to node \(peer.node)", fields)
         }
         peer.lastError = failure
+        if let worker = peer.parkedOn,
+            peer.redials.isGone(
+                refused: failure.code == ConnectError.Code.refused.rawValue, now: Clock.monotonicNanoseconds())
+        {
+            let node = peer.node
+            shared.workers[worker].submit {
+                $0.endParked(
+                    node, .linkLost, outcome: .peerGone, "the peer's agent is gone: its address refuses connections")
+            }
+        }
         // A dial that gave way to the peer's: who waits for a link waits for that one.
         let text = failure.code == "superseded" ? nil : failure.text
         goOn(peer, text, reason: failure.reason, retryAfter: failure.retryAfter)
@@ -286,9 +331,10 @@ final class LinkSupervisor {
             peer.isWanted = false
             for worker in shared.workers { worker.submit { $0.opening.linkFailed(node, text) } }
         }
-        guard peer.isPermanent, peer.timer == nil else { return }
-        let delay = peer.backoff.failed(
+        guard peer.isPermanent || peer.parkedOn != nil, peer.timer == nil else { return }
+        var delay = peer.backoff.failed(
             reason: reason, retryAfter: retryAfter, random: UInt64.random(in: .min ... .max))
+        if peer.parkedOn != nil { delay = peer.redials.delay(delay, random: UInt64.random(in: .min ... .max)) }
         peer.timer = ControlPlane.loop.schedule(after: delay, Redial(self, peer.node), tag: 0)
     }
 
@@ -311,24 +357,43 @@ final class LinkSupervisor {
     }
 
     /// A link is gone.
-    func lost(node: String, link: UInt64, reason: LinkReason, text: String) {
-        workerOfSetup[link] = nil
+    /// `isParked`: its session waits for another one.
+    func lost(node: String, link: UInt64, reason: LinkReason, text: String, isParked: Bool) {
+        let worker = workerOfSetup.removeValue(forKey: link)
         guard let peer = peers[node] else { return }
         let wasInUse = peer.link?.link == link
+        if isParked {
+            peer.redials = ParkedRedials(dialledHere: peer.link?.isDialler ?? false)
+            peer.parkedOn = peer.link?.worker ?? worker
+        }
         let action = peer.arbiter.lost(LinkID(link))
         if wasInUse { peer.link = nil }
         if !isStopped, reason != .replaced {
             shared.log.warning(
                 "link_lost", "the link to node \(node) ended",
-                [("node", .string(node)), ("reason", .string(reason.name)), ("detail", .string(text))])
+                [
+                    ("node", .string(node)), ("reason", .string(reason.name)), ("detail", .string(text)),
+                    ("parked", .bool(isParked)),
+                ])
         }
         if wasInUse { publish() }
         perform(action, peer)
         guard peer.link == nil else { return }
-        if wasInUse { linkStateChanged(node, false) }
+        if wasInUse, !isParked { linkStateChanged(node, false) }
         // Also the end of a link that took no new streams any more (its node comes back after a restart), and of one that
         // was gone before it was reported as established.
         goOn(peer, "the link was lost: \(text)", reason: reason)
+    }
+
+    /// A parked session is over.
+    func sessionEnded(node: String) {
+        guard let peer = peers[node], peer.parkedOn != nil else { return }
+        peer.parkedOn = nil
+        guard peer.link == nil else { return }
+        linkStateChanged(node, false)
+        guard !peer.isPermanent, !peer.isWanted, let timer = peer.timer else { return }
+        ControlPlane.loop.cancel(timer)
+        peer.timer = nil
     }
 
     /// The probe of a link ended.
@@ -394,11 +459,14 @@ final class LinkSupervisor {
         peers.values.sorted { $0.node < $1.node }.compactMap { peer in
             let state =
                 peer.link != nil
-                ? "established" : peer.attempt != nil ? "dialling" : peer.timer != nil ? "waiting" : "idle"
+                ? "established"
+                : peer.parkedOn != nil
+                    ? "parked" : peer.attempt != nil ? "dialling" : peer.timer != nil ? "waiting" : "idle"
             guard state != "idle" || peer.isPermanent else { return nil }
             return PeerStatus(
-                node: peer.node, isPermanent: peer.isPermanent, state: state, link: peer.link, lastError: peer.lastError
-            )
+                node: peer.node, isPermanent: peer.isPermanent, state: state, link: peer.link,
+                lastError: peer.lastError,
+                resumptions: peer.resumptions)
         }
     }
 

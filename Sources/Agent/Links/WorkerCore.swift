@@ -15,6 +15,8 @@ final class WorkerCore: TimerHandler {
     private(set) var links: [String: LinkConnection] = [:]
     /// Links that were replaced or are retiring but still carry streams.
     private var retiring: [UInt64: LinkConnection] = [:]
+    /// Sessions that wait for their next link, by the peer's name.
+    var parked: [String: ParkedSession] = [:]
     private var setups: [UInt64: LinkSetup] = [:]
     private var pairs: [ObjectIdentifier: LocalPair] = [:]
     private var bridges: [ObjectIdentifier: TargetBridge] = [:]
@@ -106,6 +108,7 @@ final class WorkerCore: TimerHandler {
                 link.close(.policyChanged, decision.reason.rawValue)
             }
         }
+        closedStreams += reevaluateParked()
         for pair in pairs.values {
             guard let attempt = pair.application.attempt else { continue }
             let decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
@@ -158,6 +161,15 @@ final class WorkerCore: TimerHandler {
     /// The setup is over, well or not.
     func setupEnded(_ setup: LinkSetup) { setups[setup.id] = nil }
 
+    /// A setup that goes on on another worker.
+    func takeSetup(_ id: UInt64) -> LinkSetup? { setups.removeValue(forKey: id) }
+
+    /// A setup that began on another worker.
+    func adopt(_ setup: LinkSetup) {
+        setups[setup.id] = setup
+        setup.goOn()
+    }
+
     /// A link is established: it can carry streams from now on.
     func establish(_ link: LinkConnection) {
         if let old = links[link.node] {
@@ -187,7 +199,7 @@ final class WorkerCore: TimerHandler {
     }
 
     /// The link is gone.
-    func linkClosed(_ link: LinkConnection, _ reason: LinkReason, _ text: String) {
+    func linkClosed(_ link: LinkConnection, _ reason: LinkReason, _ text: String, isParked: Bool) {
         if links[link.node] === link { links[link.node] = nil }
         retiring[link.id] = nil
         counters.linkClosed(reason.name)
@@ -195,7 +207,7 @@ final class WorkerCore: TimerHandler {
         counters.closedLinkBytesSent &+= link.bytesSent
         let (node, id) = (link.node, link.id)
         ControlPlane.post { [shared] in
-            shared.supervisor?.lost(node: node, link: id, reason: reason, text: text)
+            shared.supervisor?.lost(node: node, link: id, reason: reason, text: text, isParked: isParked)
         }
     }
 
@@ -296,6 +308,7 @@ final class WorkerCore: TimerHandler {
     func drain() {
         for listener in upstreams.values { listener.close() }
         upstreams = [:]
+        endAllParked("the node drains")
         for link in links.values { link.session.goAway(.goingAway, detail: "the node drains") }
         for link in links.values { link.scheduleFlush() }
     }
@@ -310,6 +323,7 @@ final class WorkerCore: TimerHandler {
     func shutDown() {
         for listener in upstreams.values { listener.close() }
         for setup in Array(setups.values) { setup.abandon() }
+        endAllParked("the agent stops")
         for link in Array(links.values) + Array(retiring.values) { link.close(.goingAway, "the agent stops") }
         for pair in Array(pairs.values) { pair.withdraw(pair.application, "the agent stops") }
     }
@@ -318,7 +332,8 @@ final class WorkerCore: TimerHandler {
     var report: WorkerReport {
         WorkerReport(
             index: index, counters: counters,
-            links: (Array(links.values) + Array(retiring.values)).map(\.status), localConnections: localCount,
+            links: (Array(links.values) + Array(retiring.values)).map(\.status), parked: parked.values.map(\.status),
+            localConnections: localCount,
             segmentsInUse: segments.segmentsInUse, wakeUps: UInt64(loop.handle.wakeUpCount))
     }
 }

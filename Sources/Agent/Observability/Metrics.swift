@@ -29,6 +29,7 @@ enum Metrics {
             "mesh_tls_acceleration_info", .gauge, "Where AES-GCM of new links comes from; always 1.",
             [.init(1, ["aes_gcm": Agent.aesGCM(of: agent.configuration).code])])
         addLinks(&writer, links, totals)
+        addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)
         addDirectory(&writer, agent)
         if agent.edge.hasListeners { EdgeMetrics.add(&writer, await agent.edge.report(), agent.edge) }
@@ -70,6 +71,23 @@ enum Metrics {
         writer.family(
             "mesh_link_retained_bytes", .gauge, "Sent bytes that peers have not acknowledged.",
             Double(links.reduce(0) { $0 + $1.retained }))
+    }
+
+    private static func addParked(
+        _ writer: inout PrometheusWriter, _ parked: [ParkedStatus], _ totals: WorkerCounters
+    ) {
+        writer.family(
+            "mesh_sessions_parked", .gauge, "Sessions that lost their link and wait for another one.",
+            Double(parked.count))
+        writer.family(
+            "mesh_sessions_parked_streams", .gauge, "Streams of these sessions.",
+            Double(parked.reduce(0) { $0 + $1.streams }))
+        writer.family(
+            "mesh_sessions_parked_bytes", .gauge, "Sent bytes of these sessions that peers have not acknowledged.",
+            Double(parked.reduce(0) { $0 + $1.retained }))
+        writer.family(
+            "mesh_link_resumptions_total", .counter, "Sessions that had lost their link, by what became of them.",
+            samples(totals.resumptions, "outcome"))
     }
 
     private static func addStreams(
@@ -138,7 +156,13 @@ enum Metrics {
 
     private static func samples(_ counts: [String: UInt64], _ label: String) -> [PrometheusWriter.Sample] {
         counts.sorted { $0.key < $1.key }.map { entry in
-            .init(Double(entry.value), label == "reason" ? ["reason": entry.key] : ["code": entry.key])
+            let labels: KeyValuePairs<String, String> =
+                switch label {
+                case "reason": ["reason": entry.key]
+                case "outcome": ["outcome": entry.key]
+                default: ["code": entry.key]
+                }
+            return .init(Double(entry.value), labels)
         }
     }
 }

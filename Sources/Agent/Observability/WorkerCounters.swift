@@ -22,6 +22,7 @@ struct WorkerCounters: Sendable {
     private(set) var resets: [String: UInt64] = [:]
     private(set) var closings: [String: UInt64] = [:]
     private(set) var handshakeFailures: [String: UInt64] = [:]
+    private(set) var resumptions: [String: UInt64] = [:]
 
     /// Policy said no, with this reason.
     mutating func denied(_ reason: String) { denials[reason, default: 0] += 1 }
@@ -35,6 +36,8 @@ struct WorkerCounters: Sendable {
     mutating func linkClosed(_ reason: String) { closings[reason, default: 0] += 1 }
     /// A link did not come about.
     mutating func handshakeFailed(_ reason: String) { handshakeFailures[reason, default: 0] += 1 }
+    /// A session that had lost its link went on, or did not.
+    mutating func resumption(_ outcome: ResumptionOutcome) { resumptions[outcome.rawValue, default: 0] += 1 }
 
     /// Adds another worker's counts.
     mutating func add(_ other: Self) {
@@ -53,6 +56,7 @@ struct WorkerCounters: Sendable {
         resets.merge(other.resets, uniquingKeysWith: +)
         closings.merge(other.closings, uniquingKeysWith: +)
         handshakeFailures.merge(other.handshakeFailures, uniquingKeysWith: +)
+        resumptions.merge(other.resumptions, uniquingKeysWith: +)
     }
 }
 
@@ -61,6 +65,7 @@ struct WorkerReport: Sendable {
     let index: Int
     let counters: WorkerCounters
     let links: [LinkStatus]
+    let parked: [ParkedStatus]
     let localConnections: Int
     let segmentsInUse: Int
     let wakeUps: UInt64

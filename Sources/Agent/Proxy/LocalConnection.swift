@@ -207,6 +207,9 @@ final class LocalConnection: EventHandler, TimerHandler {
         if mayRead || attempt?.hasReplay == true { offerReading() }
     }
 
+    /// The stream goes on over another link; all else stays as it is.
+    func carried(by carrier: any StreamCarrier) { self.carrier = carrier }
+
     /// The stream was refused and another one will be tried: keep the application's bytes and its socket.
     func detach() {
         carrier = nil

@@ -1,0 +1,146 @@
+import EventLoop
+import JSON
+import Link
+import PKI
+import TLS
+
+/// The end of a setup: the session that goes on over the new link, or a new one.
+extension LinkSetup {
+    /// The link is wanted. Whether a session goes on is settled with the peer, then the link is established.
+    func begin(_ handshake: consuming LinkHandshake, _ hello: Hello) {
+        guard let tls, let identity = tls.peerIdentity else { return }
+        let held = core.heldSession(node, bootID: hello.bootID, identity: identity)
+        if isDialler {
+            guard hello.resumptionEpoch != nil else {
+                endHeld("the peer does not hold the session any more")
+                return establish(hello, nil)
+            }
+            guard let proof = proof(held, hello) else { return }
+            phase = .resuming(.awaitOffer(proof.value), hello)
+            return takePlaintext()
+        }
+        var answer = ownHello(hello.intent)
+        answer.resumptionEpoch = nil
+        guard let held, let hint = hello.resumptionEpoch else {
+            endHeld("the peer does not resume sessions")
+            send(LinkHandshake.wireMessage(handshake.answer(answer), role: .acceptor, masks: core.maskKeys))
+            return establish(hello, nil)
+        }
+        guard let proof = proof(held, hello)?.value else { return }
+        do throws(ResumptionError) {
+            let claim = try held.session.offerResumption(hint: hint)
+            answer.resumptionEpoch = claim.epoch
+            let (resumption, frames) = LinkResumption.offer(claim, proof)
+            phase = .resuming(resumption, hello)
+            for frame in [handshake.answer(answer)] + frames {
+                send(LinkHandshake.wireMessage(frame, role: .acceptor, masks: core.maskKeys))
+            }
+            takePlaintext()
+        } catch {
+            giveUp(.resumeRefused, "the session cannot be offered: \(error.code)")
+        }
+    }
+
+    /// Takes the next frame of the exchange; false when there is nothing more to do with what has arrived.
+    func takeResumption(_ resumption: inout LinkResumption, _ hello: Hello) -> Bool {
+        let step: LinkResumption.Step? = nextMessage(
+            { resumption.received($0) }, closed: { .refused($0) }, violated: { .failed($0) })
+        guard let step else { return false }
+        phase = .resuming(resumption, hello)
+        switch step {
+        case .more: return true
+        case .refused(let notice):
+            fail(
+                notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
+                retryAfter: notice.retryAfter)
+        case .failed(let text): giveUp(.resumeRefused, text)
+        case .declined:
+            endHeld("the peer does not hold the session any more")
+            establish(hello, nil)
+        case .offered(let claim): answer(&resumption, claim, hello)
+        case .proven(let claim): goOn(claim, hello, first: [])
+        }
+        return false
+    }
+
+    /// The dialler's answer to an offer.
+    private func answer(_ resumption: inout LinkResumption, _ claim: ResumeClaim, _ hello: Hello) {
+        guard let held = core.parked[node], held.session.peer.bootID == hello.bootID else {
+            send(LinkHandshake.wireMessage(resumption.decline(), role: .dialler, masks: core.maskKeys))
+            return establish(hello, nil)
+        }
+        do throws(ResumptionError) {
+            let own = try held.session.answerResumption(claim)
+            goOn(claim, hello, first: resumption.answer(own))
+        } catch {
+            giveUp(.resumeRefused, "the offer cannot be taken: \(error.code)")
+        }
+    }
+
+    /// The peer has proven the session. Its streams are authorised again, then it goes on; `first` goes out before it.
+    private func goOn(_ claim: ResumeClaim, _ hello: Hello, first: [[UInt8]]) {
+        guard let held = core.parked[node], held.session.peer.bootID == hello.bootID, authorize(), let principal else {
+            if registration != nil { giveUp(.resumeRefused, "the session is over") }
+            return
+        }
+        held.link.principal = principal
+        let closed = held.link.reevaluate(core.routing)
+        core.counters.withdrawn &+= UInt64(closed)
+        do throws(ResumptionError) {
+            try held.session.resume(
+                claim, role: isDialler ? .dialler : .acceptor, now: core.loop.now,
+                unixMilliseconds: UInt64(Clock.unixMilliseconds()))
+        } catch {
+            if error.isFatal {
+                core.endParked(node, .protocolError, outcome: .failed, "its counts make no sense: \(error.code)")
+            }
+            return giveUp(error.isFatal ? .protocolError : .resumeRefused, "no resumption: \(error.code)")
+        }
+        for frame in first { send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys)) }
+        _ = core.unpark(node)
+        core.counters.resumption(.resumed)
+        core.shared.log.info(
+            "session_resumed", "the session with node \(node) goes on over a new link",
+            [
+                ("node", .string(node)), ("streams", .init(held.session.streamCount)), ("epoch", .init(claim.epoch)),
+                ("resent_bytes", .init(held.session.unsentBytes)),
+                ("parked_ms", .integer(Clock.unixMilliseconds() - held.since)),
+            ])
+        establish(hello, held)
+    }
+
+    /// A session that is parked here and that the peer does not go on with is over.
+    private func endHeld(_ text: String) {
+        core.endParked(node, .resumeRefused, outcome: .refused, text)
+    }
+
+    /// The link is not to be. A parked session stays.
+    private func giveUp(_ reason: LinkReason, _ text: String) {
+        refuse(reason, text)
+        fail(reason.name, text, hint: nil)
+    }
+
+    /// A proof for the held session, which there may not be; nil when TLS gives none, and the setup is over.
+    private func proof(_ held: ParkedSession?, _ hello: Hello) -> (value: ResumptionProof?, Void)? {
+        guard let held, let key = held.link.key, let tls else { return (nil, ()) }
+        let own = core.shared.bootID
+        do throws(TLSError) {
+            return (
+                try key.proof(
+                    on: tls, dialler: isDialler ? own : hello.bootID, acceptor: isDialler ? hello.bootID : own), ()
+            )
+        } catch {
+            giveUp(.internalError, error.message)
+            return nil
+        }
+    }
+
+    // MARK: - Another worker
+
+    /// Takes the setup off its loop, to go on on another one.
+    func takeOff() -> LinkSetup? {
+        guard case .deciding = phase else { return nil }
+        leaveLoop()
+        return self
+    }
+}
