@@ -150,13 +150,10 @@ extension EndToEnd {
                 try demandEqual(String(decoding: try wires[0].receive(exactly: 6), as: UTF8.self), "during")
                 for wire in wires { try wire.echo("after a moment") }
 
-                // For long: both ends notice, reset what hung on it, and touch nothing else.
+                // For long: both ends notice and give the links up; what hung on them waits, and all else goes on.
                 try network.cable("Gamma", isIn: false)
-                for wire in wires[..<3] {
-                    // A Unix socket has no reset of its own: it shows as an end, or as an error.
-                    let seen = wire.receive()
-                    try demand(seen == .end || seen == .reset, "an application sees \(seen)")
-                }
+                try wires[0].send("in the dark")
+                try wires[1].send("on both sides")
                 for node in [alpha, beta] { try node.waitFor("link_lost") { $0["node"] == "Gamma" } }
                 try gamma.waitFor("link_lost") { $0["node"] == "Alpha" }
                 try wires[3].echo("others go on")
@@ -175,6 +172,13 @@ extension EndToEnd {
                 try demand(Deadline.now - back < 10 * Deadline.slowness, "it took \(Deadline.now - back) s")
                 try gamma.waitInstances(of: "at-Beta", at: ["Beta"])
                 try wires[3].echo("others went on")
+                // Links broke, connections did not.
+                try demandEqual(String(decoding: try wires[0].receive(exactly: 11), as: UTF8.self), "in the dark")
+                try demandEqual(String(decoding: try wires[1].receive(exactly: 13), as: UTF8.self), "on both sides")
+                for wire in wires { try wire.echo("the same connection") }
+                for node in nodes {
+                    try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
+                }
             }
         }
 
