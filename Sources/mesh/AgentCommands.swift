@@ -57,7 +57,12 @@ enum WhoamiCommand {
 enum LinksCommand {
     static let entry = CommandEntry(
         CommandSpec(
-            "links", "List this node's links to other nodes, with the reason where one is not up.", flags: [.json])
+            "links", "List this node's links to other nodes, with the reason where one is not up.",
+            discussion: """
+                A link whose state is "parked" was lost; its streams wait for the next one. RESUMED counts how often streams \
+                went on over a new link.
+                """,
+            flags: [.json])
     ) { (context) throws(CommandFailure) in
         let answer = try ControlClient(context).call(.get, "/v1/links")
         context.print(answer) {
@@ -76,17 +81,22 @@ enum LinksCommand {
             .init("STREAMS", isRightAligned: true, minimumWidth: 7),
             .init("RECEIVED", isRightAligned: true, minimumWidth: 8),
             .init("SENT", isRightAligned: true, minimumWidth: 8), .init("AGE", minimumWidth: 5),
-            .init("REMOTE", minimumWidth: 9),
+            .init("RESUMED", isRightAligned: true, minimumWidth: 7), .init("REMOTE", minimumWidth: 9),
         ])
         for link in links {
             table.append([
                 link.text(of: "node"), link.text(of: "state"),
                 Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
                 Format.bytes(link["bytesReceived"]?.integer), Format.bytes(link["bytesSent"]?.integer),
-                Format.span(seconds: link["ageSeconds"]?.integer), link.text(of: "remote"),
+                age(link), link.number(of: "resumptions"), link.text(of: "remote"),
             ])
         }
         return table
+    }
+
+    /// For how long a link has been there, or a session has waited for one.
+    private static func age(_ link: JSONValue) -> String {
+        Format.span(seconds: (link["ageSeconds"] ?? link["parkedSeconds"])?.integer)
     }
 
     /// What matters most, for a narrow terminal.
@@ -99,8 +109,7 @@ enum LinksCommand {
         for link in links {
             table.append([
                 link.text(of: "node"), link.text(of: "state"),
-                Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
-                Format.span(seconds: link["ageSeconds"]?.integer),
+                Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"), age(link),
             ])
         }
         return table

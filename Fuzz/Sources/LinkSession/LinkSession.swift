@@ -55,6 +55,34 @@ private func handshakes(_ bytes: UnsafeRawBufferPointer) {
     if case .decide(let hello) = acceptor.received(bytes) { _ = acceptor.answer(hello) }
     var (dialler, _) = LinkHandshake.dial(Run.hello)
     _ = dialler.received(bytes)
+    resumption(bytes)
+}
+
+/// Nothing that arrives instead of RESUME or AUTH is taken for a proof.
+private func resumption(_ bytes: UnsafeRawBufferPointer) {
+    if let claim = try? ResumeClaim(payload: bytes) {
+        let again = claim.payload.withUnsafeBytes { try? ResumeClaim(payload: $0) }
+        precondition(again == claim, "a claim changed on the way")
+    }
+    let proof = ResumptionProof(
+        authenticate: { _ in [UInt8](repeating: 0xA5, count: ResumptionProof.size) },
+        exporter: [UInt8](repeating: 1, count: ResumptionProof.size), dialler: Run.hello.bootID,
+        acceptor: Run.hello.bootID)
+    let claim = ResumeClaim(epoch: 1, processed: 2, sent: 3)
+    let resume = LinkFrame(type: .resume).encoded(payload: claim.payload)
+    for first in [nil, resume] {
+        var (acceptor, _) = LinkResumption.offer(claim, proof)
+        var dialler = LinkResumption.awaitOffer(proof)
+        if let first {
+            first.withUnsafeBytes {
+                _ = acceptor.received($0)
+                _ = dialler.received($0)
+            }
+        }
+        let isProof = bytes.count == 40 && bytes[0] == FrameType.auth.rawValue && bytes[8...].allSatisfy { $0 == 0xA5 }
+        if case .proven = acceptor.received(bytes) { precondition(isProof, "a proof out of nothing") }
+        if case .offered = dialler.received(bytes) { precondition(isProof, "an offer out of nothing") }
+    }
 }
 
 private struct Run {

@@ -146,6 +146,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
                 try? Socket.setNoDelay(descriptor)
                 try? Socket.setNotSentLowat(descriptor, Self.notSentLowat)
                 try Socket.setKeepAlive(descriptor, idle: 30, interval: 10, count: 3)
+                try? Socket.setUserTimeout(descriptor, milliseconds: Self.userTimeout)
             }
             if let dial {
                 let name = dial.endpoints.first?.address == nil ? dial.endpoints.first?.host : nil
@@ -166,6 +167,10 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     /// Unsent bytes in the kernel above which a link's socket is not writable: little enough that a small message does
     /// not sit behind much, and enough to keep a fast path full between two turns of the loop.
     static let notSentLowat: Int32 = 128 << 10
+
+    /// A path on which nothing sent arrives for so long, in milliseconds, is given up for a new one: sooner than a quiet
+    /// link is (`links.idleTimeout`), since applications wait, and later than retransmissions get through a bad moment.
+    static let userTimeout: Int32 = 10_000
 
     func shakeHands() {
         guard let tls else { return }

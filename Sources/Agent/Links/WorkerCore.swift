@@ -176,6 +176,8 @@ final class WorkerCore: TimerHandler {
             links[link.node] = nil
             old.close(.replaced, "a newer link of the same agent took its place")
         }
+        // One that went on was taken out before.
+        endParked(link.node, .resumeRefused, outcome: .refused, "a new session took its place")
         links[link.node] = link
         counters.linksEstablished &+= 1
         do throws(SystemError) {

@@ -68,6 +68,28 @@ final class TestNetwork {
         }
     }
 
+    /// The host's kernel destroys the connections of its links.
+    func destroyConnections(of host: String) throws {
+        for port in ["dport", "sport"] {
+            let result = try runProgram(["ip", "netns", "exec", space(host), "ss", "-K", port, "=", ":7400"])
+            guard result.status == 0 else { throw Failure("ss -K: \(result.output)") }
+        }
+    }
+
+    /// From now on nothing that is sent to the host arrives, while what it sends does; or again all of it.
+    func deafen(_ host: String, _ isDeaf: Bool) throws {
+        let rules =
+            isDeaf
+            ? [
+                "add table inet deaf", "add chain inet deaf input { type filter hook input priority 0; }",
+                "add rule inet deaf input iif eth0 drop",
+            ] : ["delete table inet deaf"]
+        for rule in rules {
+            let result = try runProgram(["ip", "netns", "exec", space(host), "nft", rule])
+            guard result.status == 0 else { throw Failure("nft \(rule): \(result.output)") }
+        }
+    }
+
     func end() {
         for space in made.reversed() { _ = try? runProgram(["ip", "netns", "delete", space]) }
         made = []
@@ -79,7 +101,7 @@ extension EndToEnd {
         private static let hosts = ["Alpha", "Beta", "Gamma"]
 
         /// Three hosts: Alpha has the directory, each offers a service `at-<host>` and has an upstream to each other's.
-        private func withHosts(
+        func withHosts(
             _ name: String = #function, configure: (TestNetwork, [TestNode]) throws -> Void = { _, _ in },
             _ body: (TestNetwork, [TestNode]) throws -> Void
         ) throws {
@@ -176,6 +198,34 @@ extension EndToEnd {
                 try demandEqual(String(decoding: try wires[0].receive(exactly: 11), as: UTF8.self), "in the dark")
                 try demandEqual(String(decoding: try wires[1].receive(exactly: 13), as: UTF8.self), "on both sides")
                 for wire in wires { try wire.echo("the same connection") }
+                for node in nodes {
+                    try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
+                }
+            }
+        }
+
+        /// One direction is gone, without a word to either end.
+        @Test func halfOpenLinksLoseNothing() throws {
+            try withHosts { network, nodes in
+                let (beta, gamma) = (nodes[1], nodes[2])
+                let there = try StreamLoad("unix:\(beta.mesh.directory)/Beta-Gamma", streams: 4)
+                let back = try StreamLoad("unix:\(beta.mesh.directory)/Gamma-Beta", streams: 4, firstSeed: 200)
+                func isOf(_ node: TestNode) -> (LogRecord) -> Bool { { $0["node"] == node.name } }
+                for round in 0..<3 {
+                    let (deaf, other) = round % 2 == 0 ? (gamma, beta) : (beta, gamma)
+                    let lost = deaf.count("link_lost", where: isOf(other))
+                    let resumed = (
+                        deaf.count("session_resumed", where: isOf(other)),
+                        other.count("session_resumed", where: isOf(deaf))
+                    )
+                    try network.deafen(deaf.name, true)
+                    try deaf.waitFor("link_lost", skipping: lost, where: isOf(other))
+                    try network.deafen(deaf.name, false)
+                    try deaf.waitFor("session_resumed", skipping: resumed.0, where: isOf(other))
+                    try other.waitFor("session_resumed", skipping: resumed.1, where: isOf(deaf))
+                }
+                try there.finish()
+                try back.finish()
                 for node in nodes {
                     try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
                 }

@@ -6,8 +6,10 @@ extension EndToEnd {
     /// Links break, connections don't.
     @Suite struct Resumption {
         /// The kernel destroys the connection of the link between two nodes, whoever dialled it.
-        private func cut(_ pair: Pair) throws {
-            for node in [pair.client, pair.server] {
+        private func cut(_ pair: Pair) throws { try cut([pair.client, pair.server]) }
+
+        private func cut(_ nodes: [TestNode]) throws {
+            for node in nodes {
                 let result = try runProgram(["ss", "-K", "dst", node.host, "dport", "=", ":7400"])
                 guard result.status == 0 else { throw Failure("ss -K: \(result.output)") }
             }
@@ -15,46 +17,7 @@ extension EndToEnd {
 
         private func resumptions(_ node: TestNode) -> Int { node.count("session_resumed") }
 
-        /// A service that sends back what it gets, until the end.
-        private func echo(_ mesh: TestMesh) throws -> ThreadedService {
-            try mesh.service { wire in
-                let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
-                defer { buffer.deallocate() }
-                while true {
-                    let count = try wire.read(into: buffer)
-                    if count == 0 { break }
-                    try wire.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-                }
-                wire.finishSending()
-            }
-        }
-
-        /// Streams that move bytes both ways until they are told to end.
-        private final class Load {
-            private let stop = Flag()
-            private var senders: [Background<Int>] = []
-            private var receivers: [Background<Int>] = []
-
-            init(_ address: String, streams: Int, firstSeed: UInt64 = 100) throws {
-                for index in 0..<streams {
-                    let wire = try Wire(address)
-                    let seed = firstSeed + UInt64(index)
-                    senders.append(Background { [stop] in try sendStream(wire, seed: seed, until: { stop.isSet }) })
-                    receivers.append(Background { try receiveStream(wire, seed: seed) })
-                }
-            }
-
-            /// Ends the streams. Every byte must have come back.
-            func finish() throws {
-                stop.set()
-                for (index, sender) in senders.enumerated() {
-                    let sent = try sender.value(within: 60 * Deadline.slowness)
-                    let received = try receivers[index].value(within: 60 * Deadline.slowness)
-                    try demandEqual(received, sent, "stream \(index): bytes back")
-                    try demand(sent > 0, "stream \(index) sent nothing")
-                }
-            }
-        }
+        private func echo(_ mesh: TestMesh) throws -> ThreadedService { try mesh.service(sendBack) }
 
         @Test func cutLinksLoseNothing() throws {
             guard getuid() == 0 else { return try mustBeRoot() }
@@ -64,7 +27,7 @@ extension EndToEnd {
                 try pair.client.waitLinked(to: pair.server)
                 let quiet = try Wire(pair.upstream)
                 try quiet.echo("before")
-                let load = try Load(pair.upstream, streams: 8)
+                let load = try StreamLoad(pair.upstream, streams: 8)
                 for round in 1...8 {
                     let before = (resumptions(pair.client), resumptions(pair.server))
                     try cut(pair)
@@ -183,6 +146,51 @@ extension EndToEnd {
             }
         }
 
+        /// What people see: a `mesh connect` and a browser's WebSocket through the edge go on.
+        @Test func connectAndEdgeGoOn() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh)
+                mesh.nodes[0].policy.connect("group:operators", to: "web")
+                let end = try edge.connect()
+                let (status, headers) = try end.upgrade(
+                    "/ws", headers: [("Authorization", "Bearer \(try edge.token())")])
+                try demandEqual(status, 101, "\(headers)")
+                for round in 1...3 {
+                    try end.sendText("round \(round)")
+                    try demandEqual(try end.frame().payload, Array("round \(round)".utf8), "echo")
+                    try cut([edge.edge, edge.server])
+                    try end.sendText("in the dark \(round)")
+                    try demandEqual(try end.frame().payload, Array("in the dark \(round)".utf8), "echo")
+                    try edge.edge.waitFor("session_resumed", skipping: round - 1)
+                }
+            }
+            try withMesh { mesh in
+                let service = try echo(mesh)
+                mesh.policy.identities.append(["match": ["uid": 0], "services": ["shop"]])
+                let pair = try Pair(mesh, target: service.address) { client, server in client.peer(server) }
+                try pair.client.waitLinked(to: pair.server)
+                let mark = mesh.directory + "/cut"
+                let program = TestMesh.binaries + "/mesh connect echo --as shop --control \(pair.client.controlPath)"
+                let talk = Background {
+                    try runProgram([
+                        "bash", "-c",
+                        "(echo before; until [ -e \(mark) ]; do sleep 0.05; done; echo after) | \(program)",
+                    ])
+                }
+                try Deadline.until("the stream is there") {
+                    if let done = try? talk.value(within: 0.01) { throw Failure("mesh connect ended: \(done.output)") }
+                    return try pair.client.link(to: pair.server)?["streams"]?.integer ?? 0 > 0
+                }
+                try cut(pair)
+                try pair.client.waitFor("session_resumed")
+                _ = FileManager.default.createFile(atPath: mark, contents: nil)
+                let (status, output) = try talk.value()
+                try demandEqual(status, 0, output)
+                try demandEqual(output, "before\nafter\n")
+            }
+        }
+
         /// Without the wish for it, nothing is kept.
         @Test func resumptionCanBeSwitchedOff() throws {
             guard getuid() == 0 else { return try mustBeRoot() }
@@ -201,6 +209,45 @@ extension EndToEnd {
                 try pair.client.waitLinked(to: pair.server)
                 try Wire(pair.upstream).echo("again")
             }
+        }
+    }
+}
+
+/// What a service does that sends back what it gets, until the end.
+@Sendable func sendBack(_ wire: Wire) throws {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
+    defer { buffer.deallocate() }
+    while true {
+        let count = try wire.read(into: buffer)
+        if count == 0 { break }
+        try wire.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+    wire.finishSending()
+}
+
+/// Streams that move bytes both ways until they are told to end.
+final class StreamLoad {
+    private let stop = Flag()
+    private var senders: [Background<Int>] = []
+    private var receivers: [Background<Int>] = []
+
+    init(_ address: String, streams: Int, firstSeed: UInt64 = 100) throws {
+        for index in 0..<streams {
+            let wire = try Wire(address)
+            let seed = firstSeed + UInt64(index)
+            senders.append(Background { [stop] in try sendStream(wire, seed: seed, until: { stop.isSet }) })
+            receivers.append(Background { try receiveStream(wire, seed: seed) })
+        }
+    }
+
+    /// Ends the streams. Every byte must have come back.
+    func finish() throws {
+        stop.set()
+        for (index, sender) in senders.enumerated() {
+            let sent = try sender.value(within: 60 * Deadline.slowness)
+            let received = try receivers[index].value(within: 60 * Deadline.slowness)
+            try demandEqual(received, sent, "stream \(index): bytes back")
+            try demand(sent > 0, "stream \(index) sent nothing")
         }
     }
 }
