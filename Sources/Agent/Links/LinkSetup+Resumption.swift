@@ -137,10 +137,10 @@ extension LinkSetup {
 
     // MARK: - Another worker
 
-    /// Takes the setup off its loop, to go on on another one.
-    func takeOff() -> LinkSetup? {
-        guard case .deciding = phase else { return nil }
+    /// Takes the setup off its loop, to go on on another one; false unless it waits for a decision.
+    func takeOff() -> Bool {
+        guard case .deciding = phase else { return false }
         leaveLoop()
-        return self
+        return true
     }
 }

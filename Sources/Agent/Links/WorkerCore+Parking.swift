@@ -18,7 +18,10 @@ extension WorkerCore {
             counters.resumption(.noMemory)
             shared.log.warning(
                 "session_ended", "parked sessions hold all the memory that they may",
-                [("node", .string(link.node)), ("reason", "overloaded"), ("limit", .init(shared.parking.limit))])
+                [
+                    ("node", .string(link.node)), ("reason", .string(ResumptionOutcome.noMemory.rawValue)),
+                    ("limit", .init(shared.parking.limit)),
+                ])
             return false
         }
         link.session.park(now: loop.now)
@@ -94,8 +97,8 @@ extension WorkerCore {
 
     /// Moves a setup to the worker that has the session of its peer, which then asks again by `then`.
     func moveSetup(_ id: UInt64, to index: Int, then: @escaping @Sendable (_ worker: Int) -> Void) {
-        guard let setup = takeSetup(id), let handed = setup.takeOff() else { return }
-        let box = Handover(handed)
+        guard let setup = takeSetup(id) else { return }
+        let box = Handover(setup)
         shared.workers[index].submit { core in
             core.adopt(LinkSetup(box.value, core: core))
             then(core.index)

@@ -162,7 +162,11 @@ final class WorkerCore: TimerHandler {
     func setupEnded(_ setup: LinkSetup) { setups[setup.id] = nil }
 
     /// A setup that goes on on another worker.
-    func takeSetup(_ id: UInt64) -> LinkSetup? { setups.removeValue(forKey: id) }
+    func takeSetup(_ id: UInt64) -> LinkSetup? {
+        guard let setup = setups[id], setup.takeOff() else { return nil }
+        setups[id] = nil
+        return setup
+    }
 
     /// A setup that began on another worker.
     func adopt(_ setup: LinkSetup) {
