@@ -16,8 +16,8 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [S
     .target(name: name, dependencies: dependencies, swiftSettings: strict + settings)
 }
 
-func shim(_ name: String, links libraries: [String] = []) -> Target {
-    .target(name: name, linkerSettings: libraries.map { .linkedLibrary($0) })
+func shim(_ name: String, links libraries: [String] = [], settings: [CSetting] = []) -> Target {
+    .target(name: name, cSettings: settings, linkerSettings: libraries.map { .linkedLibrary($0) })
 }
 
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -60,7 +60,8 @@ let package = Package(
     targets: [
         shim("CLinux"),
         shim("COpenSSL", links: ["ssl", "crypto"]),
-        shim("CAcceleration", links: ["crypto"]),
+        // Optimised in debug builds, too: a cipher of intrinsics is thirty times slower without, and is tested with gigabytes.
+        shim("CAcceleration", links: ["crypto"], settings: [.unsafeFlags(["-O2"])]),
         shim("CSodium", links: ["sodium"]),
         shim("CSQLite", links: ["sqlite3"]),
 
