@@ -105,7 +105,8 @@ struct Ending {
             .closedDuringHandshake,
             "the peer closed the connection \(first.isEmpty ? "without a word" : "during the handshake")",
             hint: first.isEmpty && !server
-                ? "check host and port; a proxy or firewall in between may have closed it"
+                ? "check host and port: it may not speak TLS at all (try http:// or ws://), or a proxy or firewall in between "
+                    + "may have closed it"
                 : "it may distrust our certificate or run out of patience; its log has the reason")
     }
 

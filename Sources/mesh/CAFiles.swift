@@ -47,10 +47,12 @@ struct CAFiles {
     }
 
     /// Refuses to go on where one of these files exists, unless `replace`.
-    static func refuseExisting(_ files: [String], replace: Bool) throws(CommandFailure) {
+    static func refuseExisting(
+        _ files: [String], replace: Bool,
+        hint: String = "choose another directory with --out, or replace it for good with --force"
+    ) throws(CommandFailure) {
         guard !replace, let file = files.first(where: { access($0, F_OK) == 0 }) else { return }
         throw CommandFailure(
-            .failure, "file_exists", "\(file) exists already; nothing was written",
-            hint: "choose another directory with --out, or replace it for good with --force")
+            .failure, "file_exists", "\(file) exists already; nothing was written", hint: hint)
     }
 }

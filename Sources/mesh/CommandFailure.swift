@@ -10,7 +10,7 @@ struct CommandFailure: Error {
     /// One line: what went wrong. More lines only where there are several faults.
     let what: String
     /// One line: how to mend it.
-    let hint: String?
+    var hint: String?
     /// Whether people see the code too: where documents and logs have it.
     let showsReason: Bool
 

@@ -164,7 +164,8 @@ struct EdgeClient {
         let nonce = head.headers["DPoP-Nonce"]
         let wanted = head.headers.values("WWW-Authenticate").contains { $0.contains("use_dpop_nonce") }
         if head.status == 401, wanted, let nonce, credential?.makesProofs == true { return .wantsNonce(nonce) }
-        let failure = ControlProblem.failure(head.status, body, hint: hint(head))
+        var failure = ControlProblem.failure(head.status, body, hint: hint(head))
+        if let hint = Self.hints[failure.reason] { failure.hint = hint }
         // An answer that no edge gives is from whatever stands at that address or in between.
         guard !failure.reason.hasPrefix("http_") else {
             throw CommandFailure(
@@ -174,6 +175,14 @@ struct EdgeClient {
         throw failure
     }
 
+    /// Where the reason says more than the status what to do.
+    private static let hints = [
+        "routed_service": "use the URL of its route instead, or a service without one",
+        "dpop_scheme_required": "this token is bound to a key: add --dpop KEYFILE",
+        "missing_dpop_proof": "this token is bound to a key: add --dpop KEYFILE",
+        "token_not_bound": "this token is not bound to a key: leave --dpop out",
+    ]
+
     private func hint(_ head: HTTPResponseHead) -> String {
         switch head.status {
         case 401:
@@ -181,7 +190,8 @@ struct EdgeClient {
                 ? "say who you are: --token-file FILE or --api-key-file FILE"
                 : "mesh token inspect shows what the token says and when it ends"
         case 403:
-            "ask whoever writes the mesh's policy; at the edge's node mesh why --from PRINCIPAL --as-node NODE explains it"
+            "ask whoever writes the mesh's policy; at the edge's node "
+                + "mesh why --from PRINCIPAL --as-node NODE --to SERVICE explains it"
         case 404: "check the service's name and the edge's URL"
         case 426: "a proxy in between does not pass WebSocket on"
         case 429:

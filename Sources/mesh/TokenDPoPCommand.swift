@@ -72,7 +72,8 @@ enum TokenDPoPCommand {
     }
 
     private static func make(_ context: CommandContext, _ path: String) throws(CommandFailure) -> ExitCode {
-        try CAFiles.refuseExisting([path], replace: false)
+        try CAFiles.refuseExisting(
+            [path], replace: false, hint: "leave --new out to use this key, or name another file with --key")
         do throws(CertificateError) {
             let algorithm = KeyAlgorithm(rawValue: context.invocation.string("algorithm") ?? "") ?? .p256
             try PrivateKey.generate(algorithm).write(to: path, replace: false)

@@ -176,6 +176,23 @@ import Testing
         )
     }
 
+    /// What the edge adds to its own answers leaves a preflight's fields alone.
+    @Test func preflightsReachTheBrowser() throws {
+        let policy = CORSPolicy(origins: list("https://app.example.org"), maxAge: 60)
+        let asked = [("Origin", "https://app.example.org"), ("Access-Control-Request-Method", "PUT")]
+        let answer = try #require(policy.preflight(request(.options, "/x", asked), requestID: "1"))
+        let context = ResponseRewriter.Context(
+            method: .options, scheme: .https, requestID: "1", origin: "https://app.example.org")
+        let sent = ResponseRewriter(cors: policy).decorate(answer, context).head.headers
+        #expect(sent["Access-Control-Allow-Methods"] == "GET, HEAD, POST, PUT, PATCH, DELETE")
+        #expect(sent["Access-Control-Allow-Headers"] == "Authorization, Content-Type")
+        #expect(sent["Access-Control-Max-Age"] == "60")
+        #expect(sent.values("Access-Control-Allow-Origin") == ["https://app.example.org"])
+        // Other answers of the edge get what lets the page read them.
+        let refusal = ResponseRewriter(cors: policy).decorate(HTTPResponse(status: 403), context).head.headers
+        #expect(refusal.values("Access-Control-Allow-Origin") == ["https://app.example.org"])
+    }
+
     @Test func everythingIsWrittenAsAsked() throws {
         let policy = CORSPolicy(origins: list("*"), headers: ["*"])
         let answer = try #require(preflight(policy, origin: "https://any.example", headers: "X-A, x-b, <bad>"))

@@ -106,14 +106,18 @@ public struct ResponseRewriter: Sendable {
             }
         }
         headers.append("Via", "1.1 \(via)")
+        cors?.write(origin: context.origin, into: &headers)
         finish(&headers, context)
         return HTTPResponseHead(status: head.status, reason: head.reason, headers: headers, framing: framing)
     }
 
     /// An answer of the edge itself, with the fields that answers on this route get. CORS fields are among them, so that
-    /// pages can read why they were refused.
+    /// pages can read why they were refused; the answer to a preflight has its own already.
     public func decorate(_ response: HTTPResponse, _ context: Context) -> HTTPResponse {
         var response = response
+        if response.head.headers["Access-Control-Allow-Origin"] == nil {
+            cors?.write(origin: context.origin, into: &response.head.headers)
+        }
         finish(&response.head.headers, context)
         if response.head.status >= 200, !context.keepsAlive { response.head.headers.set("Connection", "close") }
         return response
@@ -126,7 +130,6 @@ public struct ResponseRewriter: Sendable {
         case .fixed(let name): headers.set("Server", name)
         }
         headers.set("X-Request-Id", context.requestID)
-        cors?.write(origin: context.origin, into: &headers)
         if context.scheme == .https { security.write(into: &headers) }
     }
 

@@ -62,10 +62,10 @@ extension AuthenticationReason {
             ReasonAnswer(.proof, counts: true)
         case .proofTooOld, .proofInFuture, .proofBeforeStart:
             ReasonAnswer(.proof, counts: false)
-        case .nonceRequired, .nonceStale:
+        // An invalid one, too: without a shared secret that is what a nonce of before a restart looks like, and all clients
+        // behind one address come with such.
+        case .nonceRequired, .nonceStale, .nonceInvalid:
             ReasonAnswer(.nonce, counts: false)
-        case .nonceInvalid:
-            ReasonAnswer(.nonce, counts: true)
         case .tooManyProofs:
             ReasonAnswer(.plain, 429, counts: true)
         }
