@@ -101,7 +101,8 @@ struct EdgeChecks {
             report(
                 .missingKey, "\(key).clientCertificates.ca",
                 "clients are asked for certificates, but no CA says which are good",
-                hint: "set the CA's certificate, for example certs/ca.crt")
+                hint: "set the CA's certificate, for example certs/ca.crt (for a front: --ca-file, or …_CA_FILE in the "
+                    + "environment)")
         }
         if listener.clientCertificates == .none, listener.clientCommonNames, !isRefused {
             warn(
