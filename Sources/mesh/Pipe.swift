@@ -33,6 +33,8 @@ final class Pipe: Sendable {
         guard failure == 0 else {
             throw CommandFailure(.failure, "no_thread", "cannot start a thread: \(String(cString: strerror(failure)))")
         }
+        // Nobody waits for it: it may hang in a read of our input when everything else has ended.
+        pthread_detach(thread)
         guard carryOutput() else { throw Self.broken() }
         // In this order: a hang-up in order is only seen after our input's end.
         if hasHungUp(0), !inputEnded.load(ordering: .acquiring) { throw Self.broken() }
