@@ -55,9 +55,6 @@ public struct ResumptionProof: Sendable {
 
     /// Whether two proofs are equal, in a time that does not depend on where they differ.
     static func equal(_ proof: [UInt8], _ received: UnsafeRawBufferPointer) -> Bool {
-        guard proof.count == size, received.count == size else { return false }
-        var difference: UInt8 = 0
-        for index in 0..<size { difference |= proof[index] ^ received[index] }
-        return difference == 0
+        proof.count == size && proof.withUnsafeBytes { ConstantTime.equal($0, received) }
     }
 }
