@@ -25,6 +25,8 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     case nameConstraint = "name_constraint"
     /// The issuer has withdrawn the certificate.
     case revoked
+    /// The certificate matches none of the pins of its holder.
+    case pinMismatch = "pin_mismatch"
     /// Chain verification failed for a cause without a code of its own; the message names it.
     case badChain = "bad_chain"
 
@@ -91,6 +93,8 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     // Issuing.
     /// A name that cannot stand in a certificate of the mesh.
     case badName = "bad_name"
+    /// A text that is not a pin.
+    case badPin = "bad_pin"
     /// A request that the CA cannot fulfil as asked.
     case badRequest = "bad_request"
     /// The cryptographic library failed (out of memory, broken installation).

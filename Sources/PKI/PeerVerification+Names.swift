@@ -51,6 +51,16 @@ extension PeerVerification {
         return host[(dot + 1)...].elementsEqual(rest)
     }
 
+    /// Whether a certificate is for a host, a DNS name or an IP address; `*.` as the first label means any one label, so
+    /// that only the same wildcard covers it.
+    public static func covers(_ leaf: Certificate, _ host: String) -> Bool {
+        if let address = addressBytes(host) {
+            return leaf.ipAddresses.contains { addressBytes($0) == address }
+        }
+        if host.hasPrefix("*.") { return leaf.dnsNames.contains { $0.lowercased() == host.lowercased() } }
+        return leaf.dnsNames.contains { matchesHost($0, host) }
+    }
+
     private static func isAddress(_ host: String) -> Bool { addressBytes(host) != nil }
 
     private static func isIPv6(_ host: String) -> Bool { addressBytes(host)?.count == 16 }

@@ -57,21 +57,12 @@ public struct ServerCertificateReview: Sendable {
                     hint: "make one with subjectAltName; \(show)", file: file))
             return
         }
-        for host in hosts where !covers(leaf, host) {
+        for host in hosts where !PeerVerification.covers(leaf, host) {
             problems.append(
                 CertificateError(
                     .wrongName, "clients come to \(host), and the certificate is for \(names.joined(separator: ", "))",
                     hint: "take the certificate of \(host), or get one with that name; \(show)", file: file))
         }
-    }
-
-    private func covers(_ leaf: Certificate, _ host: String) -> Bool {
-        if let address = PeerVerification.addressBytes(host) {
-            return leaf.ipAddresses.contains { PeerVerification.addressBytes($0) == address }
-        }
-        // Of a wildcard that is served every name must be covered: the same wildcard, or it is not.
-        if host.hasPrefix("*.") { return leaf.dnsNames.contains { $0.lowercased() == host.lowercased() } }
-        return leaf.dnsNames.contains { PeerVerification.matchesHost($0, host) }
     }
 
     private mutating func reviewUse(_ leaf: Certificate, _ file: String) {

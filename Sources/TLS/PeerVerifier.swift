@@ -10,6 +10,8 @@ final class PeerVerifier {
     private(set) var identity: PeerIdentity?
     /// The verified chain, leaf first; set with the identity.
     private(set) var chain: [Certificate] = []
+    /// What the check of pins came to; set with the identity.
+    private(set) var pins = PinPolicy.Outcome.unpinned
     /// Set when something is not.
     private(set) var refusal: CertificateError?
 
@@ -50,6 +52,7 @@ final class PeerVerifier {
     private func verdict(_ store: OpaquePointer) -> Int32 {
         identity = nil
         chain = []
+        pins = .unpinned
         refusal = nil
         do throws(CertificateError) {
             var presented: [Certificate] = []
@@ -64,6 +67,8 @@ final class PeerVerifier {
             }
             let peer = try verifier.verify(presented, expecting: expectation)
             if verifier.checks.contains(.presentedChain) { try refuseSecondLeaf(presented, peer.chain) }
+            pins = try context.configuration.pins.check(
+                node: peer.identity.nodeName, role: expectation.role, chain: peer.chain)
             identity = peer.identity
             chain = peer.chain
             return X509_V_OK

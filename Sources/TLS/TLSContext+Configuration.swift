@@ -62,6 +62,8 @@ extension TLSContext {
         public var trustDomains: Set<String>?
         /// A trust domain that only some of the roots may vouch for.
         public var reservedDomain: ReservedTrustDomain?
+        /// Pins that verified peers must match besides.
+        public var pins = PinPolicy()
         /// Our checks on top of OpenSSL's. Anything but `.all` is for builds that test the tester.
         public var checks: StrictChecks
         /// Certificates sent behind our chain although they do not belong to it: for testers, who want to see them

@@ -238,6 +238,9 @@ public final class TLSSession {
     /// The verified chain, leaf first, root last; empty as long as there is none.
     public var peerChain: [Certificate] { verifier.chain }
 
+    /// What the check of pins came to, once the peer is verified. An enforced pin that does not match is a refusal instead.
+    public var pinOutcome: PinPolicy.Outcome { verifier.pins }
+
     /// What our verification found wrong with the peer's certificate. Where certificates are demanded the handshake has
     /// failed with it; with ``TLSContext/PeerCertificate/none`` it is only noted here.
     public var certificateError: CertificateError? { verifier.refusal }

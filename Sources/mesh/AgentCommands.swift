@@ -59,7 +59,8 @@ enum LinksCommand {
         CommandSpec(
             "links", "List this node's links to other nodes, with the reason where one is not up.",
             discussion: """
-                A link whose state is "parked" was lost; its streams wait for the next one. RESUMED counts how often streams \
+                Below the table stands what keeps links from coming up, and which peers' certificates match no pin that is \
+                only reported (pin_mismatch). A link whose state is "parked" was lost; its streams wait for the next one. RESUMED counts how often streams \
                 went on over a new link.
                 """,
             flags: [.json])
@@ -115,7 +116,7 @@ enum LinksCommand {
         return table
     }
 
-    /// Why a link is not up.
+    /// Why a link is not up, or what is wrong with one that is.
     private static func complain(_ link: JSONValue) {
         guard let reason = link["reason"]?.string else { return }
         Output.line("")

@@ -25,8 +25,7 @@ enum CAInspectCommand {
             ])
     ) { (context) throws(CommandFailure) in
         let invocation = context.invocation
-        let passphrase: Passphrase? =
-            if let file = invocation.string("passphrase-file") { try PassphraseSource.file(file) } else { nil }
+        let passphrase = try PassphraseSource.optional(invocation.string("passphrase-file"))
         let inspector = CertificateInspector(now: Clock.unixSeconds(), passphrase: passphrase)
         var reports: [InspectionReport] = []
         do throws(CertificateError) {

@@ -7,17 +7,26 @@ struct CertificateInspector {
     /// For keys and PKCS#12 files that are encrypted.
     let passphrase: Passphrase?
 
+    /// What the certificate is used for, where a CA is given to check it against.
+    var use = Use.node
+    /// Names and addresses by which clients come.
+    var hosts: [String] = []
+
+    /// What a certificate is used for.
+    enum Use: String, CaseIterable {
+        /// Both ends of a link.
+        case node
+        /// A server of clients from outside.
+        case server
+        /// A client of such a server.
+        case client
+    }
+
     /// Inspects one file; `key` must belong to its first certificate, `trust` must vouch for it.
     func inspect(_ file: String, key: PrivateKey?, trust: TrustBundle?) -> InspectionReport {
         var report = InspectionReport(file: file)
         do throws(CertificateError) {
-            let bytes = try SafeFile.read(file)
-            let text = String(decoding: bytes.prefix(SafeFile.sizeLimit), as: UTF8.self)
-            if text.contains("-----BEGIN ") {
-                try readPEM(bytes, text, into: &report)
-            } else {
-                try readBinary(bytes, into: &report)
-            }
+            try read(into: &report)
             if report.certificates.isEmpty, key != nil || trust != nil {
                 report.remarks.append("--key and --ca are for certificates; there is none in this file")
             }
@@ -26,6 +35,23 @@ struct CertificateInspector {
         }
         check(&report, key: key, trust: trust)
         return report
+    }
+
+    /// What a file holds, and nothing about whether it is good.
+    func contents(of file: String) throws(CertificateError) -> InspectionReport {
+        var report = InspectionReport(file: file)
+        try read(into: &report)
+        return report
+    }
+
+    private func read(into report: inout InspectionReport) throws(CertificateError) {
+        let bytes = try SafeFile.read(report.file)
+        let text = String(decoding: bytes.prefix(SafeFile.sizeLimit), as: UTF8.self)
+        if text.contains("-----BEGIN ") {
+            try readPEM(bytes, text, into: &report)
+        } else {
+            try readBinary(bytes, into: &report)
+        }
     }
 
     private func readPEM(_ bytes: [UInt8], _ text: String, into report: inout InspectionReport) throws(CertificateError)
@@ -74,10 +100,16 @@ struct CertificateInspector {
 
     /// A secret that others may read is none.
     private func checkMode(_ report: inout InspectionReport) {
+        if let fault = Self.faultOfSecret(report.file) { report.faults.append(fault.inFile(nil)) }
+    }
+
+    /// Why a file cannot hold a secret; nil when it can.
+    static func faultOfSecret(_ file: String) -> CertificateError? {
         do throws(CertificateError) {
-            _ = try SafeFile.readSecret(report.file)
+            _ = try SafeFile.readSecret(file)
+            return nil
         } catch {
-            report.faults.append(error.inFile(nil))
+            return error
         }
     }
 
@@ -115,11 +147,31 @@ struct CertificateInspector {
         } catch {
             report.faults.append(error)
         }
+        checkNames(leaf, &report)
         // What has expired has been said.
         guard let trust, !report.faults.contains(where: { [.expired, .notYetValid].contains($0.reason) }) else {
             return
         }
         verify(leaf, chain, trust, &report)
+    }
+
+    private var roles: [PeerVerification.Role] {
+        switch use {
+        case .node: [.serverOfLink, .clientOfLink]
+        case .server: [.serverOfLink]
+        case .client: [.clientOfLink]
+        }
+    }
+
+    private func checkNames(_ leaf: Certificate, _ report: inout InspectionReport) {
+        for host in hosts where !PeerVerification.covers(leaf, host) {
+            let names = leaf.dnsNames + leaf.ipAddresses
+            report.add(
+                .wrongName,
+                "clients come to \(host), and the certificate is for "
+                    + (names.isEmpty ? "no host at all (a CN does not count)" : names.joined(separator: ", ")),
+                hint: "issue it with that name: mesh ca issue NODE --dns \(host) (--ip for an address)")
+        }
     }
 
     private func verify(
@@ -130,9 +182,12 @@ struct CertificateInspector {
             if leaf.isCA {
                 _ = try verifier.buildChain(chain, role: nil, now: now)
             } else {
-                for role in [PeerVerification.Role.serverOfLink, .clientOfLink] {
+                for role in roles {
                     _ = try verifier.verify(
-                        chain, expecting: PeerVerification.Expectation(role: role, trustDomains: nil, now: now))
+                        chain,
+                        expecting: PeerVerification.Expectation(
+                            role: role, isForeignServer: use == .server, trustDomains: nil,
+                            legacyCertificates: use != .node, now: now))
                 }
             }
             report.remarks.append("the CA vouches for it")

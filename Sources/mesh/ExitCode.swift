@@ -14,6 +14,8 @@ enum ExitCode: Int32, CaseIterable, Error {
     case unreachable = 5
     /// A key or certificate is wrong.
     case certificate = 6
+    /// A certificate is good, but not for long.
+    case expiring = 7
     /// A configuration or policy is wrong (sysexits.h, EX_CONFIG).
     case configuration = 78
 
@@ -27,6 +29,7 @@ enum ExitCode: Int32, CaseIterable, Error {
         case .notFound: "not found"
         case .unreachable: "agent, directory or service unreachable"
         case .certificate: "key or certificate wrong"
+        case .expiring: "certificate about to expire"
         case .configuration: "configuration or policy wrong"
         }
     }

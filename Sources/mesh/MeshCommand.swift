@@ -23,8 +23,10 @@ enum MeshCommand {
             [CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry]
         ),
         (
-            CommandSpec("cert", "Make certificates for servers outside of the mesh."),
-            [CertDevCommand.entry]
+            CommandSpec(
+                "cert", "Check and pin certificates; make them for development.",
+                discussion: "All of it works on files; no agent is needed."),
+            [CertCheckCommand.entry, CertPinCommand.entry, CertDevCommand.entry]
         ),
         (
             CommandSpec(

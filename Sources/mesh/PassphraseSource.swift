@@ -11,6 +11,12 @@ enum PassphraseSource {
         }
     }
 
+    /// The passphrase in a file, where one is named.
+    static func optional(_ path: String?) throws(CommandFailure) -> Passphrase? {
+        guard let path else { return nil }
+        return try file(path)
+    }
+
     /// A new passphrase, asked for twice. `options` are the flags to use where nobody can be asked.
     static func askNew(_ what: String, options: String) throws(CommandFailure) -> Passphrase {
         guard Terminal.canAsk else {

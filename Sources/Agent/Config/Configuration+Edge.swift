@@ -91,6 +91,10 @@ extension Configuration {
         /// Whether certificates without SPIFFE URI that another CA than the mesh's own has issued may be mapped by their
         /// common name.
         public var clientCommonNames = false
+        /// Pins, one of which a client's certificate chain must match; empty means that none has to.
+        public var clientPins: [String] = []
+        /// What a client's certificate that matches none of them meets with.
+        public var clientPinMode = PinMode.enforce
         /// Who may forward requests: CIDRs, or "unix".
         public var trustedProxies: [String] = []
         /// Which fields they set.

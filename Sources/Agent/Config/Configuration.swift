@@ -91,6 +91,29 @@ extension Configuration {
         public var legacyCertificates = false
         /// Whether a faster AES-GCM than OpenSSL's is used where there is one.
         public var acceleration = Acceleration.auto
+        /// Pins of nodes.
+        public var pins: [Pins] = []
+    }
+
+    /// Pins, one of which a node's certificate chain must match.
+    public struct Pins: Sendable, Equatable {
+        /// The node; nil means every node that dials this one.
+        public var node: String?
+        /// The pins, as `CertificatePin` reads them.
+        public var pins: [String] = []
+        /// What a certificate that matches none of them meets with.
+        public var mode = PinMode.enforce
+
+        /// Pins of nobody, to be filled in.
+        public init() {}
+    }
+
+    /// What a certificate that matches no pin meets with.
+    public enum PinMode: String, Sendable, CaseIterable {
+        /// The handshake fails.
+        case enforce
+        /// It is logged and counted.
+        case report
     }
 
     /// Where AES-GCM comes from.

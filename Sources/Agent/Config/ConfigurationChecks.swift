@@ -22,6 +22,7 @@ struct ConfigurationChecks {
         resolveTrust()
         if !isGiven("workers") { configuration.workers = min(Cores.usable, 256) }
         checkIdentity()
+        checkPins()
         checkListeners()
         checkPeersAndDirectory()
         checkServices()
@@ -115,6 +116,16 @@ struct ConfigurationChecks {
         }
         if isSet("identity.passphraseFile", identity.passphraseFile), !hasKey, !hasPKCS12 {
             report(.conflict, "identity.passphraseFile", "belongs to no key", hint: "remove it, or set identity.key")
+        }
+    }
+
+    private mutating func checkPins() {
+        for (index, entry) in configuration.tls.pins.enumerated() {
+            let key = "tls.pins[\(index)].pins"
+            guard entry.pins.isEmpty, !refused.contains(where: { $0.hasPrefix(key) }) else { continue }
+            report(
+                .missingKey, key, "no pin is given, so no certificate could match",
+                hint: "print those of a certificate: mesh cert pin FILE")
         }
     }
 

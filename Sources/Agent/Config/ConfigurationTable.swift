@@ -74,6 +74,24 @@ public enum ConfigurationTable {
             "tls.acceleration", \.tls.acceleration, .choice,
             "Where AES-GCM comes from: `auto` takes libipsec-mb where it is installed and the CPU has VAES and AVX-512, "
                 + "else code of our own where the CPU has VAES, else OpenSSL; `off` always OpenSSL."),
+        .elements(
+            "tls.pins", \.tls.pins, of: pinFields, make: Configuration.Pins.init, identity: { $0.node ?? "*" },
+            maximum: 1024,
+            "Certificates or keys that nodes must have besides a certificate of a trusted CA. Every entry that concerns a "
+                + "node must be met."),
+    ]
+
+    private static let pinFields: [Field<Configuration.Pins>] = [
+        .value(
+            "node", \.node, .optional(.name("a node's name", "NAME")), "The node, whichever end dials.",
+            default: "every node that dials this one"),
+        .value(
+            "pins", \.pins, .pins,
+            "Pins (`spki-sha256:…`, `cert-sha256:…`, see `mesh cert pin`); one of them must match a certificate of the "
+                + "verified chain, the CA's included.", required: true),
+        .value(
+            "mode", \.mode, .choice,
+            "Whether a certificate that matches none fails the handshake, or is only logged and counted."),
     ]
 
     private static let listenFields: [Field<Configuration>] = [

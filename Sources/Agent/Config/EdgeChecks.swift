@@ -110,6 +110,11 @@ struct EdgeChecks {
                 "has no effect: clients are not asked for certificates",
                 hint: "set clientCertificates.mode to \"required\" or \"optional\"")
         }
+        if listener.clientCertificates == .none, !listener.clientPins.isEmpty, !isRefused {
+            report(
+                .conflict, "\(key).clientCertificates.pins", "clients are not asked for certificates that could match",
+                hint: "set clientCertificates.mode to \"required\" or \"optional\"")
+        }
         if listener.clientCertificates == .none, !listener.clientCA.isEmpty, !isRefused {
             warn(
                 .conflict, "\(key).clientCertificates.ca", "has no effect: clients are not asked for certificates",

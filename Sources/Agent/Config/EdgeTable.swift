@@ -46,6 +46,13 @@ enum EdgeTable {
             "Map certificates of other CAs than the mesh's own by their common name, too, where they have no SPIFFE URI. "
                 + "Such a CA can then name everybody whom a `cn` of the policy names."),
         .value(
+            "clientCertificates.pins", \.clientPins, .pins,
+            "Pins (`spki-sha256:…`, `cert-sha256:…`), one of which the chain of a client's certificate must match.",
+            default: "none"),
+        .value(
+            "clientCertificates.pinMode", \.clientPinMode, .choice,
+            "Whether a certificate that matches none fails the handshake, or is only logged and counted."),
+        .value(
             "trustedProxies", \.trustedProxies, .list(.trustedProxy, "a list of CIDRs or \"unix\"", orOne: true),
             "Socket peers whose forwarded headers and PROXY headers count. Loopback is not among them by itself.",
             default: "none"),

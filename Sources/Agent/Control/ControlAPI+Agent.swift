@@ -63,6 +63,12 @@ extension ControlAPI {
                     object["ageSeconds"] = .integer(max(0, now - status.establishedAt) / 1000)
                     object["peerCertificateExpires"] = .string(
                         Timestamp.rfc3339(milliseconds: status.peerExpires * 1000))
+                    object["pins"] = status.pins.code.map { .string($0) } ?? .null
+                    if case .mismatch(let error) = status.pins {
+                        object["reason"] = .string(error.code)
+                        object["detail"] = .string(error.message)
+                        object["hint"] = .string(error.hint)
+                    }
                     object["clockOffsetMilliseconds"] = status.clockOffset.map { .integer($0) } ?? .null
                 }
             } else if let session = parked[peer.node] {

@@ -237,7 +237,31 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         guard case .handshake = phase, let session = channel.session else { return }
         core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
         facts.peerHasCertificate = session.peerIdentity != nil
+        noticePins(session)
         speakHTTP()
+    }
+
+    private func noticePins(_ session: TLSSession) {
+        guard let result = session.pinOutcome.code else { return }
+        core.counters.pinChecked(result)
+        guard case .mismatch(let error) = session.pinOutcome else { return }
+        core.shared.log.warning(
+            "pin_mismatch", "a client was let in although its certificate matches no pin (report only)",
+            [
+                ("listener", .string(listenerName)), ("client", .string(clientText)),
+                ("detail", .string(error.message)), ("hint", .string(error.hint)),
+                ("fingerprint", .string(session.peerIdentity?.fingerprint ?? "")),
+            ])
+    }
+
+    /// Whoever gets here holds a certificate of a CA that the listener trusts.
+    private func noticeRefusedPin(_ error: ChannelError) {
+        core.counters.pinChecked("refused")
+        core.shared.log.warning(
+            "pin_mismatch", "a client was refused because its certificate matches no pin",
+            [
+                ("listener", .string(listenerName)), ("client", .string(clientText)), ("detail", .string("\(error)")),
+            ])
     }
 
     func channelReceived(_ channel: ByteChannel) {
@@ -264,6 +288,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         switch phase {
         case .handshake:
             core.counters.handshake(error.reason)
+            if error.reason == CertificateReason.pinMismatch.rawValue { noticeRefusedPin(error) }
             core.shared.log.debug(
                 "edge_handshake_failed", "a client's TLS handshake failed",
                 [("client", .string(clientText)), ("reason", .string(error.reason)), ("detail", .string("\(error)"))])

@@ -127,11 +127,15 @@ enum EdgeLoader {
             for file in settings.clientCA { roots += try TrustBundle.load(file: file).roots }
             trust = try TrustBundle(roots: roots)
         }
+        let pins =
+            settings.clientPins.isEmpty
+            ? PinPolicy() : PinPolicy(rules: [try .init(node: nil, settings.clientPins, settings.clientPinMode)])
         func context(_ credentials: Credentials) throws -> TLSContext {
-            try TLSContext(
-                .edge(
-                    credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
-                    reservedDomain: mesh?.reserved))
+            var configuration = TLSContext.Configuration.edge(
+                credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
+                reservedDomain: mesh?.reserved)
+            configuration.pins = pins
+            return try TLSContext(configuration)
         }
         var entries: [TLSServerContexts.Entry] = []
         for certificate in settings.certificates {

@@ -16,6 +16,10 @@ enum EdgeMetrics {
             "mesh_edge_handshakes_total", .counter, "TLS handshakes with clients, by version or reason of failure.",
             samples(counters.handshakes, "result"))
         writer.family(
+            "mesh_edge_pin_checks_total", .counter,
+            "Certificates of clients that were compared with their listener's pins, by result.",
+            samples(counters.pinChecks, "result"))
+        writer.family(
             "mesh_edge_requests_total", .counter, "Requests of external clients, by route and class of status.",
             counters.requests.sorted { ($0.key.route, $0.key.statusClass) < ($1.key.route, $1.key.statusClass) }.map {
                 .init(Double($0.value), ["route": $0.key.route, "status": $0.key.statusClass])

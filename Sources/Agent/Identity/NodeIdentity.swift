@@ -56,15 +56,16 @@ struct NodeIdentity: Sendable {
                 .wrongName, "the certificate is of node \(proven), and node.name says \(node)",
                 hint: "issue one with mesh ca issue \(node), or correct node.name")
         }
+        let pins = try PinPolicy(configuration.tls.pins)
         do throws(TLSError) {
             let minimum: TLSVersion = configuration.tls.minimumVersion == .tls12 ? .tls12 : .tls13
             func context(_ role: TLSContext.Role, _ trust: TrustBundle) throws(TLSError) -> TLSContext {
-                try TLSContext(
-                    TLSContext.Configuration(
-                        role: role, credentials: credentials, trust: trust, minimumVersion: minimum,
-                        alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
-                        trustDomains: domains, checks: checks,
-                        acceleration: configuration.tls.acceleration == .auto))
+                var settings = TLSContext.Configuration(
+                    role: role, credentials: credentials, trust: trust, minimumVersion: minimum,
+                    alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
+                    trustDomains: domains, checks: checks, acceleration: configuration.tls.acceleration == .auto)
+                settings.pins = pins
+                return try TLSContext(settings)
             }
             return NodeIdentity(
                 credentials: credentials, node: node, trustDomain: domain,

@@ -435,6 +435,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             roundTrip: roundTrip, streams: session.streamCount, bytesReceived: bytesReceived, bytesSent: bytesSent,
             retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
             cipher: tls.cipherName ?? "",
-            peerExpires: peer.notAfter, clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
+            peerExpires: peer.notAfter, pins: tls.pinOutcome,
+            clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
     }
 }

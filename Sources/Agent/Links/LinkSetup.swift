@@ -186,6 +186,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     func failTLS(_ error: TLSError) {
         transmit()
+        if error.certificate?.reason == .pinMismatch { core.counters.pinChecked("refused") }
         fail(error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint)
     }
 
@@ -200,6 +201,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
                     ("fingerprint", .string(identity.fingerprint)),
                 ])
         }
+        noticePins(tls)
         guard isDialler else {
             phase = .serverUpgrade(RequestParser(limits: Self.headLimits))
             return takePlaintext()
@@ -217,6 +219,19 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             return fail("internal_error", "\(error)", hint: nil)
         }
         takePlaintext()
+    }
+
+    private func noticePins(_ tls: TLSSession) {
+        guard let result = tls.pinOutcome.code else { return }
+        core.counters.pinChecked(result)
+        guard case .mismatch(let error) = tls.pinOutcome else { return }
+        core.shared.log.warning(
+            "pin_mismatch", "a peer was let in although its certificate matches no pin (report only)",
+            [
+                ("peer", .string(remote)), ("node", .string(tls.peerIdentity?.nodeName ?? "")),
+                ("detail", .string(error.message)), ("hint", .string(error.hint)),
+                ("fingerprint", .string(tls.peerIdentity?.fingerprint ?? "")),
+            ])
     }
 
     static let headLimits: HTTPLimits = {

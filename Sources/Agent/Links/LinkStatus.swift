@@ -1,3 +1,5 @@
+import PKI
+
 /// What operators see of a link.
 struct LinkStatus: Sendable {
     let node: String
@@ -13,6 +15,8 @@ struct LinkStatus: Sendable {
     let tlsVersion: String
     let cipher: String
     let peerExpires: Int64
+    /// What the check of the peer's pins came to.
+    let pins: PinPolicy.Outcome
     /// The peer's clock minus ours, in milliseconds.
     let clockOffset: Int64?
 }

@@ -58,6 +58,9 @@ enum Metrics {
         writer.histogram(
             "mesh_handshake_duration_seconds", "Time from TCP connect to a verified peer.", totals.handshakeSeconds)
         writer.family(
+            "mesh_pin_checks_total", .counter, "Certificates of nodes that were compared with their pins, by result.",
+            samples(totals.pinChecks, "result"))
+        writer.family(
             "mesh_link_rtt_seconds", .gauge, "Round trip of the last ping, by node.",
             links.compactMap { link in
                 link.roundTrip.map { .init(Double($0) / 1e9, ["node": link.node]) }
@@ -160,6 +163,7 @@ enum Metrics {
                 switch label {
                 case "reason": ["reason": entry.key]
                 case "outcome": ["outcome": entry.key]
+                case "result": ["result": entry.key]
                 default: ["code": entry.key]
                 }
             return .init(Double(entry.value), labels)

@@ -23,6 +23,7 @@ struct WorkerCounters: Sendable {
     private(set) var closings: [String: UInt64] = [:]
     private(set) var handshakeFailures: [String: UInt64] = [:]
     private(set) var resumptions: [String: UInt64] = [:]
+    private(set) var pinChecks: [String: UInt64] = [:]
 
     /// Policy said no, with this reason.
     mutating func denied(_ reason: String) { denials[reason, default: 0] += 1 }
@@ -38,6 +39,9 @@ struct WorkerCounters: Sendable {
     mutating func handshakeFailed(_ reason: String) { handshakeFailures[reason, default: 0] += 1 }
     /// A session that had lost its link went on, or did not.
     mutating func resumption(_ outcome: ResumptionOutcome) { resumptions[outcome.rawValue, default: 0] += 1 }
+
+    /// A peer's certificate was compared with its pins: `matched`, `mismatch` (only reported) or `refused`.
+    mutating func pinChecked(_ result: String) { pinChecks[result, default: 0] += 1 }
 
     /// Adds another worker's counts.
     mutating func add(_ other: Self) {
@@ -57,6 +61,7 @@ struct WorkerCounters: Sendable {
         closings.merge(other.closings, uniquingKeysWith: +)
         handshakeFailures.merge(other.handshakeFailures, uniquingKeysWith: +)
         resumptions.merge(other.resumptions, uniquingKeysWith: +)
+        pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
     }
 }
 

@@ -1,0 +1,124 @@
+import Foundation
+import JSON
+import PKI
+import Testing
+
+@Suite struct CertCheckTests {
+    private let workspace: Workspace
+    private static let now = Int64(Date().timeIntervalSince1970)
+    private static let day: Int64 = 86_400
+
+    init() throws { workspace = try Workspace() }
+
+    private func authority(at time: Int64 = now) throws -> CertificateAuthority {
+        try CertificateAuthority.createRoot(name: "check CA", trustDomain: "mesh.test", now: time)
+    }
+
+    private func check(_ arguments: [String]) throws -> (status: Int32, json: JSONValue) {
+        let result = try mesh(["cert", "check", "--json"] + arguments, in: workspace)
+        return (result.status, try JSONReader.parse(result.text))
+    }
+
+    /// Every verdict: what JSON says, the reason, and the exit code that says the same.
+    @Test func verdictAndExitCodeAgree() throws {
+        let ca = try authority(at: Self.now - 300 * Self.day), past = Self.now - 400 * Self.day
+        let good = try ca.issueCredentials(IssueRequest(node: "a", dnsNames: ["a.example"]), now: Self.now)
+        let other = try ca.issueCredentials(IssueRequest(node: "b"), now: Self.now)
+        let expired = try authority(at: past).issueCredentials(IssueRequest(node: "a"), now: past)
+        let brief = try ca.issueCredentials(IssueRequest(node: "a", validity: 600), now: Self.now - 500)
+        let long = try ca.issueCredentials(IssueRequest(node: "a", validity: 200 * Self.day), now: Self.now)
+        let late = try ca.issueCredentials(
+            IssueRequest(node: "a", validity: 200 * Self.day), now: Self.now - 171 * Self.day)
+        try workspace.write(ca.certificate.pem, to: "ca.crt")
+        try workspace.write(try authority().certificate.pem, to: "foreign.crt")
+        for (name, credentials) in [
+            ("good", good), ("other", other), ("expired", expired), ("brief", brief), ("long", long), ("late", late),
+        ] {
+            try workspace.write(credentials.certificatePEM, to: "\(name).crt")
+            try workspace.write(Data(credentials.key.pem()), to: "\(name).key", mode: 0o600)
+        }
+        try workspace.write(Data(good.key.pem()), to: "open.key", mode: 0o640)
+        try workspace.write(ca.certificate.pem + good.certificatePEM, to: "swapped.crt")
+        let cases: [([String], reason: String?, soon: Bool, status: Int32)] = [
+            (["long.crt"], nil, false, 0),
+            (["good.crt", "--key", "good.key", "--ca", "ca.crt"], nil, false, 0),
+            (["good.crt", "--name", "a.example"], nil, false, 0),
+            (["good.crt", "--name", "b.example"], "wrong_name", false, 6),
+            (["good.crt", "--name", "192.0.2.1"], "wrong_name", false, 6),
+            (["brief.crt"], nil, true, 7), (["late.crt"], nil, true, 7),
+            (["expired.crt"], "expired", false, 6),
+            (["good.crt", "--key", "other.key"], "key_mismatch", false, 6),
+            (["good.crt", "--key", "open.key"], "key_readable_by_others", false, 6),
+            (["good.crt", "--ca", "foreign.crt"], "unknown_ca", false, 6),
+            (["swapped.crt"], "wrong_order", false, 6), (["absent.crt"], "unreadable_file", false, 6),
+            (["good.key"], "missing_certificate", false, 6), (["long.crt", "late.crt"], nil, true, 7),
+            (["long.crt", "expired.crt"], "expired", false, 6),
+        ]
+        for (arguments, reason, soon, status) in cases {
+            let (found, json) = try check(arguments)
+            #expect(json["reason"]?.string == reason, "\(arguments)")
+            #expect(json["valid"]?.bool == (reason == nil), "\(arguments)")
+            #expect((json["error"]?.string == nil) == (reason == nil), "\(arguments)")
+            #expect(json["expiring_soon"]?.bool == soon, "\(arguments)")
+            #expect(found == status, "\(arguments)")
+        }
+        #expect(try check(["long.crt"]).json["days_remaining"]?.integer == 199)
+        #expect(try check(["late.crt"]).json["days_remaining"]?.integer == 28)
+        #expect(try check(["late.crt", "expired.crt"]).json["days_remaining"]?.integer ?? 0 < 0)
+    }
+
+    /// A server of the web has neither SPIFFE URI nor clientAuth; a node must have both.
+    @Test func usesAreToldApart() throws {
+        let made = try DevelopmentCertificate.make(
+            name: "shop.example", dnsNames: ["shop.example"], ipAddresses: [], now: Self.now)
+        try made.write(DevelopmentCertificate.Files(directory: workspace.url.path, name: "shop"))
+        let arguments = ["shop.crt", "--key", "shop.key", "--ca", "shop-ca.crt"]
+        #expect(try check(arguments + ["--for", "server", "--name", "shop.example"]).status == 0)
+        #expect(try check(arguments + ["--for", "node"]).json["reason"]?.string == "wrong_usage")
+        #expect(try check(arguments + ["--for", "client"]).json["reason"]?.string == "wrong_usage")
+    }
+
+    @Test func peopleAreToldWhatToDo() throws {
+        let ca = try authority(at: Self.now - 3600)
+        let good = try ca.issueCredentials(IssueRequest(node: "a", validity: 600), now: Self.now - 500)
+        try workspace.write(good.certificatePEM, to: "a.crt")
+        let text = try mesh(["cert", "check", "a.crt"], in: workspace).text
+        #expect(text.hasPrefix("a.crt: valid, but only for "))
+        #expect(text.contains("spiffe://mesh.test/node/a"))
+        #expect(text.contains("hint"))
+        try workspace.write(Data(good.key.pem()), to: "a.key", mode: 0o644)
+        let wrong = try mesh(["cert", "check", "a.crt", "--key", "a.key"], in: workspace).text
+        #expect(wrong.hasPrefix("a.crt: NOT VALID") && wrong.contains("chmod 600 a.key"))
+    }
+
+    /// The same hashes as the `openssl` program computes.
+    @Test func pinsAreThoseOfOpenSSL() throws {
+        let ca = try authority()
+        let good = try ca.issueCredentials(IssueRequest(node: "a"), now: Self.now)
+        try workspace.write(good.certificatePEM, to: "a.crt")
+        try workspace.write(Data(good.key.pem()), to: "a.key", mode: 0o600)
+        let spki = try shell(
+            "openssl x509 -in a.crt -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary "
+                + "| base64")
+        let whole = try shell("openssl x509 -in a.crt -outform DER | sha256sum | cut -d' ' -f1")
+        let lines = try mesh(["cert", "pin", "a.crt"], in: workspace).lines.map(String.init)
+        #expect(lines == ["spki-sha256:\(spki)", "cert-sha256:\(whole)"])
+        #expect(try mesh(["cert", "pin", "a.key"], in: workspace).lines == ["spki-sha256:\(spki)"])
+        let json = try JSONReader.parse(try mesh(["cert", "pin", "a.crt", "--json"], in: workspace).text)
+        #expect(json["pins"]?.array?.first?["spki-sha256"]?.string == "spki-sha256:\(spki)")
+        #expect(try mesh(["cert", "pin", "absent.crt"], in: workspace).status == 6)
+    }
+
+    private func shell(_ command: String) throws -> String {
+        let process = Process()
+        let pipe = Pipe()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-ec", command]
+        process.currentDirectoryURL = workspace.url
+        process.standardOutput = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+}
