@@ -1,7 +1,7 @@
 /// The kind of a link frame: the first byte of its header.
 ///
 /// The top bit says whether the frame is outside the sequence (0x80: not counted, not retained, not sent again). The
-/// other numbers up to `0x0A` and `0x85` are assigned, see `docs/link-protocol.md`.
+/// other numbers up to `0x0A` and `0x86` are assigned, see `docs/link-protocol.md`.
 public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     /// Asks for a new stream to a service.
     case open = 0x01
@@ -19,7 +19,7 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     case credit = 0x07
     /// The sender takes no new streams.
     case goAway = 0x08
-    /// Reserved: the last frame on a link whose session moves on.
+    /// The last frame on a link whose session moves to another one.
     case switchLink = 0x09
     /// Reserved: the last frame of a stream on a lane that it leaves.
     case moved = 0x0A
@@ -36,6 +36,8 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     case resume = 0x84
     /// Proves the right to that session.
     case auth = 0x85
+    /// Asks the peer to dial a link to which the session moves.
+    case move = 0x86
 
     /// Whether the frame counts in the sequence of its lane and is kept until acknowledged.
     @inlinable
@@ -45,14 +47,14 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     public var isStreamFrame: Bool {
         switch self {
         case .open, .accept, .refuse, .data, .end, .reset, .credit, .moved: true
-        case .goAway, .switchLink, .hello, .ack, .ping, .pong, .resume, .auth: false
+        case .goAway, .switchLink, .hello, .ack, .ping, .pong, .resume, .auth, .move: false
         }
     }
 
     /// Whether version 1 knows the number but does not use it yet.
     public var isReserved: Bool {
         switch self {
-        case .switchLink, .moved: true
+        case .moved: true
         default: false
         }
     }

@@ -8,7 +8,7 @@ public enum LinkIntent: Sendable, Hashable {
     case replace
     /// Another lane of a session, numbered from 1. Reserved: refused by version 1.
     case lane(UInt8)
-    /// The session moves here on purpose (rotation, drain). Reserved: refused by version 1.
+    /// The session moves here on purpose, while its link is in use: another certificate, another address.
     case move
 
     var code: (intent: UInt8, lane: UInt8) {

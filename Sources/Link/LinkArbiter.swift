@@ -44,6 +44,9 @@ public struct LinkArbiter: Sendable {
         /// The newcomer's HELLO is left unanswered until this end's own dial is decided. A newcomer that waited before is
         /// closed.
         case hold(closing: [Closing])
+        /// The session of the link in use may move to this one: both ends prove it, and `moved` follows when it does. What
+        /// is in use stays in use; the others are closed.
+        case move(LinkID, closing: [Closing])
         /// The link in use is probed (`Session.probe`); the newcomer waits for `probeEnded`. A newcomer that waited before
         /// is closed.
         case probe(LinkID, closing: [Closing])
@@ -95,6 +98,10 @@ public struct LinkArbiter: Sendable {
     private var held: Newcomer?
     private var probing: Newcomer?
     private var lastBoot: BootID?
+    /// This end's dial of a link to which the session shall move.
+    private var moving: Dial?
+    /// A link dialled by the peer to which the session may move.
+    private var arriving: LinkID?
 
     /// The arbiter of `local` for its links with `peer`; the two identities differ.
     public init(local: String, peer: String) {
@@ -107,7 +114,10 @@ public struct LinkArbiter: Sendable {
     /// Whether a dial is under way.
     public var isDialling: Bool { dialling != nil }
 
-    /// Whether nothing is known or under way, so that the arbiter can be forgotten.
+    /// Whether a link is on its way to which the session may move.
+    public var isMoving: Bool { moving != nil || arriving != nil }
+
+    /// Whether nothing is in use or under way that could take its place; a link to move to cannot.
     public var isIdle: Bool { dialling == nil && current == nil && held == nil && probing == nil }
 
     // MARK: Dialling
@@ -119,8 +129,23 @@ public struct LinkArbiter: Sendable {
         return .dial
     }
 
+    /// This end wants its session to move to a link that it would dial as `link`; the one in use stays in use meanwhile.
+    public mutating func dialMove(_ link: LinkID) -> DialDecision {
+        guard current != nil, dialling == nil, held == nil, probing == nil, moving == nil, arriving == nil else {
+            return .notNeeded
+        }
+        moving = Dial(link: link)
+        return .dial
+    }
+
     /// The connection of a dial stands and HELLO could be sent.
     public mutating func greet(_ link: LinkID) -> Greeting {
+        if moving?.link == link {
+            // The peer was quicker, or there is nothing left that could move.
+            guard current != nil, arriving == nil else { return .abandon }
+            moving?.greeted = true
+            return .hello(.move)
+        }
         guard dialling?.link == link else { return .abandon }
         dialling?.greeted = true
         return .hello(lastBoot == nil ? .initial : .replace)
@@ -128,6 +153,10 @@ public struct LinkArbiter: Sendable {
 
     /// The peer answered the HELLO of a dial.
     public mutating func answered(_ link: LinkID, bootID: BootID) -> Action {
+        if moving?.link == link {
+            guard current?.bootID == bootID else { return .close([Closing(link, .resumeRefused)]) }
+            return .move(link, closing: [])
+        }
         guard let dial = dialling, dial.link == link else { return .close([Closing(link, .superseded)]) }
         dialling = nil
         if dial.overtaken, let current, current.bootID != bootID { return .duplicateIdentity(link) }
@@ -153,7 +182,8 @@ public struct LinkArbiter: Sendable {
     public mutating func received(_ link: LinkID, bootID: BootID, intent: LinkIntent) -> Action {
         switch intent {
         case .initial, .replace: break
-        case .lane, .move: return .close([Closing(link, .resumeRefused)])
+        case .lane: return .close([Closing(link, .resumeRefused)])
+        case .move: return receivedMove(link, bootID: bootID)
         }
         let newcomer = Newcomer(link: link, bootID: bootID, intent: intent)
         if let dial = dialling, dial.greeted, isSmaller {
@@ -163,6 +193,36 @@ public struct LinkArbiter: Sendable {
             return .hold(closing: closing)
         }
         return judge(newcomer)
+    }
+
+    private mutating func receivedMove(_ link: LinkID, bootID: BootID) -> Action {
+        guard let current, current.bootID == bootID, probing == nil else {
+            return .close([Closing(link, .resumeRefused)])
+        }
+        var closing: [Closing] = []
+        if let moving {
+            // Both dialled: the link of the smaller end is the one to move to.
+            if isSmaller, moving.greeted { return .close([Closing(link, .superseded)]) }
+            // The smaller end refuses a dial that has said HELLO.
+            if !moving.greeted {
+                closing.append(Closing(moving.link, .superseded))
+                self.moving = nil
+            }
+        }
+        // The peer has one dial at a time: its last one is dead.
+        if let arriving { closing.append(Closing(arriving, .superseded)) }
+        arriving = link
+        return .move(link, closing: closing)
+    }
+
+    /// The session moved to `link`, which is the one in use now. False for a link that was given up meanwhile: it is to be
+    /// closed.
+    public mutating func moved(_ link: LinkID) -> Bool {
+        guard let current, moving?.link == link || arriving == link else { return false }
+        let dialledHere = moving?.link == link
+        if dialledHere { moving = nil } else { arriving = nil }
+        self.current = Current(link: link, bootID: current.bootID, dialledHere: dialledHere)
+        return true
     }
 
     /// The probe of the link in use ended: a sign of life came, or time ran out.
@@ -177,6 +237,8 @@ public struct LinkArbiter: Sendable {
     /// A link broke or was closed, by either end and in whatever state. Calling it for a link that is not known is harmless.
     public mutating func lost(_ link: LinkID) -> Action {
         if dialling?.link == link { return dialFailed(link) }
+        if moving?.link == link { moving = nil }
+        if arriving == link { arriving = nil }
         if held?.link == link { held = nil }
         if probing?.link == link { probing = nil }
         guard current?.link == link else { return .none }
@@ -222,6 +284,11 @@ public struct LinkArbiter: Sendable {
         _ link: LinkID, _ bootID: BootID, dialledHere: Bool, closing: [Closing]
     ) -> Action {
         let sameAgent = lastBoot == bootID
+        var closing = closing
+        if let moving { closing.append(Closing(moving.link, .superseded)) }
+        if let arriving { closing.append(Closing(arriving, .superseded)) }
+        moving = nil
+        arriving = nil
         held = nil
         probing = nil
         lastBoot = bootID

@@ -27,6 +27,9 @@ public struct Outbox: ~Copyable {
     /// The segment that is being sent, and how far.
     var sending: Segment?
     var sentOffset = 0
+    /// While the session moves: bytes that the old link has still to take, up to its last frame. What lies behind them is
+    /// for the new one.
+    private(set) var boundary: Int?
     /// Room handed out and not committed yet; -1: none.
     var reserved = -1
 
@@ -62,6 +65,9 @@ public struct Outbox: ~Copyable {
 
     /// Bytes that wait to be sent.
     public var unsentBytes: Int { unsent }
+
+    /// Bytes that the link in use may be lent: all that wait, or those before the boundary.
+    var lendable: Int { boundary ?? unsent }
 
     /// How many sequenced frames were written so far; the number of the next one, counting from zero.
     public var nextSequence: UInt64 { sequence }
@@ -207,18 +213,20 @@ public struct Outbox: ~Copyable {
 
     /// The next contiguous range that waits to be sent; valid until `sent` or the next frame.
     mutating func unsentRange() -> UnsafeRawBufferPointer? {
-        guard unsent > 0, let segment = sendable() else { return nil }
-        return UnsafeRawBufferPointer(start: segment.base + sentOffset, count: segment.used - sentOffset)
+        guard lendable > 0, let segment = sendable() else { return nil }
+        let count = min(segment.used - sentOffset, lendable)
+        return UnsafeRawBufferPointer(start: segment.base + sentOffset, count: count)
     }
 
     /// The transport took the first `count` bytes of the range.
     mutating func sent(_ count: Int) {
         guard count != 0 else { return }
-        guard let segment = sending, count > 0, count <= segment.used - sentOffset else {
+        guard let segment = sending, count > 0, count <= min(segment.used - sentOffset, lendable) else {
             preconditionFailure("more sent than there was")
         }
         sentOffset += count
         unsent -= count
+        if let left = boundary { boundary = left - count }
         bytesSent += UInt64(count)
         release()
     }
@@ -230,6 +238,19 @@ public struct Outbox: ~Copyable {
         acknowledged = count
         release()
         return true
+    }
+
+    /// What was written so far is for the link in use, what follows for the next one, whose end masks or does not.
+    mutating func beginMove(masking newMasking: Bool) {
+        precondition(reserved < 0 && boundary == nil, "a move within a move")
+        boundary = unsent
+        masking = newMasking
+    }
+
+    /// The old link has taken everything that is its own: the new one goes on.
+    mutating func crossBoundary() {
+        precondition(boundary == 0, "frames of the old link are left")
+        boundary = nil
     }
 
     private mutating func sendable() -> Segment? {
@@ -265,26 +286,26 @@ public struct Outbox: ~Copyable {
 
     /// Lays the log out anew for another link: frames the peer has not processed are kept in order, with their sequence
     /// numbers, and wait to be sent from the first one; unsequenced frames are dropped; headers and masks become those of
-    /// the new role. DATA and END of the streams `withheld` are replaced by frames without content that count in the sequence
-    /// (END too, or bytes left out would look like a direction that is complete). False when `processed` can't be, or the
+    /// the new role. SWITCH, which spoke of a link, and DATA and END of the streams `withheld` are replaced by frames without
+    /// content that count in the sequence (END too, or bytes left out would look like a direction that is complete). False when `processed` can't be, or the
     /// system has no memory; the log is unusable then.
     public mutating func rebase(processed: UInt64, masking newMasking: Bool, withheld: Set<UInt64> = []) -> Bool {
         precondition(reserved < 0, "rebase with room reserved")
         guard acknowledge(processed) else { return false }
         var next = head
-        let oldMasking = masking
         head = nil
         tail = nil
         sending = nil
         retained = 0
         unsent = 0
+        boundary = nil
         masking = newMasking
         sequence = processed
         var complete = true
         while let segment = next {
             next = segment.next
             var number = segment.firstSequence
-            var walker = FrameWalker(segment: segment, masked: oldMasking)
+            var walker = FrameWalker(segment: segment)
             while complete, let message = walker.next() {
                 let frame: LinkFrame
                 switch LinkFrame.parse(message) {
@@ -297,7 +318,9 @@ public struct Outbox: ~Copyable {
                 }
                 number += 1
                 if number <= processed { continue }
-                if frame.type == .data || frame.type == .end, withheld.contains(frame.streamID) {
+                if frame.type == .switchLink
+                    || (frame.type == .data || frame.type == .end) && withheld.contains(frame.streamID)
+                {
                     complete = appendPlaceholder()
                     continue
                 }
@@ -320,6 +343,7 @@ public struct Outbox: ~Copyable {
         sending = nil
         retained = 0
         unsent = 0
+        boundary = nil
         acknowledged = sequence
     }
 }

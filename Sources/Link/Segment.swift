@@ -48,25 +48,23 @@ struct Segment: Equatable {
     }
 }
 
-/// Goes through the frames of a segment and takes their masks off. Each frame can be visited once.
+/// Goes through the frames of a segment and takes their masks off. Each frame can be visited once. Each says itself whether
+/// it is masked: the log of a session that moved has frames of both roles.
 struct FrameWalker {
     private let segment: Segment
-    private let masked: Bool
     private var offset = Segment.start
 
-    init(segment: Segment, masked: Bool) {
-        self.segment = segment
-        self.masked = masked
-    }
+    init(segment: Segment) { self.segment = segment }
 
     /// The next frame, link header and payload, unmasked in place.
     mutating func next() -> UnsafeRawBufferPointer? {
         guard offset < segment.used else { return nil }
         let start = segment.base + offset
-        let short = Int(start.load(fromByteOffset: 1, as: UInt8.self) & 0x7F)
+        let second = start.load(fromByteOffset: 1, as: UInt8.self)
+        let short = Int(second & 0x7F)
         let length = short == 126 ? Int(start.loadBE16(at: 2)) : short
         var header = short == 126 ? 4 : 2
-        if masked {
+        if second & 0x80 != 0 {
             let key = UInt32(littleEndian: start.loadUnaligned(fromByteOffset: header, as: UInt32.self))
             header += Outbox.keySize
             Masking.apply(key, to: UnsafeMutableRawBufferPointer(start: start + header, count: length))

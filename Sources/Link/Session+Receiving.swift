@@ -36,7 +36,9 @@ extension Session {
         case .ping: return receivedPing(payload)
         case .pong: return receivedPong(payload)
         case .hello: return fail(.protocolError, "second HELLO")
-        case .data, .switchLink, .moved, .resume, .auth: return fail(.protocolError, "unexpected \(frame.type)")
+        case .switchLink: return receivedSwitch(payload)
+        case .move: return receivedMove(payload)
+        case .data, .moved, .resume, .auth: return fail(.protocolError, "unexpected \(frame.type)")
         }
     }
 

@@ -13,6 +13,8 @@ struct ResumptionState {
 public enum ResumptionError: Error, Sendable, Hashable {
     /// The session is not parked (any more).
     case notParked
+    /// The session cannot move: it is parked, ends, or moves already.
+    case notMovable
     /// The attempt is older than another one; the session stays as it is.
     case staleEpoch
     /// Counts that contradict what this end knows. The session cannot go on: `linkLost`.
@@ -23,7 +25,7 @@ public enum ResumptionError: Error, Sendable, Hashable {
     /// Whether the session is beyond help.
     public var isFatal: Bool {
         switch self {
-        case .notParked, .staleEpoch: false
+        case .notParked, .notMovable, .staleEpoch: false
         case .impossibleCounts, .outOfMemory: true
         }
     }
@@ -32,6 +34,7 @@ public enum ResumptionError: Error, Sendable, Hashable {
     public var code: String {
         switch self {
         case .notParked: "not_parked"
+        case .notMovable: "not_movable"
         case .staleEpoch: "stale_epoch"
         case .impossibleCounts: "impossible_counts"
         case .outOfMemory: "out_of_memory"
@@ -75,6 +78,7 @@ extension Session {
         precondition(canPark, "park of a session that is over")
         self.now = max(self.now, now)
         resumption.isParked = true
+        move = nil
         probeDeadline = .max
     }
 
@@ -82,6 +86,11 @@ extension Session {
     /// HELLO; it counts only up to 2^32 beyond what this end knows, so that nobody can use the epochs up.
     public func offerResumption(hint: UInt64) throws(ResumptionError) -> ResumeClaim {
         guard isParked else { throw .notParked }
+        return nextEpoch(hint)
+    }
+
+    /// Uses an epoch up.
+    func nextEpoch(_ hint: UInt64) -> ResumeClaim {
         let (bound, overflow) = resumption.epoch.addingReportingOverflow(1 << 32)
         resumption.epoch = max(resumption.epoch, min(hint, overflow ? .max : bound)) &+ 1
         return ownClaim
@@ -95,7 +104,7 @@ extension Session {
         return ownClaim
     }
 
-    private var ownClaim: ResumeClaim {
+    var ownClaim: ResumeClaim {
         ResumeClaim(epoch: resumption.epoch, processed: processed, sent: outbox.sequence)
     }
 

@@ -76,6 +76,7 @@ public final class Session {
     var peerLastID = UInt64.max
 
     var resumption = ResumptionState()
+    var move: MoveState?
 
     var resets: TokenBucket
     var pings: TokenBucket
@@ -143,8 +144,8 @@ public final class Session {
     /// Bytes that are kept for the peer's acknowledgement or wait to be sent.
     public var retainedBytes: Int { outbox.retained }
 
-    /// Bytes that wait to be sent.
-    public var unsentBytes: Int { outbox.unsent }
+    /// Bytes that wait to be sent on the link in use: until `crossOver` the old one, while the session moves.
+    public var unsentBytes: Int { outbox.lendable }
 
     /// Sequenced frames sent that the peer has not acknowledged yet.
     public var unacknowledgedFrames: UInt64 { outbox.sequence - outbox.acknowledged }
@@ -220,6 +221,7 @@ public final class Session {
     /// the streams whose applications are to be told.
     public func linkLost() -> [LostStream] {
         resumption.isParked = false
+        move = nil
         var lost: [LostStream] = []
         for slot in 0..<UInt32(slab.capacity) {
             let stream = slab[slot].pointee

@@ -27,6 +27,14 @@ public enum SessionEvent: Sendable, Hashable {
     case goAway(LinkReason)
     /// The peer answered a ping; round trip in nanoseconds.
     case pong(roundTrip: UInt64)
+    /// Nothing more comes on this link: the peer's frames go on on the link to which the session moves. At the end that
+    /// dialled it, this end's frames do so, too.
+    case switched
+    /// The peer moved to a link that this end does not have any more. This one is of no use either: it is to be given up,
+    /// and the session parked.
+    case moveLost
+    /// The peer wants the session to move and asks this end to dial.
+    case moveWanted
     /// The peer broke the protocol. A GOAWAY waits to be sent; then the link is to be closed with the reason's close code,
     /// and `linkLost` gives the streams. `Session.lastNotice` has the text.
     case violation(LinkReason)

@@ -7,6 +7,10 @@ import Testing
     private enum Message {
         case hello(BootID, LinkIntent)
         case answer(BootID)
+        /// The dialler of a link to move to has proven the session.
+        case proof
+        /// The acceptor moves.
+        case switched
         case closed
     }
 
@@ -17,6 +21,9 @@ import Testing
         var open: Set<LinkID> = []
         var connecting: LinkID?
         var probes: [LinkID] = []
+        var connectingMove: LinkID?
+        /// The old link of a session that moves, lost with the new one.
+        var old: [LinkID: LinkID] = [:]
     }
 
     private final class World {
@@ -27,6 +34,7 @@ import Testing
         var nextLink: UInt64 = 1
         var nextBoot: UInt64 = 3
         let oneSided: Bool
+        var moves = 0
 
         init(seed: UInt64) {
             randomness = Randomness(seed)
@@ -45,13 +53,22 @@ import Testing
             ends[end].connecting = link
         }
 
+        func dialMove(_ end: Int) {
+            guard ends[end].connectingMove == nil else { return }
+            let link = LinkID(nextLink)
+            guard ends[end].arbiter.dialMove(link) == .dial else { return }
+            nextLink += 1
+            ends[end].connectingMove = link
+        }
+
         /// The connection of a dial stands, or can't be made.
         func connected(_ end: Int) {
-            guard let link = ends[end].connecting else { return }
-            ends[end].connecting = nil
-            if oneSided, end == 0 { return act(end, ends[end].arbiter.dialFailed(link)) }
+            let isMove = ends[end].connecting == nil
+            guard let link = ends[end].connecting ?? ends[end].connectingMove else { return }
+            if isMove { ends[end].connectingMove = nil } else { ends[end].connecting = nil }
+            if oneSided, end == 0 { return act(end, ends[end].arbiter.lost(link)) }
             switch ends[end].arbiter.greet(link) {
-            case .abandon: break
+            case .abandon: act(end, ends[end].arbiter.lost(link))
             case .hello(let intent):
                 ends[end].open.insert(link)
                 ends[1 - end].open.insert(link)
@@ -61,8 +78,22 @@ import Testing
 
         func close(_ end: Int, _ link: LinkID) {
             if ends[end].connecting == link { ends[end].connecting = nil }
+            if ends[end].connectingMove == link { ends[end].connectingMove = nil }
             guard ends[end].open.remove(link) != nil else { return }
             flight.append((1 - end, link, .closed))
+            if let old = ends[end].old.removeValue(forKey: link) { close(end, old) }
+        }
+
+        /// The session of `end` moves to `link`.
+        func move(_ end: Int, _ link: LinkID) -> Bool {
+            let old = ends[end].arbiter.established
+            guard ends[end].arbiter.moved(link) else {
+                close(end, link)
+                act(end, ends[end].arbiter.lost(link))
+                return false
+            }
+            ends[end].old[link] = old
+            return true
         }
 
         func act(_ end: Int, _ action: LinkArbiter.Action) {
@@ -76,6 +107,10 @@ import Testing
                 }
             case .close(let closing), .hold(let closing):
                 for item in closing { close(end, item.link) }
+            case .move(let link, let closing):
+                for item in closing { close(end, item.link) }
+                let isAcceptor = answersDue.remove(Due(end: end, link: link)) != nil
+                flight.append((1 - end, link, isAcceptor ? .answer(ends[end].boot) : .proof))
             case .probe(let link, let closing):
                 for item in closing { close(end, item.link) }
                 ends[end].probes.append(link)
@@ -102,8 +137,18 @@ import Testing
                 answersDue.insert(Due(end: end, link: link))
                 act(end, ends[end].arbiter.received(link, bootID: boot, intent: intent))
             case .answer(let boot): act(end, ends[end].arbiter.answered(link, bootID: boot))
+            case .proof:
+                if move(end, link) { flight.append((1 - end, link, .switched)) }
+            case .switched:
+                guard move(end, link) else { return }
+                moves += 1
+                // Nothing is left on the old link.
+                for index in 0...1 {
+                    if let old = ends[index].old.removeValue(forKey: link) { ends[index].open.remove(old) }
+                }
             case .closed:
                 ends[end].open.remove(link)
+                if let old = ends[end].old.removeValue(forKey: link) { close(end, old) }
                 act(end, ends[end].arbiter.lost(link))
             }
         }
@@ -148,7 +193,7 @@ import Testing
 
         func step(disturb: Bool) {
             let end = randomness.below(2)
-            switch randomness.below(disturb ? 24 : 20) {
+            switch randomness.below(disturb ? 27 : 20) {
             case 0, 1: dial(end)
             case 2, 3, 4: connected(end)
             case 5...15: deliver()
@@ -156,6 +201,7 @@ import Testing
             case 18, 19: expire(end)
             case 20, 21: cut()
             case 22: restart(end)
+            case 24, 25, 26: dialMove(end)
             default: break
             }
         }
@@ -167,8 +213,10 @@ import Testing
         #else
             let runs: UInt64 = 20_000
         #endif
+        var moves = 0
         for seed in 1...runs {
             let world = World(seed: seed)
+            defer { moves += world.moves }
             for _ in 0..<200 { world.step(disturb: seed % 3 != 0) }
             var agreed = false
             for _ in 0..<60 where !agreed {
@@ -182,6 +230,7 @@ import Testing
                 return
             }
         }
+        #expect(moves > 0, "no session ever moved")
     }
 
     /// Both use one link, and nothing else is open or under way.
@@ -189,6 +238,6 @@ import Testing
         guard let link = world.ends[0].arbiter.established, world.ends[1].arbiter.established == link else {
             return false
         }
-        return world.flight.isEmpty && world.ends.allSatisfy { $0.open == [link] && !$0.arbiter.isDialling }
+        return world.flight.isEmpty && world.ends.allSatisfy { $0.open == [link] && !$0.arbiter.isDialling && !$0.arbiter.isMoving }
     }
 }

@@ -177,10 +177,8 @@ import Testing
 
     @Test func reservedIntentsAreRefused() {
         var arbiter = arbiter(smaller: true)
-        for intent: LinkIntent in [.move, .lane(1)] {
-            #expect(
-                arbiter.received(theirs, bootID: one, intent: intent) == .close([Closing(theirs, .resumeRefused)]))
-        }
+        #expect(
+            arbiter.received(theirs, bootID: one, intent: .lane(1)) == .close([Closing(theirs, .resumeRefused)]))
     }
 
     @Test func answersToDialsGivenUpAreClosed() {

@@ -29,7 +29,7 @@ import Testing
     @Test func numbersOnTheWireNeverChange() {
         let numbers: [FrameType: UInt8] = [
             .open: 1, .accept: 2, .refuse: 3, .data: 4, .end: 5, .reset: 6, .credit: 7, .goAway: 8, .switchLink: 9,
-            .moved: 10, .hello: 0x80, .ack: 0x81, .ping: 0x82, .pong: 0x83, .resume: 0x84, .auth: 0x85,
+            .moved: 10, .hello: 0x80, .ack: 0x81, .ping: 0x82, .pong: 0x83, .resume: 0x84, .auth: 0x85, .move: 0x86,
         ]
         #expect(numbers.count == FrameType.allCases.count)
         for (type, number) in numbers { #expect(type.rawValue == number) }

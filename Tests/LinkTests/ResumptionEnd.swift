@@ -47,9 +47,15 @@ func simulatedCode(key: UInt64) -> ResumptionProof.Authenticate {
 final class ResumptionEnd {
     /// The exchange on a link that does not carry the session yet.
     struct Attempt {
+        let link: SimulatedLink
         var handshake: LinkHandshake
         var resumption: LinkResumption?
         var hello: Hello
+        var isMove = false
+        /// The epoch of a move that this end has offered or answered.
+        var epoch: UInt64?
+        /// The dialler of a move waits for SWITCH on the old link.
+        var isAnswered = false
     }
 
     let index: Int
@@ -58,11 +64,18 @@ final class ResumptionEnd {
     let peerBoot: BootID
     let code: ResumptionProof.Authenticate
     let masks: MaskKeys
+    /// The link that carries the session; while it moves, the new one.
     var attached: SimulatedLink?
+    /// The old link of a session that moves.
+    var old: SimulatedLink?
     var attempts: [Int: Attempt] = [:]
     var readers: [Int: WireReader] = [:]
+    /// A link that the session says is of no use any more.
+    var isLost: SimulatedLink?
     /// Closed by this end; the world tells the other.
     var closed: [SimulatedLink] = []
+    /// Old links that this end closed when everything on them had been processed.
+    var retired: [SimulatedLink] = []
     /// Called when the session begins to send on a link.
     var resumed: (ResumptionEnd) -> Void = { _ in }
     /// Proofs that this end has sent, for impostors to try again.
@@ -76,6 +89,7 @@ final class ResumptionEnd {
         self.peerBoot = peerBoot
         code = simulatedCode(key: key)
         masks = maskKeys(seed: seed)
+        node.moving = { [unowned self] event in try self.moving(event) }
     }
 
     private func broken(_ text: String) -> Broken { Broken(description: "\(node.name): \(text)") }
@@ -86,7 +100,7 @@ final class ResumptionEnd {
         message.withUnsafeBytes { link.send($0, to: 1 - index) }
     }
 
-    private func proof(_ link: SimulatedLink) -> ResumptionProof {
+    func proof(_ link: SimulatedLink) -> ResumptionProof {
         let isDialler = link.role(of: index) == .dialler
         return ResumptionProof(
             authenticate: code, exporter: link.exporter, dialler: isDialler ? hello.bootID : peerBoot,
@@ -95,31 +109,51 @@ final class ResumptionEnd {
 
     /// The link is gone for this end, or is given up for another one.
     func leave(_ link: SimulatedLink, now: UInt64) {
-        attempts[link.number] = nil
         readers[link.number] = nil
-        guard attached === link else { return }
+        if let attempt = attempts.removeValue(forKey: link.number) { giveUp(attempt) }
+        guard attached === link || old === link else { return }
+        // A session that moves needs both of its links.
+        for case let link? in [attached, old] {
+            readers[link.number] = nil
+            closed.append(link)
+        }
+        if old != nil { coverage.movesBroken += 1 }
         attached = nil
+        old = nil
         node.session.park(now: now)
+        for (number, attempt) in attempts where attempt.isMove {
+            attempts[number] = nil
+            readers[number] = nil
+            giveUp(attempt)
+        }
     }
 
-    private func close(_ link: SimulatedLink, now: UInt64) {
+    private func giveUp(_ attempt: Attempt) {
+        guard attempt.isMove, let epoch = attempt.epoch else { return }
+        coverage.movesFailed += 1
+        node.session.moveFailed(epoch)
+    }
+
+    func close(_ link: SimulatedLink, now: UInt64) {
         leave(link, now: now)
         closed.append(link)
     }
 
     // MARK: The exchange
 
-    func dial(_ link: SimulatedLink) {
+    func dial(_ link: SimulatedLink, intent: LinkIntent = .initial) {
         var hello = hello
+        hello.intent = intent
         hello.resumptionEpoch = node.session.resumptionEpoch
         let (handshake, frame) = LinkHandshake.dial(hello)
-        attempts[link.number] = Attempt(handshake: handshake, resumption: nil, hello: hello)
+        attempts[link.number] = Attempt(
+            link: link, handshake: handshake, resumption: nil, hello: hello, isMove: intent == .move)
         readers[link.number] = WireReader(receiver: .dialler)
         send(frame, on: link)
     }
 
     func accept(_ link: SimulatedLink) {
-        attempts[link.number] = Attempt(handshake: .accept(), resumption: nil, hello: hello)
+        attempts[link.number] = Attempt(link: link, handshake: .accept(), resumption: nil, hello: hello)
         readers[link.number] = WireReader(receiver: .acceptor)
     }
 
@@ -127,17 +161,32 @@ final class ResumptionEnd {
     func deliver(_ link: SimulatedLink, limit: Int, now: UInt64, _ randomness: inout Randomness) throws {
         let queue = link.toEnd[index]
         let count = min(limit, queue.queue.count)
-        guard count > 0, var reader = readers[link.number] else { return }
+        guard count > 0, !isHeld(link), var reader = readers[link.number] else { return }
         queue.queue.withReadable { reader.append(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
         queue.queue.consume(count)
         try reader.drain { frame in
-            if attached === link {
+            if receiving === link {
                 try node.receive(frame, now: now, &randomness)
+            } else if old === link {
+                throw broken("a frame behind SWITCH")
             } else if attempts[link.number] != nil {
                 try step(link, frame, now: now)
             }
         }
         if readers[link.number] != nil { readers[link.number] = reader }
+        if let lost = isLost {
+            isLost = nil
+            close(lost, now: now)
+        }
+        finishMove()
+    }
+
+    /// The link from which the session's frames are taken.
+    private var receiving: SimulatedLink? { node.session.isPeerSwitched ? attached : old ?? attached }
+
+    /// What comes on a new link waits until the old one is at its end.
+    private func isHeld(_ link: SimulatedLink) -> Bool {
+        attempts[link.number]?.isAnswered == true || attached === link && receiving !== link
     }
 
     private func step(_ link: SimulatedLink, _ frame: UnsafeRawBufferPointer, now: UInt64) throws {
@@ -152,6 +201,13 @@ final class ResumptionEnd {
         case .more: break
         case .offered(let claim):
             do throws(ResumptionError) {
+                if attempt.isMove {
+                    let answer = try node.session.answerMove(claim)
+                    attempt.epoch = claim.epoch
+                    attempt.isAnswered = true
+                    for frame in resumption.answer(answer) { send(frame, on: link) }
+                    return
+                }
                 let answer = try node.session.answerResumption(claim)
                 for frame in resumption.answer(answer) { send(frame, on: link) }
                 try goOn(link, claim, now: now)
@@ -161,6 +217,10 @@ final class ResumptionEnd {
             }
         case .proven(let claim):
             do throws(ResumptionError) {
+                if attempt.isMove {
+                    try node.session.beginMove(claim, now: now)
+                    return move(to: link)
+                }
                 try goOn(link, claim, now: now)
             } catch {
                 try refused(error)
@@ -186,6 +246,7 @@ final class ResumptionEnd {
         switch step {
         case .decide(let theirs):
             guard theirs.bootID == peerBoot, let hint = theirs.resumptionEpoch else { throw broken("a strange HELLO") }
+            if theirs.intent == .move { return offerMove(link, &attempt, hint: hint, now: now) }
             if let attached {
                 coverage.replacedInUse += 1
                 close(attached, now: now)
@@ -204,7 +265,7 @@ final class ResumptionEnd {
             for frame in frames { send(frame, on: link) }
         case .complete(let theirs):
             guard theirs.resumptionEpoch != nil else { throw broken("no offer announced") }
-            if let attached { close(attached, now: now) }
+            if let attached, !attempt.isMove { close(attached, now: now) }
             attempt.resumption = .awaitOffer(proof(link))
         case .refused, .failed:
             guard link.isForged else { throw broken("an honest HELLO failed") }
@@ -226,12 +287,16 @@ final class ResumptionEnd {
 
     /// Moves bytes from the log to the link.
     func transmit(limit: Int) {
-        guard let link = attached, link.toEnd[1 - index].queue.count < node.flavour.wireCapacity else { return }
+        guard let link = node.session.isCrossingOver ? old : attached,
+            link.toEnd[1 - index].queue.count < node.flavour.wireCapacity
+        else { return }
         _ = node.session.withUnsent { bytes in
             let count = min(bytes.count, limit)
             link.send(UnsafeRawBufferPointer(rebasing: bytes[..<count]), to: 1 - index)
             return count
         }
+        if node.session.isCrossingOver, node.session.unsentBytes == 0 { node.session.crossOver() }
+        finishMove()
     }
 }
 
@@ -239,6 +304,7 @@ final class ResumptionEnd {
 struct ResumptionCoverage {
     var resumed = 0, resent = 0, rolesChanged = 0, replacedInUse = 0, forgeriesRefused = 0, staleRefused = 0
     var cuts = 0, silences = 0, crossings = 0, withdrawn = 0, parkedWork = 0
+    var moved = 0, movesFailed = 0, movesBroken = 0, movesLost = 0, movesCrossed = 0, movesInTraffic = 0
 
     static func += (left: inout ResumptionCoverage, right: ResumptionCoverage) {
         for path in fields { left[keyPath: path] += right[keyPath: path] }
@@ -247,7 +313,8 @@ struct ResumptionCoverage {
     static var fields: [WritableKeyPath<ResumptionCoverage, Int>] {
         [
             \.resumed, \.resent, \.rolesChanged, \.replacedInUse, \.forgeriesRefused, \.staleRefused, \.cuts,
-            \.silences, \.crossings, \.withdrawn, \.parkedWork,
+            \.silences, \.crossings, \.withdrawn, \.parkedWork, \.moved, \.movesFailed, \.movesBroken, \.movesLost,
+            \.movesCrossed, \.movesInTraffic,
         ]
     }
 }

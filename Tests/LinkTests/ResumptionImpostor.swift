@@ -27,7 +27,7 @@ final class ResumptionImpostor {
         reader = WireReader(receiver: link.role(of: 1 - victim.index))
         guard link.dialler != victim.index else { return }
         var first = hello
-        first.intent = .replace
+        first.intent = randomness.oneIn(2) ? .replace : .move
         first.resumptionEpoch = randomness.oneIn(2) ? .max : UInt64(randomness.below(1_000))
         send(first.encodedFrame())
     }

@@ -15,8 +15,11 @@ final class ResumptionSimulation {
     private var impostors: [ResumptionImpostor] = []
     /// Ends that will learn that a link is gone.
     private var notices: [(end: Int, link: SimulatedLink)] = []
+    /// Ends that will read that the other has closed an old link in order.
+    private var goodbyes: [(end: Int, link: SimulatedLink)] = []
     private var nextLink = 1
     private let cutRate: Int
+    private let moveRate: Int
     private var coverage = ResumptionCoverage()
     /// Streams that lost their right while parked: at which end, and how much the other had received of them then.
     private var withdrawn: [Set<UInt64>] = [[], []]
@@ -27,6 +30,7 @@ final class ResumptionSimulation {
         var randomness = Randomness(seed)
         flavour = SimulationFlavour(&randomness)
         cutRate = [40, 200, 1_000][randomness.below(3)]
+        moveRate = [4, 20, 200][randomness.below(3)]
         let configurations = (0..<2).map { _ in SimulationFlavour.configuration(&randomness) }
         let boots = [BootID(high: 1, low: 1), BootID(high: 2, low: 2)]
         let hellos = (0..<2).map {
@@ -149,9 +153,12 @@ final class ResumptionSimulation {
     private func spread(_ end: ResumptionEnd) {
         for link in end.closed { notices.append((1 - end.index, link)) }
         end.closed = []
+        for link in end.retired { goodbyes.append((1 - end.index, link)) }
+        end.retired = []
     }
 
     private func dial(_ end: ResumptionEnd) {
+        if end.attached != nil, end.attempts.isEmpty, randomness.oneIn(moveRate) { return dialMove(end) }
         guard end.attempts.count < 3, end.attached == nil ? randomness.oneIn(2) : randomness.oneIn(300) else { return }
         let link = makeLink(dialler: end.index)
         if ends[1 - end.index].attempts.values.contains(where: { $0.resumption == nil }) { coverage.crossings += 1 }
@@ -161,6 +168,14 @@ final class ResumptionSimulation {
         } else {
             ends[1 - end.index].accept(link)
         }
+    }
+
+    private func dialMove(_ end: ResumptionEnd) {
+        let other = ends[1 - end.index]
+        let link = makeLink(dialler: end.index)
+        if other.attempts.values.contains(where: \.isMove) { coverage.movesCrossed += 1 }
+        end.dial(link, intent: .move)
+        if randomness.oneIn(12) { forge(link, victim: end) } else { other.accept(link) }
     }
 
     private func forge(_ link: SimulatedLink, victim: ResumptionEnd) {
@@ -212,6 +227,10 @@ final class ResumptionSimulation {
     }
 
     private func notice() {
+        if !goodbyes.isEmpty {
+            let (end, link) = goodbyes.remove(at: randomness.below(goodbyes.count))
+            ends[end].oldLinkRetired(link)
+        }
         guard !notices.isEmpty else { return }
         let (end, link) = notices.remove(at: randomness.below(notices.count))
         leave(ends[end], link)
@@ -219,7 +238,8 @@ final class ResumptionSimulation {
 
     private func leave(_ end: ResumptionEnd, _ link: SimulatedLink) {
         end.leave(link, now: now)
-        if ends.allSatisfy({ $0.attached !== link && $0.attempts[link.number] == nil }) {
+        spread(end)
+        if ends.allSatisfy({ $0.attached !== link && $0.old !== link && $0.attempts[link.number] == nil }) {
             links.removeAll { $0 === link }
             impostors.removeAll { $0.link === link }
         } else if !link.isForged, !notices.contains(where: { $0.link === link }) {
@@ -270,7 +290,9 @@ final class ResumptionSimulation {
         for end in ends {
             for link in links { end.leave(link, now: now) }
             end.closed = []
+            end.retired = []
         }
+        goodbyes = []
         links = []
         impostors = []
         notices = []
@@ -298,6 +320,12 @@ final class ResumptionSimulation {
         // What a silent link has lost, only another one brings.
         try relink(randomness.below(2))
         try expect(ends[0].attached != nil && ends[0].attached === ends[1].attached, "an honest attempt failed")
+        let wanted = randomness.oneIn(2) ? ends[randomness.below(2)].index : nil
+        let new = wanted.map { makeLink(dialler: $0) }
+        if let wanted, let new {
+            ends[wanted].dial(new, intent: .move)
+            ends[1 - wanted].accept(new)
+        }
         var rounds = 0
         var idle = 0
         var seen: UInt64 = 0
@@ -313,6 +341,11 @@ final class ResumptionSimulation {
             for end in ends { try rest(end) }
             now += 1_000_000
             for end in ends { try alarm(end) }
+        }
+        if let new {
+            for end in ends {
+                try expect(end.attached === new && end.old == nil, "an honest move did not come to its end")
+            }
         }
         try check()
         try SimulationAgreement.check(ends[0].node, ends[1].node)
@@ -330,7 +363,7 @@ final class ResumptionSimulation {
         for _ in 0..<40 { try node.send(&randomness) }
         node.session.flushControl(now: now)
         end.transmit(limit: .max)
-        if let link = end.attached { try ends[1 - end.index].deliver(link, limit: .max, now: now, &randomness) }
+        for link in links { try ends[1 - end.index].deliver(link, limit: .max, now: now, &randomness) }
     }
 
     /// The session is not resumed any more: nothing may be left of it.

@@ -80,6 +80,8 @@ final class SimulatedNode {
     var offers: [SimulatedStream] = []
     var turn = 0
     var goneAway = false
+    /// What becomes of a session that moves to another link.
+    var moving: (SessionEvent) throws -> Void = { event in throw Broken(description: "\(event) without a move") }
     var flavour: SimulationFlavour
     var coverage = SimulationCoverage()
 
@@ -282,7 +284,10 @@ final class SimulatedNode {
         _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ randomness: inout Randomness
     ) throws -> SimulatedStream? {
         switch event {
-        case .none: return nil
+        case .none, .moveWanted: return nil
+        case .switched, .moveLost:
+            try moving(event)
+            return nil
         case .pong:
             coverage.pongs += 1
             return nil

@@ -190,7 +190,8 @@ private struct Run {
             precondition(!session.isLive(handle), "a stream lives on after its end")
         case .violation(let reason):
             precondition(session.currentState == .failed(reason), "a violation without consequence")
-        case .none, .accepted, .finished, .writable, .goAway, .pong: break
+        case .switched: preconditionFailure("a session moved that nobody offered to move")
+        case .none, .accepted, .finished, .writable, .goAway, .pong, .moveLost, .moveWanted: break
         }
     }
 
