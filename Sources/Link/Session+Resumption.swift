@@ -46,7 +46,7 @@ extension LinkReason {
     /// Whether a link that ended with this reason leaves its session parked: the reason speaks of the link only.
     public var leavesSession: Bool {
         switch self {
-        case .linkLost, .peerSilent, .replaced, .superseded: true
+        case .linkLost, .peerSilent, .replaced, .superseded, .identityExpired: true
         default: false
         }
     }

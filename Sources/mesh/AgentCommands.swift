@@ -60,8 +60,9 @@ enum LinksCommand {
             "links", "List this node's links to other nodes, with the reason where one is not up.",
             discussion: """
                 Below the table stands what keeps links from coming up, and which peers' certificates match no pin that is \
-                only reported (pin_mismatch). A link whose state is "parked" was lost; its streams wait for the next one. RESUMED counts how often streams \
-                went on over a new link.
+                only reported (pin_mismatch). A link whose state is "parked" was lost; its streams wait for the next one. \
+                RESUMED counts how often streams went on over a new link, MOVED how often they changed to another link on \
+                purpose: another certificate, another address.
                 """,
             flags: [.json])
     ) { (context) throws(CommandFailure) in
@@ -82,14 +83,15 @@ enum LinksCommand {
             .init("STREAMS", isRightAligned: true, minimumWidth: 7),
             .init("RECEIVED", isRightAligned: true, minimumWidth: 8),
             .init("SENT", isRightAligned: true, minimumWidth: 8), .init("AGE", minimumWidth: 5),
-            .init("RESUMED", isRightAligned: true, minimumWidth: 7), .init("REMOTE", minimumWidth: 9),
+            .init("RESUMED", isRightAligned: true, minimumWidth: 7),
+            .init("MOVED", isRightAligned: true, minimumWidth: 5), .init("REMOTE", minimumWidth: 9),
         ])
         for link in links {
             table.append([
                 link.text(of: "node"), link.text(of: "state"),
                 Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
                 Format.bytes(link["bytesReceived"]?.integer), Format.bytes(link["bytesSent"]?.integer),
-                age(link), link.number(of: "resumptions"), link.text(of: "remote"),
+                age(link), link.number(of: "resumptions"), link.number(of: "moves"), link.text(of: "remote"),
             ])
         }
         return table

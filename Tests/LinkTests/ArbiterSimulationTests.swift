@@ -238,6 +238,7 @@ import Testing
         guard let link = world.ends[0].arbiter.established, world.ends[1].arbiter.established == link else {
             return false
         }
-        return world.flight.isEmpty && world.ends.allSatisfy { $0.open == [link] && !$0.arbiter.isDialling && !$0.arbiter.isMoving }
+        return world.flight.isEmpty
+            && world.ends.allSatisfy { $0.open == [link] && !$0.arbiter.isDialling && !$0.arbiter.isMoving }
     }
 }

@@ -45,7 +45,7 @@ extension ControlAPI {
         let links = agent.supervisor.status.map { peer -> JSONValue in
             var object: JSONObject = [
                 "node": .string(peer.node), "state": .string(peer.state), "permanent": .bool(peer.isPermanent),
-                "resumptions": .init(peer.resumptions),
+                "resumptions": .init(peer.resumptions), "moves": .init(peer.moves),
             ]
             if let link = peer.link {
                 object["remote"] = .string(link.remote)

@@ -410,9 +410,10 @@ public final class Agent {
         let changes = configuration.changes(to: next.configuration)
         let policyChanged = policy.fingerprint != self.policy.fingerprint
         effective = next
+        let isRenewed = identity.credentials.leaf.fingerprintSHA256 != self.identity.credentials.leaf.fingerprintSHA256
         self.identity = identity
         if policyChanged { self.policy = policy }
-        shared.contexts = identity.contexts
+        shared.use(identity.contexts, isNew: isRenewed)
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         let wanted = Dictionary(uniqueKeysWithValues: configuration.upstreams.map { (Self.origin($0), $0) })
         for (origin, listener) in upstreams {
@@ -428,6 +429,7 @@ public final class Agent {
         self.edge.reload(edge)
         watchPolicy()
         supervisor.keep(permanentPeers)
+        if isRenewed { supervisor.identityChanged() }
         registry.configure(targets)
         publish()
         if policyChanged { directoryHost?.policyChanged() }
@@ -435,6 +437,7 @@ public final class Agent {
         reloads.applied += 1
         var applied = changes.filter { $0.effect == .reload }.map(\.description)
         if policyChanged { applied.append("policy: \(policy.fingerprint)") }
+        if isRenewed { applied.append("identity: \(identity.credentials.leaf.fingerprintSHA256)") }
         let needRestart = changes.filter { $0.effect == .restart }.map(\.description)
         log.info(
             "reloaded", "configuration, certificates and policy were read again",

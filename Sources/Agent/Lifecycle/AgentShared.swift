@@ -32,7 +32,7 @@ final class AgentShared: Sendable {
     /// How streams of `mesh connect` ended.
     let outcomes = StreamOutcomes()
 
-    private let tls: Locked<TLSContexts>
+    private let tls: Locked<(contexts: TLSContexts, generation: UInt64)>
     private let workerList = Locked<[Worker]>([])
     private let nextLink = Atomic<UInt64>(1)
 
@@ -51,13 +51,16 @@ final class AgentShared: Sendable {
         self.servesDirectory = servesDirectory
         self.maximumLinks = maximumLinks
         self.parking = parking
-        self.tls = Locked(tls)
+        self.tls = Locked((tls, 0))
     }
 
-    /// The TLS contexts in force for new links.
-    var contexts: TLSContexts {
-        get { tls.withLock { $0 } }
-        set { tls.withLock { $0 = newValue } }
+    /// The TLS contexts in force for new links, and which of this node's identities they have, counted from zero: a link
+    /// with a lower number was made with an older certificate.
+    var identity: (contexts: TLSContexts, generation: UInt64) { tls.withLock { $0 } }
+
+    /// New links are made with `contexts`. `isNew`: they have another certificate than those before.
+    func use(_ contexts: TLSContexts, isNew: Bool) {
+        tls.withLock { $0 = (contexts, $0.generation + (isNew ? 1 : 0)) }
     }
 
     /// The data plane's threads; set once when they are started.

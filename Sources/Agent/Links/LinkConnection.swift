@@ -43,6 +43,14 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var flushScheduled = false
     var deadline: (id: TimerID, at: UInt64)?
     var isClosed = false
+    /// The link from which the session moves to this one, until everything on it was processed.
+    var predecessor: LinkConnection?
+    /// The link to which the session moves from this one: what still comes here is handled there.
+    var successor: LinkConnection?
+    /// Whether frames are taken from this link; not while the peer's are still on their way on the old one.
+    var isHeard = true
+    /// What came along with the handshake is still to be worked on.
+    var hasLeftover = false
     private(set) var bytesReceived: UInt64 = 0
     private(set) var bytesSent: UInt64 = 0
     /// What had been received when the timer fired last: nothing new means that the link is quiet.
@@ -108,6 +116,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     func ready(_ readiness: Readiness, loop: EventLoop) {
         guard !isClosed else { return }
+        if !isHeard || successor != nil { return readyWhileMoving(readiness) }
         if !readiness.isDisjoint(with: [.readable, .hangup, .error, .readHangup]) { receive() }
         if !isClosed, readiness.contains(.writable) { scheduleFlush() }
     }
@@ -132,12 +141,18 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     func tickEnded(loop: EventLoop) {
         flushScheduled = false
+        guard !isClosed, successor == nil else { return }
+        if hasLeftover, isHeard {
+            hasLeftover = false
+            takeLeftover()
+        }
         guard !isClosed else { return }
         pump()
     }
 
     /// Asks for one pump at the end of this tick; frames of one tick go out together.
     func scheduleFlush() {
+        if let successor { return successor.scheduleFlush() }
         guard !flushScheduled, !isClosed else { return }
         flushScheduled = true
         core.loop.atTickEnd(self)
@@ -200,7 +215,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
                 return held - offset
             case .message(.binary, let payload, let consumed):
                 let frame = UnsafeRawBufferPointer(rebasing: rest[payload])
-                handle(session.received(frame, now: core.loop.now), frame)
+                take(frame)
                 offset += consumed
             case .control(let opcode, let payload, let consumed):
                 takeControl(opcode, UnsafeRawBufferPointer(rebasing: rest[payload]))
@@ -212,6 +227,16 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             }
         }
         return 0
+    }
+
+    /// Takes one frame of the session.
+    private func take(_ frame: UnsafeRawBufferPointer) {
+        guard let successor else { return handle(session.received(frame, now: core.loop.now), frame) }
+        guard !session.isPeerSwitched else {
+            return successor.close(.protocolError, "a frame behind SWITCH")
+        }
+        successor.handle(session.received(frame, now: core.loop.now), frame)
+        successor.finishMove()
     }
 
     /// WebSocket control frames carry nothing that the link protocol needs, but a close frame says why.
@@ -263,6 +288,9 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .pong(let roundTrip):
             self.roundTrip = roundTrip
             if isProbed, !session.isProbing { probeEnded(answered: true) }
+        case .switched: peerSwitched()
+        case .moveLost: lost(.linkLost, "the peer moved to a link that was lost")
+        case .moveWanted: core.moveWanted(node)
         case .goAway(let reason):
             isRetiring = true
             core.linkRetiring(self, reason, session.lastNotice)
@@ -300,6 +328,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     /// Sends: control frames first, then round robin what the streams have, then seals and writes.
     func pump() {
+        guard crossOver() else { return scheduleTimer() }
         var budget = Self.pumpBytes
         while budget > 0, tls.pendingOutput <= Self.maximumWaitingCiphertext, let ready = session.nextReady() {
             guard let local = local(ready.stream) else {
@@ -329,6 +358,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         session.flushControl(now: core.loop.now)
         seal()
         transmit()
+        finishMove()
         scheduleTimer()
     }
 
@@ -384,7 +414,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             tls.pendingOutput > 0 || session.unsentBytes > 0 || (session.readyStreams > 0 && !session.isRetentionFull)
         if wants != wantsWritable, let registration {
             wantsWritable = wants
-            core.loop.modify(registration, wants ? [.readable, .writable] : [.readable])
+            let reading: Interest = isHeard ? [.readable] : []
+            core.loop.modify(registration, wants ? reading.union(.writable) : reading)
         }
     }
 
@@ -409,18 +440,25 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// The link is gone. Its session waits for another one, unless the reason says that it is over.
     func lost(_ reason: LinkReason, _ text: String) {
         guard !isClosed else { return }
+        if let successor { return successor.predecessorLost(reason, text) }
         isClosed = true
+        dropPredecessor()
         if let deadline { core.loop.cancel(deadline.id) }
         deadline = nil
-        if let registration { core.loop.deregister(registration) }
-        registration = nil
-        owned = nil
+        leaveLoop()
         let isParked = reason.leavesSession && core.park(self)
         core.linkClosed(self, reason, text, isParked: isParked)
         if !isParked { endStreams(reason, text) }
     }
 
-    /// Streams that carry applications' bytes, not the agents' own.
+    /// The socket is of no more use.
+    func leaveLoop() {
+        if let registration { core.loop.deregister(registration) }
+        registration = nil
+        owned = nil
+    }
+
+    /// Applications' streams bytes, not the agents' own.
     var applicationStreams: Int {
         locals.count { local in
             guard let service = local?.attempt?.service ?? local?.inbound?.service else { return false }

@@ -8,6 +8,7 @@ import TLS
 extension LinkSetup {
     /// The link is wanted. Whether a session goes on is settled with the peer, then the link is established.
     func begin(_ handshake: consuming LinkHandshake, _ hello: Hello) {
+        if intent == .move { return beginMove(handshake, hello) }
         guard let tls, let identity = tls.peerIdentity else { return }
         let held = core.heldSession(node, bootID: hello.bootID, identity: identity)
         if isDialler {
@@ -15,7 +16,7 @@ extension LinkSetup {
                 endHeld("the peer does not hold the session any more")
                 return establish(hello, nil)
             }
-            guard let proof = proof(held, hello) else { return }
+            guard let proof = proof(held?.link.key, hello) else { return }
             phase = .resuming(.awaitOffer(proof.value), hello)
             return takePlaintext()
         }
@@ -26,7 +27,7 @@ extension LinkSetup {
             send(LinkHandshake.wireMessage(handshake.answer(answer), role: .acceptor, masks: core.maskKeys))
             return establish(hello, nil)
         }
-        guard let proof = proof(held, hello)?.value else { return }
+        guard let proof = proof(held.link.key, hello)?.value else { return }
         do throws(ResumptionError) {
             let claim = try held.session.offerResumption(hint: hint)
             answer.resumptionEpoch = claim.epoch
@@ -54,6 +55,9 @@ extension LinkSetup {
                 notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
                 retryAfter: notice.retryAfter)
         case .failed(let text): giveUp(.resumeRefused, text)
+        case .declined where intent == .move: giveUp(.resumeRefused, "a session in use cannot be declined")
+        case .offered(let claim) where intent == .move: answerMove(&resumption, claim, hello)
+        case .proven(let claim) where intent == .move: move(claim, hello)
         case .declined:
             endHeld("the peer does not hold the session any more")
             establish(hello, nil)
@@ -115,14 +119,14 @@ extension LinkSetup {
     }
 
     /// The link is not to be. A parked session stays.
-    private func giveUp(_ reason: LinkReason, _ text: String) {
+    func giveUp(_ reason: LinkReason, _ text: String) {
         refuse(reason, text)
         fail(reason.name, text, hint: nil)
     }
 
-    /// A proof for the held session, which there may not be; nil when TLS gives none, and the setup is over.
-    private func proof(_ held: ParkedSession?, _ hello: Hello) -> (value: ResumptionProof?, Void)? {
-        guard let held, let key = held.link.key, let tls else { return (nil, ()) }
+    /// A proof by the key of the held session, which there may not be; nil when TLS gives none, and the setup is over.
+    func proof(_ key: SessionKey?, _ hello: Hello) -> (value: ResumptionProof?, Void)? {
+        guard let key, let tls else { return (nil, ()) }
         let own = core.shared.bootID
         do throws(TLSError) {
             return (

@@ -20,7 +20,7 @@ extension LinkSetup {
                 guard takeHello(&handshake) else { return }
             case .resuming(var resumption, let hello):
                 guard takeResumption(&resumption, hello) else { return }
-            case .connecting, .tls, .greeting, .deciding, .over: return
+            case .connecting, .tls, .greeting, .deciding, .switching, .over: return
             }
         }
     }
@@ -170,6 +170,7 @@ extension LinkSetup {
     /// A dialler said HELLO: who is it, may it link, is it wanted?
     func arrived(_ hello: Hello, _ handshake: LinkHandshake) {
         phase = .deciding(handshake, hello)
+        intent = hello.intent
         guard authorize() else { return }
         let incoming = IncomingLink(
             link: id, worker: core.index, node: node, bootID: hello.bootID, intent: hello.intent, remote: remote)

@@ -33,6 +33,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         case deciding(LinkHandshake, Hello)
         /// The two ends settle whether a session goes on over this link.
         case resuming(LinkResumption, Hello)
+        /// The dialler of a link to move to has proven the session, and waits for the peer's SWITCH on the old link.
+        case switching(Hello)
         case over
     }
 
@@ -52,6 +54,12 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     let startedAt: UInt64
     var node: String
     var principal: Principal?
+    /// What the dialler says that the link is for.
+    var intent = LinkIntent.initial
+    /// The move that this end has offered or answered.
+    var move: PendingMove?
+    /// Which of this node's identities the link was made with (`AgentShared.identity`).
+    var generation: UInt64 = 0
 
     /// A dial.
     init(dial: LinkDial, core: WorkerCore) {
@@ -89,6 +97,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         phase = other.phase
         tls = other.tls
         principal = other.principal
+        intent = other.intent
+        generation = other.generation
         descriptor = other.descriptor
         owned = other.owned.take()
         other.phase = .over
@@ -140,7 +150,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     // MARK: - TLS
 
     func startTLS() {
-        let contexts = core.shared.contexts
+        let (contexts, generation) = core.shared.identity
+        self.generation = generation
         do {
             if descriptor >= 0 {
                 try? Socket.setNoDelay(descriptor)
@@ -273,6 +284,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             }
         }
         readPlaintext(tls)
+        if case .switching = phase { return holdWhileSwitching() }
         takePlaintext()
     }
 
@@ -335,7 +347,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             case .tls: "the TLS handshake"
             case .clientUpgrade, .serverUpgrade: "the WebSocket upgrade"
             case .greeting, .hello, .deciding, .over: "HELLO"
-            case .resuming: "the resumption of a session"
+            case .resuming, .switching: "the resumption of a session"
             }
         refuse(.handshakeTimeout, "no answer in time")
         fail(
@@ -349,6 +361,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     func decided(_ verdict: LinkVerdict) {
         switch (verdict, phase) {
         case (.greet(let intent), .greeting):
+            self.intent = intent
             let hello = ownHello(intent)
             let (handshake, frame) = LinkHandshake.dial(hello)
             phase = .hello(handshake)
@@ -385,9 +398,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     /// The link stands. It carries the session `held`, or a new one.
     func establish(_ hello: Hello, _ held: ParkedSession?) {
         guard let tls, let identity = tls.peerIdentity, let principal, let owned = owned.take() else { return }
-        leaveLoop()
-        phase = .over
-        core.setupEnded(self)
+        leave()
         var random = SystemRandomNumberGenerator()
         let key = held?.link.key ?? (core.shared.parking.resumeFor > 0 ? try? SessionKey(exportedFrom: tls) : nil)
         let session =
@@ -407,8 +418,15 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         core.establish(link)
         let status = EstablishedLink(
             link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
-            isResumed: held != nil)
+            isResumed: held != nil, peerExpires: identity.notAfter, generation: generation)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
+    }
+
+    /// The setup has come to its end well; its socket goes on as a link.
+    func leave() {
+        leaveLoop()
+        phase = .over
+        core.setupEnded(self)
     }
 
     // MARK: - The end
@@ -427,6 +445,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             send(LinkHandshake.wireMessage(resumption.refuse(notice), role: role, masks: core.maskKeys))
             send(CloseFrame.encode(reason, detail, masked: isDialler))
         case .greeting: send(CloseFrame.encode(reason, detail, masked: true))
+        case .switching: send(CloseFrame.encode(reason, detail, masked: isDialler))
         case .connecting, .tls, .clientUpgrade, .serverUpgrade, .over: break
         }
     }
@@ -436,6 +455,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     ) {
         if case .over = phase { return }
         phase = .over
+        moveFailed(code)
         connector?.cancel()
         connector = nil
         if let tls, descriptor >= 0 {
@@ -481,4 +501,8 @@ struct EstablishedLink: Sendable {
     let isDialler: Bool
     /// It carries the session of the link before.
     let isResumed: Bool
+    /// When the peer's certificate ends, seconds since 1970.
+    let peerExpires: Int64
+    /// Which of this node's identities the link was made with.
+    let generation: UInt64
 }

@@ -25,9 +25,11 @@ final class LinkSupervisor {
         let lastError: LinkFailure?
         /// Sessions with this node that went on over another link.
         let resumptions: Int
+        /// How often its session changed to another link on purpose.
+        let moves: Int
     }
 
-    private final class Peer {
+    final class Peer {
         let node: String
         var arbiter: LinkArbiter
         var isPermanent = false
@@ -44,6 +46,7 @@ final class LinkSupervisor {
         var parkedOn: Int?
         var redials = ParkedRedials()
         var resumptions = 0
+        var move = MoveWish()
 
         init(node: String, own: String, backoff: Backoff) {
             self.node = node
@@ -55,12 +58,12 @@ final class LinkSupervisor {
     /// Time for an old link to show life when another agent claims its identity, in nanoseconds.
     private nonisolated static let probeTimeout: UInt64 = 1_000_000_000
 
-    private let shared: AgentShared
+    let shared: AgentShared
     private let settings: Settings
-    private var peers: [String: Peer] = [:]
-    private var incoming: [UInt64: IncomingLink] = [:]
-    private var workerOfSetup: [UInt64: Int] = [:]
-    private var isStopped = false
+    private(set) var peers: [String: Peer] = [:]
+    var incoming: [UInt64: IncomingLink] = [:]
+    var workerOfSetup: [UInt64: Int] = [:]
+    private(set) var isStopped = false
     private var strangers = StrangerReports()
 
     /// Bounds what those who prove no identity can write into the log: all are counted, a few each second are named, for
@@ -107,6 +110,9 @@ final class LinkSupervisor {
     func keep(_ permanent: [String: Endpoint]) {
         for (node, endpoint) in permanent where node != shared.node {
             let peer = peer(node)
+            if let before = peer.configured, before != endpoint, peer.link?.isDialler == true {
+                wantMove(peer, .address)
+            }
             peer.configured = endpoint
             if !peer.isPermanent {
                 peer.isPermanent = true
@@ -155,9 +161,7 @@ final class LinkSupervisor {
 
     private func dial(_ peer: Peer) {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.timer == nil else { return }
-        var endpoints = peer.configured.map { [$0] } ?? []
-        for address in addresses(peer.node) where !endpoints.contains(address) { endpoints.append(address) }
-        guard let endpoint = endpoints.randomElement() else {
+        guard let endpoint = endpoints(of: peer).randomElement() else {
             let failure = LinkFailure(
                 code: "no_address", text: "no address is known for node \(peer.node)",
                 hint: "it must register with the directory, or be listed in peers", reason: nil, retryAfter: 0)
@@ -171,6 +175,13 @@ final class LinkSupervisor {
         workerOfSetup[id] = worker
         let order = LinkDial(id: id, node: peer.node, endpoints: [endpoint])
         shared.workers[worker].submit { $0.dial(order) }
+    }
+
+    /// Where a node may be reached.
+    func endpoints(of peer: Peer) -> [Endpoint] {
+        var endpoints = peer.configured.map { [$0] } ?? []
+        for address in addresses(peer.node) where !endpoints.contains(address) { endpoints.append(address) }
+        return endpoints
     }
 
     /// The worker with the fewest links; of several the first, so that a small mesh stays on one thread.
@@ -255,6 +266,7 @@ final class LinkSupervisor {
         peer.parkedOn = nil
         if link.isResumed { peer.resumptions += 1 }
         peer.lastError = nil
+        tookPlace(link, peer)
         peer.backoff.succeeded()
         if let timer = peer.timer {
             ControlPlane.loop.cancel(timer)
@@ -292,6 +304,7 @@ final class LinkSupervisor {
         let action = peer.arbiter.lost(LinkID(link))
         if peer.attempt == link { peer.attempt = nil }
         perform(action, peer)
+        if peer.move.attempt == link { return moveFailed(peer, failure) }
         dialEnded(peer, failure)
     }
 
@@ -352,6 +365,7 @@ final class LinkSupervisor {
         guard let peer = peers[node], peer.link?.link == link else { return }
         peer.link = nil
         peer.isRetiring = true
+        forgetMove(peer)
         publish()
         linkStateChanged(node, false)
     }
@@ -367,7 +381,10 @@ final class LinkSupervisor {
             peer.parkedOn = peer.link?.worker ?? worker
         }
         let action = peer.arbiter.lost(LinkID(link))
-        if wasInUse { peer.link = nil }
+        if wasInUse {
+            peer.link = nil
+            forgetMove(peer)
+        }
         if !isStopped, reason != .replaced {
             shared.log.warning(
                 "link_lost", "the link to node \(node) ended",
@@ -413,6 +430,11 @@ final class LinkSupervisor {
                 shared.workers[worker].submit { $0.decide(link.rawValue, .accept) }
             }
             close(closing, peer)
+        case .move(let link, let closing):
+            close(closing, peer)
+            if let worker = workerOfSetup[link.rawValue] {
+                shared.workers[worker].submit { $0.decide(link.rawValue, .accept) }
+            }
         case .close(let closing), .hold(let closing): close(closing, peer)
         case .probe(let link, let closing):
             close(closing, peer)
@@ -439,7 +461,7 @@ final class LinkSupervisor {
         }
     }
 
-    private func end(_ link: UInt64, _ reason: LinkReason, _ text: String) {
+    func end(_ link: UInt64, _ reason: LinkReason, _ text: String) {
         guard let worker = workerOfSetup[link] else { return }
         shared.workers[worker].submit { $0.end(link, reason, text) }
     }
@@ -466,7 +488,7 @@ final class LinkSupervisor {
             return PeerStatus(
                 node: peer.node, isPermanent: peer.isPermanent, state: state, link: peer.link,
                 lastError: peer.lastError,
-                resumptions: peer.resumptions)
+                resumptions: peer.resumptions, moves: peer.move.count)
         }
     }
 
@@ -479,6 +501,7 @@ final class LinkSupervisor {
         for peer in peers.values {
             if let timer = peer.timer { ControlPlane.loop.cancel(timer) }
             peer.timer = nil
+            forgetMove(peer)
         }
     }
 

@@ -25,6 +25,7 @@ extension WorkerCore {
             return false
         }
         link.session.park(now: loop.now)
+        endMoves(of: link.node, "the link was lost")
         link.tls.releaseIdleMemory()
         parked[link.node] = ParkedSession(link, bytes: bytes, core: self)
         return true

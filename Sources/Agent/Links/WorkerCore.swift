@@ -12,12 +12,12 @@ final class WorkerCore: TimerHandler {
     /// What the worker decides with. Replaced as a whole at the start of a job.
     private(set) var routing: RoutingSnapshot
     /// The links that live here, by the peer's name.
-    private(set) var links: [String: LinkConnection] = [:]
+    var links: [String: LinkConnection] = [:]
     /// Links that were replaced or are retiring but still carry streams.
     private var retiring: [UInt64: LinkConnection] = [:]
     /// Sessions that wait for their next link, by the peer's name.
     var parked: [String: ParkedSession] = [:]
-    private var setups: [UInt64: LinkSetup] = [:]
+    private(set) var setups: [UInt64: LinkSetup] = [:]
     private var pairs: [ObjectIdentifier: LocalPair] = [:]
     private var bridges: [ObjectIdentifier: TargetBridge] = [:]
     private var upstreams: [ObjectIdentifier: UpstreamListener] = [:]

@@ -91,6 +91,10 @@ enum Metrics {
         writer.family(
             "mesh_link_resumptions_total", .counter, "Sessions that had lost their link, by what became of them.",
             samples(totals.resumptions, "outcome"))
+        writer.family(
+            "mesh_link_moves_total", .counter,
+            "Sessions that were to move to another link on purpose, by what became of them.",
+            samples(totals.moves, "outcome"))
     }
 
     private static func addStreams(

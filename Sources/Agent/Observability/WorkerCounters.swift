@@ -24,6 +24,7 @@ struct WorkerCounters: Sendable {
     private(set) var handshakeFailures: [String: UInt64] = [:]
     private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
+    private(set) var moves: [String: UInt64] = [:]
 
     /// Policy said no, with this reason.
     mutating func denied(_ reason: String) { denials[reason, default: 0] += 1 }
@@ -42,6 +43,9 @@ struct WorkerCounters: Sendable {
 
     /// A peer's certificate was compared with its pins: `matched`, `mismatch` (only reported) or `refused`.
     mutating func pinChecked(_ result: String) { pinChecks[result, default: 0] += 1 }
+
+    /// A session moved to another link on purpose, or did not.
+    mutating func move(_ outcome: MoveOutcome) { moves[outcome.rawValue, default: 0] += 1 }
 
     /// Adds another worker's counts.
     mutating func add(_ other: Self) {
@@ -62,6 +66,7 @@ struct WorkerCounters: Sendable {
         handshakeFailures.merge(other.handshakeFailures, uniquingKeysWith: +)
         resumptions.merge(other.resumptions, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
+        moves.merge(other.moves, uniquingKeysWith: +)
     }
 }
 
