@@ -53,6 +53,8 @@ extension TLSContext {
         public var minimumVersion: TLSVersion
         /// Newest version accepted.
         public var maximumVersion: TLSVersion
+        /// Suites, groups and signature algorithms.
+        public var parameters = TLSParameters.strong
         /// Application protocols (ALPN, RFC 7301), best first. A server that has some refuses a client that offers only
         /// others; a client that offers none is let in with ``TLSSession/alpn`` nil.
         public var alpn: [String]

@@ -20,19 +20,6 @@ public final class TLSContext: Sendable {
     /// What a server chooses from when a client offers ALPN; its bytes lie behind it in the same allocation.
     private nonisolated(unsafe) let serverALPN: UnsafeMutablePointer<ctls_alpn>
 
-    /// TLS 1.2: ECDHE for forward secrecy, AEAD only. AES-128 first: the cheapest that is beyond attack.
-    static let cipherList =
-        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-        + "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-    /// TLS 1.3, in the same order.
-    static let cipherSuites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-    /// Key exchange; the first one is what a client sends its share for.
-    static let groups = "X25519:P-256:P-384"
-    /// Signatures in the handshake and in certificates. PKCS #1 v1.5 is there for RSA CAs and for TLS 1.2.
-    static let signatureAlgorithms =
-        "ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha256:rsa_pss_pss_sha256:"
-        + "rsa_pss_rsae_sha384:rsa_pss_pss_sha384:rsa_pss_rsae_sha512:rsa_pss_pss_sha512:"
-        + "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512"
     /// 112 bits and more: RSA from 2048, no SHA-1 (SSL_CTX_set_security_level(3)).
     static let securityLevel: Int32 = 2
     /// Bytes of certificates that a stranger may make us hold: as many as PKI looks at, of a generous size (RSA-4096
@@ -98,11 +85,21 @@ public final class TLSContext: Sendable {
         settings.max_certificate_list = maximumCertificateBytes
         settings.alpn = alpn.pointee.bytes
         settings.alpn_count = alpn.pointee.count
-        let properties = wanted.acceleration ? TLSAcceleration.load().properties : nil
-        let algorithms: String? = wanted.probe == nil ? signatureAlgorithms : nil
-        let offeredGroups: String? = wanted.probe == nil ? groups : nil
-        return (wanted.probe?.cipherList ?? cipherList).withCString { list in
-            (wanted.probe?.cipherSuites ?? cipherSuites).withCString { suites in
+        let isFIPS = FIPSProvider.isActive
+        let properties =
+            isFIPS ? "fips=yes" : wanted.acceleration ? TLSAcceleration.load().properties : nil
+        let offered = isFIPS ? wanted.parameters.restricted(to: TLSProfile.fips.parameters) : wanted.parameters
+        // A version without suites is none.
+        if wanted.probe == nil {
+            if offered.suites13.isEmpty { settings.maximum_version = min(settings.maximum_version, TLS1_2_VERSION) }
+            if offered.suites12.isEmpty { settings.minimum_version = max(settings.minimum_version, TLS1_3_VERSION) }
+        }
+        let algorithms: String? = wanted.probe == nil ? offered.signatureAlgorithms.joined(separator: ":") : nil
+        let offeredGroups: String? = wanted.probe == nil ? offered.groups.joined(separator: ":") : nil
+        // OpenSSL wants a suite of TLS 1.2 also where that is not spoken.
+        let list = (offered.suites12.isEmpty ? TLSProfile.fips.parameters : offered).suites12.joined(separator: ":")
+        return (wanted.probe?.cipherList ?? list).withCString { list in
+            (wanted.probe?.cipherSuites ?? offered.suites13.joined(separator: ":")).withCString { suites in
                 withOptionalCString(offeredGroups) { groups in
                     withOptionalCString(algorithms) { algorithms in
                         settings.cipher_list = list
@@ -121,6 +118,14 @@ public final class TLSContext: Sendable {
 
     private func loadCredentials() throws(TLSError) {
         guard let credentials = configuration.credentials else { return }
+        let kind = credentials.leaf.publicKey.kind
+        if kind.family == .ed25519, !configuration.parameters.signatureAlgorithms.contains("ed25519") {
+            let message = "our certificate has an \(kind) key, which the TLS profile does not permit"
+            let hint = "issue it for a P-256, P-384 or RSA key: mesh ca issue NODE --algorithm p256 --force"
+            throw TLSError(
+                .badCredentials, message, hint: hint,
+                certificate: CertificateError(.unsupportedKey, message, hint: hint))
+        }
         ERR_clear_error()
         guard credentials.leaf.withX509({ SSL_CTX_use_certificate(pointer, $0) }) == 1 else {
             throw refuse(.weakKey, "OpenSSL refuses our certificate: \(TLSError.queued())")

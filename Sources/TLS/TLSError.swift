@@ -33,6 +33,8 @@ public struct TLSError: Error, Equatable, CustomStringConvertible {
         case badConfiguration = "bad_configuration"
         /// Our own key or certificate cannot be used; `certificate` says why.
         case badCredentials = "bad_credentials"
+        /// The FIPS provider that the configuration demands is not there.
+        case fipsUnavailable = "fips_unavailable"
         /// The call needs a complete handshake.
         case notConnected = "not_connected"
         /// The session has been closed, or has failed before.

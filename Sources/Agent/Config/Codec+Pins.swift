@@ -17,6 +17,13 @@ extension Codec where Value == String {
 extension Codec where Value == [String] {
     /// Pins, one of which must match.
     static var pins: Codec { .list(.pin, "a list of pins", orOne: true) }
+
+    /// Names of cipher suites or groups, as OpenSSL has them; which ones there are is the profile's affair.
+    static var algorithms: Codec {
+        .list(
+            .string("a name", "NAME", pattern: "^[A-Za-z0-9_-]{1,64}$", maximumLength: 64), "a list of names",
+            orOne: true)
+    }
 }
 
 extension PinPolicy.Rule {

@@ -1,3 +1,5 @@
+public import TLS
+
 extension Configuration {
     /// The edge: where external clients come in. Without listeners there is none.
     ///
@@ -82,8 +84,14 @@ extension Configuration {
         public var developmentNames: [String] = []
         /// IP addresses of an automatic certificate for development.
         public var developmentAddresses: [String] = []
-        /// The lowest version of TLS.
+        /// What may be negotiated; the loader fills it in where nothing is given.
+        public var profile: TLSProfile?
+        /// The lowest version of TLS; the loader makes it the profile's where nothing is given.
         public var minimumVersion = TLSVersion.tls12
+        /// Suites, a choice of the profile's; empty means all.
+        public var cipherSuites: [String] = []
+        /// Groups of the key exchange, a choice of the profile's; empty means all.
+        public var groups: [String] = []
         /// What is asked of clients' certificates.
         public var clientCertificates = ClientCertificates.none
         /// CA certificates for clients.

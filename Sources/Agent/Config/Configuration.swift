@@ -1,4 +1,5 @@
 public import JSON
+public import TLS
 
 /// Everything an agent is told: the effective configuration, resolved and checked.
 ///
@@ -85,8 +86,14 @@ extension Configuration {
 
     /// How TLS is spoken between nodes.
     public struct TLS: Sendable, Equatable {
-        /// The lowest version that is accepted.
+        /// What may be negotiated.
+        public var profile = TLSProfile.modern
+        /// The lowest version that is accepted; the loader makes it the profile's where nothing is given.
         public var minimumVersion = TLSVersion.tls13
+        /// Suites, a choice of the profile's; empty means all.
+        public var cipherSuites: [String] = []
+        /// Groups of the key exchange, a choice of the profile's; empty means all.
+        public var groups: [String] = []
         /// Whether certificates without extended key usage and names are accepted.
         public var legacyCertificates = false
         /// Whether a faster AES-GCM than OpenSSL's is used where there is one.

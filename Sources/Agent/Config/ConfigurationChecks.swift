@@ -22,7 +22,7 @@ struct ConfigurationChecks {
         resolveTrust()
         if !isGiven("workers") { configuration.workers = min(Cores.usable, 256) }
         checkIdentity()
-        checkPins()
+        checkTLS()
         checkListeners()
         checkPeersAndDirectory()
         checkServices()
@@ -119,14 +119,12 @@ struct ConfigurationChecks {
         }
     }
 
-    private mutating func checkPins() {
-        for (index, entry) in configuration.tls.pins.enumerated() {
-            let key = "tls.pins[\(index)].pins"
-            guard entry.pins.isEmpty, !refused.contains(where: { $0.hasPrefix(key) }) else { continue }
-            report(
-                .missingKey, key, "no pin is given, so no certificate could match",
-                hint: "print those of a certificate: mesh cert pin FILE")
-        }
+    private mutating func checkTLS() {
+        var checks = TLSChecks(configuration, origins: origins, refused: refused)
+        checks.run()
+        configuration = checks.configuration
+        issues += checks.issues
+        warnings += checks.warnings
     }
 
     private mutating func checkListeners() {

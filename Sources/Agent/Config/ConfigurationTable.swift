@@ -65,7 +65,21 @@ public enum ConfigurationTable {
             "The SPIFFE trust domain; nodes of others are refused.",
             default: "that of the node's certificate"),
         .value(
-            "tls.minimumVersion", \.tls.minimumVersion, .choice, "The lowest version of TLS that is spoken with nodes."),
+            "tls.profile", \.tls.profile, .choice,
+            "What may be negotiated with nodes, see `docs/tls-profiles.md`. `hipaa`, `pci-dss` and `fips` hold for the edge "
+                + "and for targets as well.",
+            default: "\"modern\"; \"intermediate\" where `tls.minimumVersion` is \"1.2\""),
+        .value(
+            "tls.minimumVersion", \.tls.minimumVersion, .choice,
+            "The lowest version of TLS that is spoken with nodes, not below that of the profile.",
+            default: "that of the profile"),
+        .value(
+            "tls.cipherSuites", \.tls.cipherSuites, .algorithms,
+            "Cipher suites for links, some of those of the profile, best first.", default: "those of the profile"),
+        .value(
+            "tls.groups", \.tls.groups, .algorithms,
+            "Groups of the key exchange of links, some of those of the profile, best first.",
+            default: "those of the profile"),
         .value(
             "tls.legacyCertificates", \.tls.legacyCertificates, .boolean,
             "Accept certificates without extended key usage and without names, as plain `openssl` recipes make them; "

@@ -33,7 +33,20 @@ enum EdgeTable {
             "developmentCertificate.addresses", \.developmentAddresses,
             .list(.ipAddress, "a list of IP addresses", orOne: true),
             "IP addresses of that certificate.", default: "none"),
-        .value("minimumVersion", \.minimumVersion, .choice, "The lowest version of TLS that is spoken."),
+        .value(
+            "profile", \.profile, .optional(.choice),
+            "What may be negotiated here, see `docs/tls-profiles.md`. Where `tls.profile` is `hipaa`, `pci-dss` or `fips`, no "
+                + "other is possible.",
+            default: "`intermediate`, or `tls.profile` where that is `hipaa`, `pci-dss` or `fips`"),
+        .value(
+            "minimumVersion", \.minimumVersion, .choice,
+            "The lowest version of TLS that is spoken, not below that of the profile.", default: "that of the profile"),
+        .value(
+            "cipherSuites", \.cipherSuites, .algorithms, "Cipher suites, some of those of the profile, best first.",
+            default: "those of the profile"),
+        .value(
+            "groups", \.groups, .algorithms, "Groups of the key exchange, some of those of the profile, best first.",
+            default: "those of the profile"),
         .value(
             "clientCertificates.mode", \.clientCertificates, .choice,
             "Whether clients are asked for a certificate, and whether they need one."),

@@ -1,3 +1,5 @@
+public import TLS
+
 extension Configuration {
     /// How a service's target is spoken to.
     public enum TargetScheme: String, Sendable, CaseIterable {
@@ -100,6 +102,9 @@ extension Configuration {
         public var certificate: String?
         /// PEM file: its private key.
         public var key: String?
+
+        /// What may be negotiated: the loader takes it from `tls.profile`.
+        public var profile = TLSProfile.intermediate
 
         /// Nothing said.
         public init() {}

@@ -114,7 +114,9 @@ enum EdgeLoader {
     private static func contexts(
         _ settings: Configuration.EdgeListener, development: Credentials?, mesh: MeshTrust?
     ) throws -> TLSServerContexts {
-        let minimum: TLSVersion = settings.minimumVersion == .tls12 ? .tls12 : .tls13
+        let minimum = TLSVersion(settings.minimumVersion)
+        let parameters = try (settings.profile ?? .intermediate).parameters.choosing(
+            suites: settings.cipherSuites, groups: settings.groups, minimum: minimum)
         let asked: TLSContext.PeerCertificate =
             switch settings.clientCertificates {
             case .none: .none
@@ -135,6 +137,7 @@ enum EdgeLoader {
                 credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
                 reservedDomain: mesh?.reserved)
             configuration.pins = pins
+            configuration.parameters = parameters
             return try TLSContext(configuration)
         }
         var entries: [TLSServerContexts.Entry] = []

@@ -27,7 +27,7 @@ enum FrontTargets {
         }
         var configuration = TLSContext.Configuration.foreignServer(
             trust: try trust(target), credentials: credentials,
-            minimumVersion: target.minimumVersion == .tls12 ? .tls12 : .tls13)
+            minimumVersion: TLSVersion(target.minimumVersion))
         let name = target.serverName ?? target.url.host ?? endpoint.host
         let isAddress = target.serverName == nil && !target.url.isLocalhost && endpoint.address != nil
         guard target.insecure else {

@@ -58,13 +58,16 @@ struct NodeIdentity: Sendable {
         }
         let pins = try PinPolicy(configuration.tls.pins)
         do throws(TLSError) {
-            let minimum: TLSVersion = configuration.tls.minimumVersion == .tls12 ? .tls12 : .tls13
+            let minimum = TLSVersion(configuration.tls.minimumVersion)
+            let parameters = try configuration.tls.profile.parameters.choosing(
+                suites: configuration.tls.cipherSuites, groups: configuration.tls.groups, minimum: minimum)
             func context(_ role: TLSContext.Role, _ trust: TrustBundle) throws(TLSError) -> TLSContext {
                 var settings = TLSContext.Configuration(
                     role: role, credentials: credentials, trust: trust, minimumVersion: minimum,
                     alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
                     trustDomains: domains, checks: checks, acceleration: configuration.tls.acceleration == .auto)
                 settings.pins = pins
+                settings.parameters = parameters
                 return try TLSContext(settings)
             }
             return NodeIdentity(

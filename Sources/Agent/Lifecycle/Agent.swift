@@ -85,6 +85,7 @@ public final class Agent {
         #if MESH_FAULTS
             PlantedFault.warn(log)
         #endif
+        try TLSGround.prepare(configuration)
         identity = try NodeIdentity.load(configuration)
         policy = try PolicyLoading.load(configuration)
         var session = SessionConfiguration()
@@ -387,6 +388,7 @@ public final class Agent {
         let edge: EdgeHost.Prepared
         do {
             next = try loader()
+            try TLSGround.prepare(next.configuration)
             identity = try NodeIdentity.load(next.configuration)
             guard identity.node == shared.node else {
                 throw StartFailure(
@@ -474,6 +476,7 @@ public final class Agent {
     /// - Returns: what is wrong, a line each.
     public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
         var problems: [String] = []
+        do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
         do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
         do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
         for service in effective.configuration.services {

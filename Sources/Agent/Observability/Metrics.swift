@@ -3,6 +3,7 @@ import EventLoop
 import Link
 import PKI
 import Policy
+import TLS
 
 extension Agent: MetricsSource {
     func metricsText() async -> String { await Metrics.text(self) }
@@ -28,6 +29,9 @@ enum Metrics {
         writer.family(
             "mesh_tls_acceleration_info", .gauge, "Where AES-GCM of new links comes from; always 1.",
             [.init(1, ["aes_gcm": Agent.aesGCM(of: agent.configuration).code])])
+        writer.family(
+            "mesh_tls_profile_info", .gauge, "What may be negotiated on links; always 1.",
+            [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
         addLinks(&writer, links, totals)
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)

@@ -64,14 +64,20 @@ struct TargetTLS: Sendable, Equatable {
         host = service.tls.serverName ?? service.target.host ?? ""
         isFramed = service.target.scheme != .tls
         do throws(TLSError) {
-            context = try TLSContext(
-                .foreignServer(trust: trust, credentials: credentials, alpn: isFramed ? ["http/1.1"] : []))
+            let profile = service.tls.profile
+            var configuration = TLSContext.Configuration.foreignServer(
+                trust: trust, credentials: credentials, alpn: isFramed ? ["http/1.1"] : [],
+                minimumVersion: profile.minimumVersion)
+            configuration.parameters = profile.parameters
+            context = try TLSContext(configuration)
         } catch {
             throw error.certificate ?? CertificateError(.badRequest, error.message, hint: error.hint)
         }
         stamp =
             trust.roots.map(\.fingerprintSHA256) + ["-"]
-            + (credentials?.chain.map(\.fingerprintSHA256) ?? []) + [service.target.scheme.rawValue]
+            + (credentials?.chain.map(\.fingerprintSHA256) ?? []) + [
+                service.target.scheme.rawValue, service.tls.profile.rawValue,
+            ]
     }
 
     static func == (one: TargetTLS, other: TargetTLS) -> Bool { one.host == other.host && one.stamp == other.stamp }

@@ -1,0 +1,133 @@
+import TLS
+
+/// Resolves what profiles decide where nothing is given, and finds where a configuration falls short of the profile that it
+/// names.
+struct TLSChecks {
+    private(set) var configuration: Configuration
+    private(set) var issues: [ConfigurationIssue] = []
+    private(set) var warnings: [ConfigurationIssue] = []
+    private let origins: [String: ConfigurationOrigin]
+    /// Keys whose own value was refused: what follows from them is not reported again.
+    private let refused: Set<String>
+
+    /// Checks for `configuration`, whose values came from `origins`.
+    init(_ configuration: Configuration, origins: [String: ConfigurationOrigin], refused: Set<String>) {
+        self.configuration = configuration
+        self.origins = origins
+        self.refused = refused
+    }
+
+    mutating func run() {
+        checkLinks()
+        for index in configuration.edge.listeners.indices { checkListener(index) }
+        let profile = configuration.tls.profile
+        for index in configuration.services.indices {
+            configuration.services[index].tls.profile = profile.isRegulated ? profile : .intermediate
+        }
+        checkPins()
+    }
+
+    private func isGiven(_ key: String) -> Bool { origins[key] != nil && !refused.contains(key) }
+
+    private mutating func report(
+        _ code: ConfigurationIssue.Code, _ key: String, _ message: String, hint: String? = nil
+    ) {
+        issues.append(ConfigurationIssue(code, origins[key], key, message, hint: hint))
+    }
+
+    // MARK: - Links
+
+    private mutating func checkLinks() {
+        var tls = configuration.tls
+        // Who asked for TLS 1.2 before there were profiles meant the one that has it.
+        if !isGiven("tls.profile"), isGiven("tls.minimumVersion"), tls.minimumVersion == .tls12 {
+            tls.profile = .intermediate
+        }
+        let profile = tls.profile
+        if !isGiven("tls.minimumVersion") { tls.minimumVersion = .init(lowestOf: profile) }
+        if profile == .fips { tls.acceleration = .off }
+        configuration.tls = tls
+        checkVersion(tls.minimumVersion, profile, "tls.minimumVersion")
+        checkChoice(profile, tls.cipherSuites, tls.groups, tls.minimumVersion, "tls")
+        if profile.isRegulated, tls.legacyCertificates {
+            report(
+                .conflict, "tls.legacyCertificates",
+                "the profile \(profile) lets no certificate off its checks, and this lets those without extended key usage "
+                    + "and names pass",
+                hint: "issue these certificates again (mesh ca issue NODE) and remove it")
+        }
+    }
+
+    private mutating func checkVersion(_ version: Configuration.TLSVersion, _ profile: TLSProfile, _ key: String) {
+        guard isGiven(key), TLSVersion(version) < profile.minimumVersion else { return }
+        report(
+            .conflict, key, "falls short of the profile \(profile), which begins with \(profile.minimumVersion)",
+            hint: profile == .modern ? "leave it out, or choose the profile intermediate" : "leave it out")
+    }
+
+    private mutating func checkChoice(
+        _ profile: TLSProfile, _ suites: [String], _ groups: [String], _ minimum: Configuration.TLSVersion,
+        _ key: String
+    ) {
+        do throws(TLSError) {
+            _ = try profile.parameters.choosing(suites: suites, groups: [], minimum: TLSVersion(minimum))
+        } catch {
+            report(.badValue, "\(key).cipherSuites", "\(error.message) (\(profile))", hint: error.hint)
+        }
+        do throws(TLSError) {
+            _ = try profile.parameters.choosing(suites: [], groups: groups, minimum: .tls12)
+        } catch {
+            report(.badValue, "\(key).groups", "\(error.message) (\(profile))", hint: error.hint)
+        }
+    }
+
+    // MARK: - The edge
+
+    private mutating func checkListener(_ index: Int) {
+        let key = "edge.listeners[\(index)]"
+        let agent = configuration.tls.profile
+        var listener = configuration.edge.listeners[index]
+        if let own = listener.profile, agent.isRegulated, own != agent {
+            report(
+                .conflict, "\(key).profile", "tls.profile is \(agent), which holds for every listener",
+                hint: "leave it out")
+        }
+        let profile = listener.profile ?? (agent.isRegulated ? agent : .intermediate)
+        listener.profile = profile
+        if !isGiven("\(key).minimumVersion") { listener.minimumVersion = .init(lowestOf: profile) }
+        configuration.edge.listeners[index] = listener
+        checkVersion(listener.minimumVersion, profile, "\(key).minimumVersion")
+        checkChoice(profile, listener.cipherSuites, listener.groups, listener.minimumVersion, key)
+        switch listener.tls {
+        case .application, .auto:
+            if profile.requiresClientCertificates, listener.clientCertificates != .required {
+                report(
+                    .missingKey, "\(key).clientCertificates.mode",
+                    "the profile \(profile) lets no client in without a certificate",
+                    hint: "set it to \"required\", and clientCertificates.ca to the CA of the clients")
+            }
+        case .disabled where profile.isRegulated && !listener.address.isLoopback:
+            report(
+                .conflict, "\(key).tls", "the profile \(profile) lets nothing in without TLS from other hosts",
+                hint: "use 127.0.0.1, or speak TLS")
+        case .behindProxy where profile.isRegulated:
+            warnings.append(
+                ConfigurationIssue(
+                    .conflict, origins["\(key).tls"], "\(key).tls",
+                    "a proxy ends TLS here: that it keeps to the profile \(profile) cannot be seen from here"))
+        case .disabled, .behindProxy: break
+        }
+    }
+
+    // MARK: - Pins
+
+    private mutating func checkPins() {
+        for (index, entry) in configuration.tls.pins.enumerated() {
+            let key = "tls.pins[\(index)].pins"
+            guard entry.pins.isEmpty, !refused.contains(where: { $0.hasPrefix(key) }) else { continue }
+            report(
+                .missingKey, key, "no pin is given, so no certificate could match",
+                hint: "print those of a certificate: mesh cert pin FILE")
+        }
+    }
+}
