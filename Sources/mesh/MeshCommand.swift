@@ -7,7 +7,7 @@ enum MeshCommand {
     static let commands: [CommandEntry] = [
         StatusCommand.entry, ServicesCommand.entry, LookupCommand.entry, NodesCommand.entry, LinksCommand.entry,
         WatchCommand.entry, RegisterCommand.entry, DeregisterCommand.entry, ConnectCommand.entry, WhyCommand.entry,
-        AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry,
+        AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry, DrainCommand.entry,
     ]
 
     /// Groups of commands: `mesh ca init`.

@@ -45,6 +45,7 @@ final class ControlAPI {
         self.agent = agent
         addAgentRoutes()
         addDirectoryRoutes()
+        addDrainRoutes()
     }
 
     /// Adds a route for these doors.

@@ -101,6 +101,7 @@ final class DirectoryClient {
         let configuration = agent.configuration
         let services = agent.registry.entries.values.compactMap { entry -> Instance? in
             let service = entry.service
+            guard !agent.isOutOfService else { return nil }
             guard agent.policy.authorizeRegister(node: agent.own, service: service.name).allowed else { return nil }
             return Instance(
                 service: service.name, node: agent.shared.node, protocol: service.protocol.rawValue, tags: service.tags,

@@ -17,7 +17,7 @@ final class MeshConnector: BackendConnector {
     }
 
     func refusal(of acting: ActingAs, service: String) -> BackendFailure? {
-        guard !worker.routing.isDraining else {
+        guard !worker.routing.isDraining, !worker.routing.isOutOfService else {
             return BackendFailure(.unavailable, "going_away", "the node drains")
         }
         guard !Policy.Name.isReserved(service) else {

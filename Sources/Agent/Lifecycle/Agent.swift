@@ -39,6 +39,8 @@ public final class Agent {
     private(set) var directoryClient: DirectoryClient?
     private(set) var api: ControlAPI!
     private(set) var isDraining = false
+    /// Taken out of service by an operator, see `leaveService`.
+    var isOutOfService = false
     private var links: [String: Int] = [:]
     private var meshDoor: Door?
     /// Control socket and metrics: open to the end, so that a drain can be watched.
@@ -120,7 +122,7 @@ public final class Agent {
         routing = RoutingSnapshot(
             node: identity.node, own: policy.principal(for: identity.subject), policy: policy,
             trustDomain: identity.trustDomain, directory: DirectorySnapshot(), services: [:], links: [:],
-            isDraining: false)
+            isDraining: false, isOutOfService: false)
         api = ControlAPI(agent: self)
         if configuration.directory.serve {
             directoryHost = try DirectoryHost(agent: self, path: configuration.directory.store)
@@ -322,7 +324,7 @@ public final class Agent {
         routing = RoutingSnapshot(
             node: shared.node, own: own, policy: policy, trustDomain: identity.trustDomain,
             directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
-            isDraining: isDraining)
+            isDraining: isDraining, isOutOfService: isOutOfService)
         for worker in shared.workers {
             worker.submit { [routing] core in core.apply(routing) }
         }
@@ -519,9 +521,7 @@ public final class Agent {
             for worker in shared.workers { worker.submit { $0.drain() } }
             let deadline = Clock.monotonicNanoseconds() + configuration.shutdown.drainTimeout.nanoseconds
             while Clock.monotonicNanoseconds() < deadline {
-                var activity = await edge.activity()
-                for worker in shared.workers { activity += await worker.ask { $0.activity } }
-                if activity == 0 { break }
+                if await activity() == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 50_000_000)
             }
             await edge.sayGoodbye()
@@ -571,7 +571,7 @@ public final class Agent {
     /// Whether the agent does its work, and if not, why.
     var readiness: (isReady: Bool, reasons: [String]) {
         var reasons: [String] = []
-        if isDraining { reasons.append("draining") }
+        if isDraining || isOutOfService { reasons.append("draining") }
         if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
         if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
         return (reasons.isEmpty, reasons)

@@ -363,6 +363,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     }
 
     func seal() {
+        // While the session moves here, what waits first is the old link's.
+        guard predecessor == nil || !session.isCrossingOver else { return }
         guard session.unsentBytes > 0, tls.pendingOutput <= Self.maximumWaitingCiphertext else { return }
         var failure: TLSError?
         while session.unsentBytes > 0, failure == nil {
@@ -410,8 +412,11 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         }
         if let failure { return lost(.linkLost, SystemError.text(failure)) }
         // At the retention limit a writable socket is of no use: the peer's acknowledgement brings the next pump.
-        let wants =
-            tls.pendingOutput > 0 || session.unsentBytes > 0 || (session.readyStreams > 0 && !session.isRetentionFull)
+        let hasFrames =
+            successor == nil
+            ? session.unsentBytes > 0 || (session.readyStreams > 0 && !session.isRetentionFull)
+            : session.isCrossingOver
+        let wants = tls.pendingOutput > 0 || hasFrames
         if wants != wantsWritable, let registration {
             wantsWritable = wants
             let reading: Interest = isHeard ? [.readable] : []

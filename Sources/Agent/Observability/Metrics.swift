@@ -24,6 +24,9 @@ enum Metrics {
             [.init(1, ["version": Agent.version, "node": agent.shared.node])])
         writer.family("mesh_ready", .gauge, "Whether the agent does its work.", agent.readiness.isReady ? 1 : 0)
         writer.family(
+            "mesh_draining", .gauge, "Whether the node takes no new streams (mesh drain, or it stops).",
+            agent.isOutOfService || agent.isDraining ? 1 : 0)
+        writer.family(
             "mesh_identity_expiry_timestamp_seconds", .gauge, "When the node's certificate ends.",
             Double(agent.identity.credentials.leaf.notAfter))
         writer.family(

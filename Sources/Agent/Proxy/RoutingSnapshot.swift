@@ -22,10 +22,12 @@ final class RoutingSnapshot: Sendable {
     let links: [String: Int]
     /// The agent drains: no new stream is accepted.
     let isDraining: Bool
+    /// An operator took the node out of service: no new stream of an application is accepted; the agents' own are.
+    let isOutOfService: Bool
 
     init(
         node: String, own: Principal, policy: PolicyDocument, trustDomain: String?, directory: DirectorySnapshot,
-        services: [String: LocalService], links: [String: Int], isDraining: Bool
+        services: [String: LocalService], links: [String: Int], isDraining: Bool, isOutOfService: Bool
     ) {
         self.node = node
         self.own = own
@@ -35,6 +37,7 @@ final class RoutingSnapshot: Sendable {
         self.services = services
         self.links = links
         self.isDraining = isDraining
+        self.isOutOfService = isOutOfService
     }
 
     /// Whether `acting` may open a stream to `service`: the dialling side's check. The serving agent decides again.

@@ -29,6 +29,10 @@ final class StreamOpening {
                 kind: .denied, reason: decision.reason.rawValue, detail: decision.explanation.summary)
             return giveUp(local, attempt, failure)
         }
+        guard !routing.isOutOfService || attempt.isBuiltIn else {
+            return giveUp(
+                local, attempt, OpenFailure(kind: .unreachable, reason: "going_away", detail: "this node drains"))
+        }
         let moved = attempt.isMoved ? attempt.current : nil
         attempt.isMoved = false
         guard let candidate = moved ?? choose(attempt, routing) else {

@@ -47,6 +47,7 @@ final class StreamServing {
         if Policy.Name.isReserved(request.service) {
             return serveBuiltIn(stream, inbound, decision, on: link)
         }
+        guard !routing.isOutOfService else { return link.refuse(stream, .goingAway, "the node drains") }
         guard let service = routing.services[request.service] else {
             return link.refuse(stream, .noSuchService, "no service \(request.service) here")
         }
