@@ -50,7 +50,7 @@ let package = Package(
             name: "MeshRooms",
             targets: [
                 "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "Arguments", "HTTP", "WebSocket", "Link", "Gateway",
-                "Policy", "Directory", "Agent",
+                "Policy", "Directory", "Enrolment", "Agent",
             ]),
         // For Benchmarks/: the rooms that it measures, so that it builds without the agent.
         .library(
@@ -78,11 +78,12 @@ let package = Package(
         room("Gateway", ["Bytes", "HTTP", "WebSocket"]),
         room("Policy", ["JSON"]),
         room("Directory", ["JSON", "Policy", "CSQLite"]),
+        room("Enrolment", ["Bytes", "JSON", "PKI", "CSodium"]),
         room(
             "Agent",
             [
                 "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "HTTP", "WebSocket", "Link", "Gateway", "Policy",
-                "Directory", "Arguments", "CLinux", "CSodium",
+                "Directory", "Enrolment", "Arguments", "CLinux", "CSodium",
             ],
             settings: faults),
 
@@ -90,7 +91,8 @@ let package = Package(
         program(
             "mesh",
             [
-                "Agent", "Arguments", "Bytes", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy", "Directory", "TLS",
+                "Agent", "Arguments", "Bytes", "Enrolment", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy",
+                "Directory", "TLS",
                 "WebSocket",
             ]),
         program(
@@ -115,11 +117,13 @@ let package = Package(
         tests("LinkTests", ["Link", "Bytes", "WebSocket", "CAllocations"]),
         tests("GatewayTests", ["Gateway", "Bytes", "HTTP", "WebSocket", "CSodium"]),
         tests("PolicyTests", ["Policy", "JSON"]),
+        tests("EnrolmentTests", ["Enrolment", "Bytes", "JSON", "PKI"]),
         tests("DirectoryTests", ["Directory", "JSON", "Policy", "CSQLite"]),
         tests(
             "AgentTests",
             [
-                "Agent", "Arguments", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link", "WebSocket",
+                "Agent", "Arguments", "Enrolment", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link",
+                "WebSocket",
                 "CTestSystem",
             ]),
         tests("TesterTests", ["mesh-agent", "mtls-tester", "JSON", "PKI"], settings: faults),

@@ -9,6 +9,7 @@ let names = [
     "DirectoryReading",
     "EdgeRequests",
     "EdgeWebSocket",
+    "EnrolmentReading",
     "ForwardedFields",
     "HTTPRequests",
     "HTTPResponses",

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/inotify.h>
 
 const uint32_t clinux_EPOLLIN = EPOLLIN, clinux_EPOLLOUT = EPOLLOUT, clinux_EPOLLRDHUP = EPOLLRDHUP,
                clinux_EPOLLHUP = EPOLLHUP, clinux_EPOLLERR = EPOLLERR, clinux_EPOLLET = EPOLLET;
@@ -79,3 +80,14 @@ const char *clinux_errno_text(int error) { return strerrordesc_np(error); }
 uintptr_t clinux_thread_identity(void) { return (uintptr_t)pthread_self(); }
 
 int clinux_open(const char *path, int flags) { return open(path, flags | O_CLOEXEC); }
+
+int clinux_inotify(void) { return inotify_init1(IN_NONBLOCK | IN_CLOEXEC); }
+
+int clinux_watch(int fd, const char *directory) {
+    // Not IN_MODIFY: what counts is a file that is complete, or an entry that means another file.
+    return inotify_add_watch(fd, directory,
+                             IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |
+                                 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+}
+
+int clinux_unwatch(int fd, int watch) { return inotify_rm_watch(fd, watch); }

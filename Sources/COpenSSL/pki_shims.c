@@ -162,3 +162,28 @@ int pki_key_number(const EVP_PKEY *key, const char *name, unsigned char *bytes, 
     BN_free(number);
     return length;
 }
+
+static int copy_alternative_names(X509_REQ *request, X509 *target) {
+    int index = X509_REQ_get_attr_by_NID(request, NID_ext_req, -1);
+    if (index < 0) index = X509_REQ_get_attr_by_NID(request, NID_ms_ext_req, -1);
+    if (index < 0) return 1;
+    STACK_OF(X509_EXTENSION) *extensions = X509_REQ_get_extensions(request);
+    if (extensions == NULL) return 0;
+    int good = 1;
+    for (int i = 0; good && i < sk_X509_EXTENSION_num(extensions); i++) {
+        X509_EXTENSION *extension = sk_X509_EXTENSION_value(extensions, i);
+        if (OBJ_obj2nid(X509_EXTENSION_get_object(extension)) != NID_subject_alt_name) continue;
+        good = X509_add_ext(target, extension, -1);
+    }
+    sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+    return good;
+}
+
+X509 *pki_request_names(X509_REQ *request) {
+    X509 *names = X509_new();
+    if (names == NULL) return NULL;
+    if (X509_set_version(names, X509_VERSION_3) && X509_set_subject_name(names, X509_REQ_get_subject_name(request)) &&
+        copy_alternative_names(request, names)) return names;
+    X509_free(names);
+    return NULL;
+}

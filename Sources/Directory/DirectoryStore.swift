@@ -46,7 +46,7 @@ public final class DirectoryStore: Sendable {
         self.path = path
         let files = try StoreFiles(path: path)
         let connection = try SQLiteConnection(path: path, vfs: vfs)
-        try Self.prepare(connection)
+        try connection.prepare(applicationID: Self.applicationID, migrations: Self.migrations)
         opened = Mutex(Opened(connection, files))
     }
 
@@ -108,58 +108,6 @@ public final class DirectoryStore: Sendable {
                     code: .refused, path: path, message: "the store was closed", hint: "start the directory again")
             }
             return try body(opened.connection)
-        }
-    }
-
-    // MARK: - Opening
-
-    private static func prepare(_ connection: SQLiteConnection) throws(StoreError) {
-        // Alone on the file: SQLite then needs no shared memory, and a second writer gets SQLITE_BUSY.
-        try connection.run("PRAGMA locking_mode = EXCLUSIVE")
-        try connection.run("PRAGMA cell_size_check = ON")
-        let id = try connection.integer("PRAGMA application_id") ?? 0
-        let version = try connection.integer("PRAGMA user_version") ?? 0
-        let tables = try connection.integer("SELECT count(*) FROM sqlite_schema") ?? 0
-        guard id == applicationID || (id == 0 && tables == 0) else {
-            throw StoreError(
-                code: .foreign, path: connection.path, message: "the file is another program's database",
-                hint: "name another file for the directory")
-        }
-        guard version <= migrations.count else {
-            throw StoreError(
-                code: .newerSchema, path: connection.path,
-                message: "the file has schema \(version), this program knows \(migrations.count)",
-                hint: "run the newer version again, or move the file away: every agent registers anew by itself")
-        }
-        var mode = ""
-        try connection.run("PRAGMA journal_mode = WAL") { (row) in mode = String(decoding: row.text(0), as: UTF8.self) }
-        guard mode == "wal" else {
-            throw StoreError(
-                code: .inputOutput, path: connection.path, message: "the file system can't have a write-ahead log",
-                hint: "put the file on a local file system")
-        }
-        // Every commit syncs the log before it returns.
-        try connection.run("PRAGMA synchronous = FULL")
-        // A log that grew in a burst is cut back to this at the next checkpoint.
-        try connection.run("PRAGMA journal_size_limit = 16777216")
-        try check(connection)
-        try migrate(connection, from: Int(version))
-    }
-
-    private static func check(_ connection: SQLiteConnection) throws(StoreError) {
-        var finding = ""
-        try connection.run("PRAGMA quick_check(1)") { (row) in finding = String(decoding: row.text(0), as: UTF8.self) }
-        guard finding == "ok" else { throw .corrupt(connection.path, "the file is damaged: \(finding)") }
-    }
-
-    private static func migrate(_ connection: SQLiteConnection, from version: Int) throws(StoreError) {
-        guard version < migrations.count else { return }
-        try connection.transaction { () throws(StoreError) in
-            for step in migrations[version...] {
-                for statement in step { try connection.run(statement) }
-            }
-            try connection.run("PRAGMA application_id = \(applicationID)")
-            try connection.run("PRAGMA user_version = \(migrations.count)")
         }
     }
 

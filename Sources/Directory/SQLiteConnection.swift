@@ -1,13 +1,14 @@
 import CSQLite
 
 /// One SQLite connection: the thin layer between Swift and the C library. Used by one thread at a time.
-final class SQLiteConnection {
-    let path: String
+package final class SQLiteConnection {
+    /// The file.
+    package let path: String
     private let handle: OpaquePointer
     private var statements: [String: OpaquePointer] = [:]
 
     /// Opens an existing file.
-    init(path: String, vfs: String?) throws(StoreError) {
+    package init(path: String, vfs: String?) throws(StoreError) {
         var handle: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code = sqlite3_open_v2(path, &handle, flags, vfs)
@@ -27,18 +28,22 @@ final class SQLiteConnection {
     }
 
     /// What a statement is given.
-    enum Value {
+    package enum Value {
+        /// UTF-8.
         case text([UInt8])
+        /// A number.
         case integer(Int64)
     }
 
     /// A row that is being read; valid until the closure that gets it returns.
-    struct Row {
+    package struct Row {
         fileprivate let statement: OpaquePointer
 
-        func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
+        /// An integer column.
+        package func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
 
-        func text(_ column: Int32) -> [UInt8] {
+        /// A text column.
+        package func text(_ column: Int32) -> [UInt8] {
             let count = Int(sqlite3_column_bytes(statement, column))
             guard count > 0, let bytes = sqlite3_column_blob(statement, column) else { return [] }
             return Array(UnsafeRawBufferPointer(start: bytes, count: count))
@@ -46,7 +51,7 @@ final class SQLiteConnection {
     }
 
     /// Runs a statement to its end, every row through `read`. Statements are prepared once and kept.
-    func run(
+    package func run(
         _ sql: String, _ values: [Value] = [], _ read: (Row) throws(StoreError) -> Void = { (_) in }
     ) throws(StoreError) {
         let statement = try prepared(sql)
@@ -76,14 +81,14 @@ final class SQLiteConnection {
     }
 
     /// The one integer that a statement gives.
-    func integer(_ sql: String) throws(StoreError) -> Int64? {
+    package func integer(_ sql: String) throws(StoreError) -> Int64? {
         var result: Int64?
         try run(sql) { (row) in result = row.integer(0) }
         return result
     }
 
     /// Runs `body` in one transaction; on an error nothing of it remains.
-    func transaction(_ body: () throws(StoreError) -> Void) throws(StoreError) {
+    package func transaction(_ body: () throws(StoreError) -> Void) throws(StoreError) {
         try run("BEGIN IMMEDIATE")
         do throws(StoreError) {
             try body()

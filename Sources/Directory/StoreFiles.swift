@@ -1,14 +1,14 @@
 import Glibc
 
 /// The store's files: made for their owner alone, and locked against a second directory.
-struct StoreFiles: ~Copyable {
+package struct StoreFiles: ~Copyable {
     private let lock: Int32
 
     /// Makes directory and file where they are missing, checks what is there, and takes the lock.
     ///
     /// The lock is a file of its own: closing any descriptor of the database would drop the locks that SQLite has on
     /// it (POSIX `fcntl` locks belong to the process).
-    init(path: String) throws(StoreError) {
+    package init(path: String) throws(StoreError) {
         if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
             try Self.makeDirectory(String(path[..<slash]), for: path)
         }

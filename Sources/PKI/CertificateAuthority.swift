@@ -16,7 +16,8 @@ public struct CertificateAuthority: Sendable {
     private let key: PrivateKey
 
     /// How far notBefore lies before the time of issuing, in seconds: hosts whose clocks are up to five minutes slow
-    /// accept a new certificate at once.
+    /// accept a new certificate at once. Leaves that live for less than 20 minutes are backdated by a quarter of their life,
+    /// so that half of their validity still lies ahead of them.
     public static let backdating: Int64 = 300
     /// Ten years.
     public static let defaultRootValidity: Int64 = 3650 * 86_400
@@ -163,7 +164,8 @@ public struct CertificateAuthority: Sendable {
         let (end, overflow) = now.addingReportingOverflow(request.validity)
         var builder = CertificateBuilder(
             subject: [.commonName(request.node)], publicKey: publicKey,
-            notBefore: now - CertificateAuthority.backdating, notAfter: overflow ? Int64.max : end)
+            notBefore: now - min(CertificateAuthority.backdating, max(1, request.validity / 4)),
+            notAfter: overflow ? Int64.max : end)
         builder.alternativeNames = try request.alternativeNames(in: trustDomain)
         builder.extendedKeyUsage = request.usages
         // RSA keys also serve the key exchange of old TLS 1.2 clients of the edge.
@@ -181,13 +183,13 @@ public struct CertificateAuthority: Sendable {
         return try Credentials(chain: [issue(request, for: key.publicKey, now: now)] + intermediates, key: key)
     }
 
-    private func checkUsable(at now: Int64) throws(CertificateError) {
+    func checkUsable(at now: Int64) throws(CertificateError) {
         if now < certificate.notBefore { throw .notYetValid(certificate, at: now) }
         if now >= certificate.notAfter { throw .expired(certificate, at: now) }
     }
 
     /// A certificate that outlives its CA would only seem valid.
-    private func fit(_ builder: inout CertificateBuilder) {
+    func fit(_ builder: inout CertificateBuilder) {
         builder.notBefore = max(builder.notBefore, certificate.notBefore)
         builder.notAfter = min(builder.notAfter, certificate.notAfter)
     }

@@ -26,6 +26,13 @@ public struct IssueRequest: Sendable, Hashable {
         self.usages = usages
     }
 
+    /// Refuses names that cannot stand in a certificate, before anybody issues one.
+    ///
+    /// Errors: `bad_name`.
+    public func checkNames() throws(CertificateError) {
+        _ = try alternativeNames(in: "checked.invalid")
+    }
+
     /// The alternative names, checked.
     func alternativeNames(in trustDomain: String) throws(CertificateError) -> [AlternativeName] {
         var names = [AlternativeName.uri(try SPIFFEID.node(node, in: trustDomain).description)]

@@ -14,6 +14,9 @@ public enum SafeFile {
     /// The largest file that is read, in bytes. A bundle of all public web roots is about 220 KiB.
     public static let sizeLimit = 1 << 20
 
+    /// Whether there is something at `path`.
+    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
     /// Reads a whole regular file.
     ///
     /// Errors: `unreadable_file`, `too_large`, `empty_file`.
@@ -52,12 +55,16 @@ public enum SafeFile {
         }
         if failure != 0 || !replace { unlink(temporary) }
         guard failure == 0 else { throw unwritable(path, "cannot write", failure) }
-        let folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if folder >= 0 {
-            // A file system that cannot sync directories (EINVAL) gives no better promise; the file itself is synced.
-            _ = fsync(folder)
-            _ = close(folder)
-        }
+        syncDirectory(of: path)
+    }
+
+    /// Syncs the directory that a file lies in, so that a rename survives the loss of power.
+    static func syncDirectory(of path: String) {
+        let folder = open(split(path).directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { return }
+        // A file system that cannot sync directories (EINVAL) gives no better promise; the file itself is synced.
+        _ = fsync(folder)
+        _ = close(folder)
     }
 
     private static func contents(of path: String, limit: Int, refusing mask: mode_t) throws(CertificateError) -> [UInt8]

@@ -60,15 +60,16 @@ final class PeerVerifier {
             for index in 0..<ctls_certificate_count(sent) {
                 if let x509 = ctls_certificate_at(sent, index) { presented.append(try Certificate(retaining: x509)) }
             }
-            guard let verifier = context.verifier else {
+            guard let verifier = try pinnedRoot(among: presented) ?? context.verifier else {
                 throw CertificateError(
                     .unknownCA, "no root is trusted here", hint: "configure the CA certificate (mesh ca init makes one)"
                 )
             }
-            let peer = try verifier.verify(presented, expecting: expectation)
+            let expected = expectation(presented)
+            let peer = try verifier.verify(presented, expecting: expected)
             if verifier.checks.contains(.presentedChain) { try refuseSecondLeaf(presented, peer.chain) }
             pins = try context.configuration.pins.check(
-                node: peer.identity.nodeName, role: expectation.role, chain: peer.chain)
+                node: peer.identity.nodeName, role: expected.role, chain: peer.chain)
             identity = peer.identity
             chain = peer.chain
             return X509_V_OK
@@ -88,13 +89,31 @@ final class PeerVerifier {
         }
     }
 
-    private var expectation: PeerVerification.Expectation {
+    /// A verifier that trusts the one root which the configuration knows by its fingerprint; nil where it names none.
+    private func pinnedRoot(among presented: [Certificate]) throws(CertificateError) -> ChainVerifier? {
+        guard let fingerprint = context.configuration.rootFingerprint else { return nil }
+        guard let root = presented.dropFirst().first(where: { $0.fingerprintSHA256 == fingerprint }) else {
+            throw CertificateError(
+                .unknownCA, "the peer does not show the CA with the fingerprint \(fingerprint)",
+                hint: "is this the CA's address? Compare: mesh ca inspect ca.crt")
+        }
+        return ChainVerifier(trust: try TrustBundle(roots: [root]), checks: context.configuration.checks)
+    }
+
+    /// The time at which certificates must be valid: now, or the last second of one that ended only just before.
+    private func time(for leaf: Certificate?) -> Int64 {
+        let now = now ?? Int64(Glibc.time(nil))
+        guard let leaf, now >= leaf.notAfter, now - leaf.notAfter < context.configuration.expiredFor else { return now }
+        return leaf.notAfter - 1
+    }
+
+    private func expectation(_ presented: [Certificate]) -> PeerVerification.Expectation {
         let configuration = context.configuration
         return PeerVerification.Expectation(
             role: configuration.role == .client ? .serverOfLink : .clientOfLink, node: expecting.node,
             hostName: expecting.host, isForeignServer: expecting.isForeign, trustDomains: configuration.trustDomains,
             reserved: configuration.reservedDomain, legacyCertificates: configuration.legacyCertificates,
-            now: now ?? Int64(time(nil)))
+            now: time(for: presented.first))
     }
 
     /// OpenSSL chooses the alert by its own error; this one leads to the alert that says most about the reason.

@@ -66,6 +66,12 @@ extension TLSContext {
         public var reservedDomain: ReservedTrustDomain?
         /// Pins that verified peers must match besides.
         public var pins = PinPolicy()
+        /// SHA-256 of a root's certificate, lower-case hex, for a client that does not have the root yet: the peer sends it
+        /// with its chain, and it is trusted for this session when its fingerprint is this one. Replaces `trust`.
+        public var rootFingerprint: String?
+        /// For so many seconds after its end a client's certificate is still taken for what it was, everything else being
+        /// checked as at its last second. For the renewal of identities that ended while their hosts slept; 0 elsewhere.
+        public var expiredFor: Int64 = 0
         /// Our checks on top of OpenSSL's. Anything but `.all` is for builds that test the tester.
         public var checks: StrictChecks
         /// Certificates sent behind our chain although they do not belong to it: for testers, who want to see them
@@ -139,7 +145,7 @@ extension TLSContext.Configuration {
             throw TLSError(
                 .badConfiguration, "a server needs a certificate and its key", hint: "mesh ca issue NODE makes both")
         }
-        if peerCertificate != .none, trust == nil {
+        if peerCertificate != .none, trust == nil, rootFingerprint == nil {
             throw TLSError(
                 .badConfiguration, "without a trusted root no peer can be verified",
                 hint: "configure the CA certificate (mesh ca init makes one)")

@@ -8,6 +8,7 @@ enum MeshCommand {
         StatusCommand.entry, ServicesCommand.entry, LookupCommand.entry, NodesCommand.entry, LinksCommand.entry,
         WatchCommand.entry, RegisterCommand.entry, DeregisterCommand.entry, ConnectCommand.entry, WhyCommand.entry,
         AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry, DrainCommand.entry,
+        JoinCommand.entry,
     ]
 
     /// Groups of commands: `mesh ca init`.
@@ -19,8 +20,14 @@ enum MeshCommand {
         (
             CommandSpec(
                 "ca", "Make a CA, issue certificates, look into certificate files.",
-                discussion: "All of it works on files; no agent is needed."),
-            [CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry]
+                discussion: """
+                    init, issue and inspect work on files; no agent is needed. token, nodes and forget ask the agent that \
+                    serves the CA.
+                    """),
+            [
+                CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry, CANodesCommand.entry,
+                CAForgetCommand.entry,
+            ]
         ),
         (
             CommandSpec(
@@ -45,6 +52,16 @@ enum MeshCommand {
         ),
     ]
 
+    /// Groups inside of groups, by the outer one's name: `mesh ca token create`.
+    static let innerGroups: [String: [(spec: CommandSpec, commands: [CommandEntry])]] = [
+        "ca": [
+            (
+                CommandSpec("token", "Make, list and withdraw the tokens with which nodes join."),
+                [CATokenCreateCommand.entry, CATokenListCommand.entry, CATokenWithdrawCommand.entry]
+            )
+        ]
+    ]
+
     /// Commands about the program itself.
     static let ownCommands: [CommandEntry] = [CompletionCommand.entry, ManualCommand.entry, VersionCommand.entry]
 
@@ -54,6 +71,11 @@ enum MeshCommand {
         for group in groups {
             var spec = group.spec
             spec.subcommands = group.commands.map(\.spec)
+            for inner in innerGroups[spec.name] ?? [] {
+                var innerSpec = inner.spec
+                innerSpec.subcommands = inner.commands.map(\.spec)
+                spec.subcommands.append(innerSpec)
+            }
             all.append(spec)
         }
         return CommandSpec(
@@ -82,8 +104,11 @@ enum MeshCommand {
     static func entry(at path: [String]) -> CommandEntry? {
         guard let name = path.last else { return nil }
         let candidates =
-            path.count == 1
-            ? commands + ownCommands : groups.first { $0.spec.name == path[0] }?.commands ?? []
+            switch path.count {
+            case 1: commands + ownCommands
+            case 2: groups.first { $0.spec.name == path[0] }?.commands ?? []
+            default: innerGroups[path[0]]?.first { $0.spec.name == path[1] }?.commands ?? []
+            }
         return candidates.first { $0.spec.name == name }
     }
 

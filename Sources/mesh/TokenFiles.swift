@@ -87,7 +87,8 @@ enum TokenFiles {
         return try body()
     }
 
-    private static func standardInput() throws(CommandFailure) -> [UInt8] {
+    /// All of standard input.
+    static func standardInput() throws(CommandFailure) -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
         while bytes.count <= 1 << 16 {

@@ -13,6 +13,8 @@ public struct Configuration: Sendable, Equatable {
     public var identity = Identity()
     /// Whom it believes.
     public var trust = Trust()
+    /// The mesh's CA, where this node serves it.
+    public var ca = CA()
     /// How TLS is spoken.
     public var tls = TLS()
     /// Where it listens.
@@ -70,6 +72,10 @@ extension Configuration {
         public var pkcs12: String?
         /// File whose first line is the passphrase of `key` or `pkcs12`.
         public var passphraseFile: String?
+        /// How the first certificate is got.
+        public var join = Join()
+        /// How it is renewed.
+        public var renew = Renewal()
     }
 
     /// Whom the node believes: PEM files with CA certificates.

@@ -19,10 +19,12 @@ struct ConfigurationChecks {
 
     mutating func run() {
         resolvePaths()
+        resolveIdentity()
         resolveTrust()
         if !isGiven("workers") { configuration.workers = min(Cores.usable, 256) }
         checkIdentity()
         checkTLS()
+        checkCA()
         checkListeners()
         checkPeersAndDirectory()
         checkServices()
@@ -63,6 +65,34 @@ struct ConfigurationChecks {
         if let problem = Configuration.Address.socketPathProblem(configuration.listen.control) {
             report(.badValue, "listen.control", problem, hint: "set listen.control to a shorter path, below /run")
         }
+    }
+
+    /// A node that joins, or that is the CA and issues its own certificate, needs no place for its files to be named.
+    private mutating func resolveIdentity() {
+        let identity = configuration.identity
+        guard identity.join.tokenFile != nil || configuration.ca.isServed, identity.pkcs12 == nil else { return }
+        let directory = FilePath.join(configuration.node.stateDirectory, "identity")
+        if identity.certificate == nil, identity.key == nil {
+            configuration.identity.certificate = FilePath.join(directory, "node.crt")
+            configuration.identity.key = FilePath.join(directory, "node.key")
+        }
+        if !["trust.ca", "trust.servers", "trust.clients"].contains(where: isGiven) {
+            configuration.trust.ca = [FilePath.join(directory, "ca.crt")]
+        }
+    }
+
+    private mutating func checkCA() {
+        if !isGiven("ca.store") {
+            configuration.ca.store = FilePath.join(configuration.node.stateDirectory, "ca.sqlite")
+        }
+        if configuration.ca.advertise == nil, let listen = configuration.ca.listen, !listen.isWildcard, listen.port != 0
+        {
+            configuration.ca.advertise = listen
+        }
+        var checks = CAChecks(configuration, origins: origins)
+        checks.run()
+        issues += checks.issues
+        warnings += checks.warnings
     }
 
     private mutating func resolveTrust() {
@@ -112,7 +142,9 @@ struct ConfigurationChecks {
         } else if !hasCertificate {
             report(
                 .missingKey, "identity.certificate", "the node has no certificate",
-                hint: "make one with `mesh ca issue NODE --out certs`, then set identity.certificate and identity.key")
+                hint:
+                    "make one with `mesh ca issue NODE --out certs`, then set identity.certificate and identity.key; or join with "
+                    + "a token: identity.join.tokenFile")
         }
         if isSet("identity.passphraseFile", identity.passphraseFile), !hasKey, !hasPKCS12 {
             report(.conflict, "identity.passphraseFile", "belongs to no key", hint: "remove it, or set identity.key")

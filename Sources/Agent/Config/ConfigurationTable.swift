@@ -12,7 +12,8 @@ public enum ConfigurationTable {
     }()
 
     static let root =
-        nodeFields + identityFields + trustFields + listenFields + directoryFields + serviceFields + EdgeTable.root
+        nodeFields + identityFields + CATable.identity + trustFields + CATable.ca + listenFields + directoryFields
+        + serviceFields + EdgeTable.root
         + policyFields + dataFields + operationFields
 
     private static let nodeFields: [Field<Configuration>] = [

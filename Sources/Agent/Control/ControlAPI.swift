@@ -46,6 +46,7 @@ final class ControlAPI {
         addAgentRoutes()
         addDirectoryRoutes()
         addDrainRoutes()
+        addCARoutes()
     }
 
     /// Adds a route for these doors.

@@ -2,7 +2,7 @@ import PKI
 import TLS
 
 /// Whom the mesh itself trusts, as the edge needs to know it: other CAs may vouch for clients, and never for the mesh.
-struct MeshTrust: Sendable {
+struct MeshTrust: Sendable, Equatable {
     /// The mesh's trust domain; nil in a mesh whose certificates have none.
     let domain: String?
     /// The roots of the mesh.

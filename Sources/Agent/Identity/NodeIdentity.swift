@@ -13,6 +13,8 @@ struct NodeIdentity: Sendable {
     let trustDomain: String?
     /// What the policy takes the node for.
     let subject: Subject
+    /// Who vouches for nodes that this node dials.
+    let servers: TrustBundle
     /// TLS contexts made of them.
     let contexts: TLSContexts
 
@@ -72,7 +74,7 @@ struct NodeIdentity: Sendable {
             }
             return NodeIdentity(
                 credentials: credentials, node: node, trustDomain: domain,
-                subject: .node(commonName: leaf.commonName, spiffe: spiffe),
+                subject: .node(commonName: leaf.commonName, spiffe: spiffe), servers: servers,
                 contexts: TLSContexts(
                     client: try context(.client, servers), server: try context(.server, clients)))
         } catch {

@@ -1,4 +1,5 @@
 import Directory
+import Enrolment
 import EventLoop
 import Glibc
 import HTTP
@@ -35,6 +36,10 @@ public final class Agent {
     private(set) var policy: PolicyDocument
     private(set) var routing: RoutingSnapshot
     let edge: EdgeHost
+    /// The mesh's CA, where this node serves it.
+    let ca: CAService?
+    private(set) var renewal: IdentityRenewal!
+    private(set) var identityWatcher: IdentityWatcher!
     private(set) var directoryHost: DirectoryHost?
     private(set) var directoryClient: DirectoryClient?
     private(set) var api: ControlAPI!
@@ -63,7 +68,12 @@ public final class Agent {
     /// clear error.
     public static func start(_ effective: EffectiveConfiguration, reload: @escaping Loader) async throws -> Agent {
         raiseDescriptorLimit()
-        let agent = try Agent(effective, loader: reload)
+        let settings = effective.configuration.log
+        let log = Log(minimum: settings.level, format: Log.Format(settings.format))
+        try TLSGround.prepare(effective.configuration)
+        let ca = try CAService.open(effective.configuration, log: log)
+        try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
+        let agent = try Agent(effective, loader: reload, ca: ca, log: log)
         try agent.bind()
         try agent.serve()
         return agent
@@ -79,15 +89,17 @@ public final class Agent {
         _ = setrlimit(resource, &limit)
     }
 
-    private init(_ effective: EffectiveConfiguration, loader: @escaping Loader) throws {
+    private init(
+        _ effective: EffectiveConfiguration, loader: @escaping Loader, ca: CAService?, log: Log
+    ) throws {
         let configuration = effective.configuration
         self.effective = effective
         self.loader = loader
-        log = Log(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
+        self.ca = ca
+        self.log = log
         #if MESH_FAULTS
             PlantedFault.warn(log)
         #endif
-        try TLSGround.prepare(configuration)
         identity = try NodeIdentity.load(configuration)
         policy = try PolicyLoading.load(configuration)
         var session = SessionConfiguration()
@@ -124,6 +136,8 @@ public final class Agent {
             trustDomain: identity.trustDomain, directory: DirectorySnapshot(), services: [:], links: [:],
             isDraining: false, isOutOfService: false)
         api = ControlAPI(agent: self)
+        renewal = IdentityRenewal(agent: self)
+        identityWatcher = IdentityWatcher(agent: self)
         if configuration.directory.serve {
             directoryHost = try DirectoryHost(agent: self, path: configuration.directory.store)
         }
@@ -137,6 +151,7 @@ public final class Agent {
         case mesh(Int32)
         case control(Int32)
         case metrics(Int32)
+        case ca(Int32)
     }
 
     private var bound: [Bound] = []
@@ -148,6 +163,7 @@ public final class Agent {
         try StateDirectory.prepare(StateDirectory.parent(of: listen.control))
         bound.append(.control(try Socket.listen(.unix(path: listen.control), mode: 0o600).release()))
         if let metrics = listen.metrics { bound.append(.metrics(try Self.listen(metrics).release())) }
+        if ca != nil, let address = configuration.ca.listen { bound.append(.ca(try Self.listen(address).release())) }
         for upstream in configuration.upstreams { boundUpstreams.append(try bindUpstream(upstream)) }
     }
 
@@ -210,6 +226,8 @@ public final class Agent {
         supervisor.keep(permanentPeers)
         directoryHost?.start()
         directoryClient?.start()
+        identityWatcher.update()
+        renewal.update()
         signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
         for warning in effective.warnings { log.warning("configuration", warning.description) }
         for warning in policy.warnings { log.warning("policy", warning.description) }
@@ -280,6 +298,8 @@ public final class Agent {
                     })
             case .metrics(let raw):
                 metricsDoor = try MetricsDoor(FileDescriptor(owning: raw), of: self, log: log)
+            case .ca(let raw):
+                ca?.start(FileDescriptor(owning: raw), log: log)
             }
         }
         bound = []
@@ -414,10 +434,8 @@ public final class Agent {
         let changes = configuration.changes(to: next.configuration)
         let policyChanged = policy.fingerprint != self.policy.fingerprint
         effective = next
-        let isRenewed = identity.credentials.leaf.fingerprintSHA256 != self.identity.credentials.leaf.fingerprintSHA256
-        self.identity = identity
+        let isRenewed = use(identity)
         if policyChanged { self.policy = policy }
-        shared.use(identity.contexts, isNew: isRenewed)
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         let wanted = Dictionary(uniqueKeysWithValues: configuration.upstreams.map { (Self.origin($0), $0) })
         for (origin, listener) in upstreams {
@@ -432,6 +450,8 @@ public final class Agent {
         for upstream in added { start(upstream) }
         self.edge.reload(edge)
         watchPolicy()
+        identityWatcher.update()
+        renewal.update()
         supervisor.keep(permanentPeers)
         if isRenewed { supervisor.identityChanged() }
         registry.configure(targets)
@@ -449,6 +469,15 @@ public final class Agent {
         return .applied(applied, needRestart: needRestart)
     }
 
+    /// Takes over an identity, for new links and as what this node is. True where its certificate is another one: then links
+    /// move to it once the supervisor is told.
+    func use(_ identity: NodeIdentity) -> Bool {
+        let isRenewed = identity.credentials.leaf.fingerprintSHA256 != self.identity.credentials.leaf.fingerprintSHA256
+        self.identity = identity
+        shared.use(identity.contexts, isNew: isRenewed)
+        return isRenewed
+    }
+
     private func retire(_ upstream: UpstreamListener) {
         shared.workers[0].submit { core in core.stopListening(upstream) }
     }
@@ -458,6 +487,7 @@ public final class Agent {
         switch error {
         case let error as ConfigurationError: error.issues.map(\.description)
         case let error as CertificateError: [error.description, "hint: \(error.hint)"]
+        case let error as EnrolmentError: [error.description, "hint: \(error.hint)"]
         case let error as SystemError: [error.description] + (error.hint.map { ["hint: \($0)"] } ?? [])
         case let error as StartFailure: error.lines + (error.hint.map { ["hint: \($0)"] } ?? [])
         default: ["\(error)"]
@@ -469,7 +499,7 @@ public final class Agent {
         switch error {
         case let error as StartFailure: error.exitCode
         case is ConfigurationError, is PolicyError: 78
-        case is CertificateError: 6
+        case is CertificateError, is EnrolmentError: 6
         default: 1
         }
     }
@@ -479,11 +509,15 @@ public final class Agent {
     public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
         var problems: [String] = []
         do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
-        do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
+        // One that the next start will get cannot be looked at yet.
+        if !FirstIdentity.isAwaited(effective.configuration) {
+            do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
+        }
         do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
         for service in effective.configuration.services {
             do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
         }
+        problems += CAService.check(effective.configuration.ca)
         problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds())
         return problems
     }
@@ -541,6 +575,9 @@ public final class Agent {
         edge.stop()
         directoryClient?.stop()
         directoryHost?.stop()
+        renewal.stop()
+        identityWatcher.stop()
+        ca?.stop()
         for worker in shared.workers { worker.stop() }
         log.info("stopped", "node \(shared.node) is down")
         finish?.resume(returning: 0)
@@ -579,18 +616,12 @@ public final class Agent {
 
     /// `GET /v1/agent`.
     var statusJSON: JSONValue {
-        let leaf = identity.credentials.leaf
         let (isReady, reasons) = readiness
         return [
             "node": .string(shared.node), "version": .string(Self.version), "boot": .string(shared.bootID.description),
             "uptimeSeconds": .init((Clock.monotonicNanoseconds() - startedAt) / 1_000_000_000),
             "ready": .bool(isReady), "reasons": .init(reasons),
-            "identity": [
-                "commonName": leaf.commonName.map { .string($0) } ?? .null,
-                "spiffe": leaf.spiffeURIs.first.map { .string($0) } ?? .null,
-                "expires": .string(Timestamp.rfc3339(milliseconds: leaf.notAfter * 1000)),
-                "fingerprint": .string(leaf.fingerprintSHA256),
-            ],
+            "identity": identityJSON,
             "principal": [
                 "id": .string(own.id.description), "services": .init(own.services.sorted()),
                 "groups": .init(own.groups.sorted()),

@@ -26,9 +26,7 @@ enum Metrics {
         writer.family(
             "mesh_draining", .gauge, "Whether the node takes no new streams (mesh drain, or it stops).",
             agent.isOutOfService || agent.isDraining ? 1 : 0)
-        writer.family(
-            "mesh_identity_expiry_timestamp_seconds", .gauge, "When the node's certificate ends.",
-            Double(agent.identity.credentials.leaf.notAfter))
+        await EnrolmentMetrics.add(&writer, agent)
         writer.family(
             "mesh_tls_acceleration_info", .gauge, "Where AES-GCM of new links comes from; always 1.",
             [.init(1, ["aes_gcm": Agent.aesGCM(of: agent.configuration).code])])

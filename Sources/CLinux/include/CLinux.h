@@ -60,6 +60,15 @@ const char *clinux_errno_text(int error);
 /// A number that differs between the threads that are alive, and is cheap to get; never 0.
 uintptr_t clinux_thread_identity(void);
 
+/// An inotify descriptor, non-blocking and close-on-exec. -1 and errno on error.
+int clinux_inotify(void);
+
+/// Watches a directory for entries that are written, moved, made or removed. The watch, or -1 and errno on error.
+int clinux_watch(int fd, const char *directory);
+
+/// Ends a watch. -1 and errno on error.
+int clinux_unwatch(int fd, int watch);
+
 /// open() of an existing path with O_CLOEXEC. -1 and errno on error.
 int clinux_open(const char *path, int flags);
 

@@ -106,6 +106,10 @@ int pki_public_key_is_sound(EVP_PKEY *key);
 // A number of a key by its OSSL_PKEY_PARAM name, big-endian; its length, or 0 when there is none or no room.
 int pki_key_number(const EVP_PKEY *key, const char *name, unsigned char *bytes, int capacity);
 
+// A certificate without key, serial and signature that has the subject and the SubjectAltName which a CSR asks for, so that
+// names are read by the same code. NULL when out of memory, or when the CSR asks for extensions that cannot be decoded.
+X509 *pki_request_names(X509_REQ *request);
+
 // 1 when the error queue holds "unsupported algorithm", which here means a cipher of the legacy provider.
 int pki_errors_say_unsupported(void);
 #endif

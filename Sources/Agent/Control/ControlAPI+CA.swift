@@ -1,0 +1,140 @@
+import Enrolment
+import EventLoop
+import HTTP
+import JSON
+import PKI
+import Policy
+
+extension ControlAPI {
+    /// Tokens that end later than this would be passwords; in seconds.
+    private static let longestToken: Int64 = 7 * 86_400
+    /// Long enough to carry a token to a host, in seconds.
+    private static let usualToken: Int64 = 900
+
+    /// Routes about the mesh's CA, where this node serves it. All of them need the right to administer this node.
+    func addCARoutes() {
+        let both: Set<Door> = [.control, .agentService]
+        add(.get, "/v1/ca", both) { [unowned self] call in try await self.showCA(call) }
+        add(.post, "/v1/ca/tokens", both) { [unowned self] call in try await self.createToken(call) }
+        add(.get, "/v1/ca/tokens", both) { [unowned self] call in try await self.listTokens(call) }
+        add(.delete, "/v1/ca/tokens/{id}", both) { [unowned self] call in try await self.withdrawToken(call) }
+        add(.get, "/v1/ca/nodes", both) { [unowned self] call in try await self.listNodes(call) }
+        add(.delete, "/v1/ca/nodes/{node}", both) { [unowned self] call in try await self.forgetNode(call) }
+    }
+
+    private func ca(_ call: Call) throws -> CAService {
+        try demandAdminister(call)
+        guard let ca = agent.ca else {
+            throw Problem(
+                "no_ca", status: 404, detail: "this node does not serve the mesh's CA",
+                hint: "ask the agent that has ca.certificate in its configuration")
+        }
+        return ca
+    }
+
+    private func showCA(_ call: Call) async throws -> ControlAnswer {
+        let ca = try ca(call)
+        let report = await ca.report(now: Clock.unixSeconds())
+        return json([
+            "address": .string(ca.facts.address), "fingerprintSHA256": .string(ca.facts.fingerprint),
+            "trustDomain": .string(ca.facts.trustDomain), "notAfter": .string(UTCTime.text(ca.facts.notAfter)),
+            "nodes": report.map { .init($0.nodes) } ?? .null,
+            "openTokens": report.map { .init($0.openTokens) } ?? .null,
+        ])
+    }
+
+    private func createToken(_ call: Call) async throws -> ControlAnswer {
+        let ca = try ca(call)
+        let body = try body(call)
+        func texts(_ name: String) -> [String] { body[name]?.array?.compactMap(\.string) ?? [] }
+        let grant: NodeGrant
+        let token: JoinToken
+        let seconds = body["ttlSeconds"]?.integer ?? Self.usualToken
+        guard (1...Self.longestToken).contains(seconds) else {
+            throw Problem("out_of_range", status: 400, detail: "a token lives from one second to seven days")
+        }
+        do throws(CertificateError) {
+            grant = try NodeGrant(
+                node: body["node"]?.string ?? "", dnsNames: texts("dns"), ipAddresses: texts("ip"))
+            token = try JoinToken(address: ca.facts.address, fingerprint: ca.facts.fingerprint, node: grant.node)
+        } catch {
+            throw Problem(error.code, status: 400, detail: error.message, hint: error.hint)
+        }
+        let now = Clock.unixSeconds()
+        let creator = call.principal.id.description
+        let publicKey = token.key.publicKey
+        try await ca.ask { core in
+            try core.issuer.ledger.add(publicKey, grant: grant, now: now, expires: now + seconds, creator: creator)
+        }
+        agent.log.info(
+            "token_created", "a join token was made",
+            [
+                ("node", .string(grant.node)), ("id", .string(token.key.id)), ("by", .string(creator)),
+                ("ends", .string(UTCTime.text(now + seconds))), ("dns", .init(grant.dnsNames)),
+                ("ip", .init(grant.ipAddresses)),
+            ])
+        return json(
+            [
+                "token": .string(String(decoding: token.text(), as: UTF8.self)), "id": .string(token.key.id),
+                "node": .string(grant.node), "dns": .init(grant.dnsNames), "ip": .init(grant.ipAddresses),
+                "expires": .string(UTCTime.text(now + seconds)), "address": .string(ca.facts.address),
+            ], status: 201)
+    }
+
+    private func listTokens(_ call: Call) async throws -> ControlAnswer {
+        let now = Clock.unixSeconds()
+        let tokens = try await ca(call).ask { core in try core.issuer.ledger.tokens() }
+        let list = tokens.map { token -> JSONValue in
+            let state = token.used > 0 ? "used" : token.expires <= now ? "expired" : "open"
+            return [
+                "id": .string(token.id), "node": .string(token.grant.node), "state": .string(state),
+                "dns": .init(token.grant.dnsNames), "ip": .init(token.grant.ipAddresses),
+                "created": .string(UTCTime.text(token.created)), "expires": .string(UTCTime.text(token.expires)),
+                "used": token.used > 0 ? .string(UTCTime.text(token.used)) : .null, "by": .string(token.creator),
+            ]
+        }
+        return json(["tokens": .array(list)])
+    }
+
+    private func withdrawToken(_ call: Call) async throws -> ControlAnswer {
+        let ca = try ca(call)
+        let id = call.parameters["id"] ?? ""
+        guard try await ca.ask({ core in try core.issuer.ledger.removeToken(id) }) else {
+            throw Problem(
+                "no_such_token", status: 404, detail: "the CA knows no token \(id)", hint: "mesh ca token list has them"
+            )
+        }
+        agent.log.info(
+            "token_withdrawn", "a join token was withdrawn",
+            [("id", .string(id)), ("by", .string(call.principal.id.description))])
+        return json(["id": .string(id)])
+    }
+
+    private func listNodes(_ call: Call) async throws -> ControlAnswer {
+        let nodes = try await ca(call).ask { core in try core.issuer.ledger.nodes() }
+        let list = nodes.map { node -> JSONValue in
+            [
+                "node": .string(node.grant.node), "dns": .init(node.grant.dnsNames),
+                "ip": .init(node.grant.ipAddresses), "admitted": .string(UTCTime.text(node.admitted)),
+                "serial": node.last.map { .string($0.serial) } ?? .null,
+                "issued": node.last.map { .string(UTCTime.text($0.made)) } ?? .null,
+                "expires": node.last.map { .string(UTCTime.text($0.ends)) } ?? .null,
+            ]
+        }
+        return json(["nodes": .array(list)])
+    }
+
+    private func forgetNode(_ call: Call) async throws -> ControlAnswer {
+        let ca = try ca(call)
+        let node = call.parameters["node"] ?? ""
+        guard try await ca.ask({ core in try core.issuer.ledger.forget(node) }) else {
+            throw Problem(
+                "unknown_node", status: 404, detail: "the CA has not admitted \(node)",
+                hint: "mesh ca nodes has those that it has")
+        }
+        agent.log.info(
+            "node_forgotten", "the CA renews nothing for this node any more",
+            [("node", .string(node)), ("by", .string(call.principal.id.description))])
+        return json(["node": .string(node)])
+    }
+}

@@ -1,0 +1,188 @@
+import Bytes
+import Enrolment
+import EventLoop
+import HTTP
+import JSON
+import PKI
+import TLS
+
+/// The CA on its thread: accepts connections, answers requests, counts.
+final class CACore: AcceptHandler {
+    /// What the CA is made from.
+    struct Settings: Sendable {
+        /// Seconds for which a certificate can be renewed after its end.
+        let renewExpiredFor: Int64
+        /// The checks of nodes' certificates.
+        let checks: StrictChecks
+    }
+
+    /// Connections at a time: each costs a handshake, a signature and a write to the disk, and lasts for milliseconds.
+    private static let maximumConnections = 256
+    /// Validity of the service's own certificate in seconds; it is made anew at half of it and lives in memory only.
+    private static let serviceValidity: Int64 = 86_400
+
+    let issuer: CAIssuer
+    private let settings: Settings
+    private let log: Log
+    private var parts: ChannelLoop?
+    private var listener: Listener?
+    private var context: (TLSContext, renewAt: Int64)?
+    private var limiter = RefusalLimiter()
+    private var connections: Set<ObjectIdentifier> = []
+    private(set) var counts: [String: UInt64] = [:]
+
+    init(issuer: CAIssuer, settings: Settings, log: Log) {
+        self.issuer = issuer
+        self.settings = settings
+        self.log = log
+    }
+
+    /// Serves a socket that listens.
+    func start(_ socket: consuming FileDescriptor, loop: EventLoop) throws(SystemError) {
+        parts = ChannelLoop(loop)
+        listener = try Listener(socket, loop: loop, handler: self)
+    }
+
+    /// Accepts no more.
+    func stop() {
+        listener?.close()
+        listener = nil
+    }
+
+    // MARK: - Connections
+
+    func accepted(
+        _ descriptor: consuming FileDescriptor, from peer: SocketAddress, listener: Listener, loop: EventLoop
+    ) {
+        guard let parts, connections.count < Self.maximumConnections else { return count("connect", "overloaded") }
+        do {
+            let session = try TLSSession(context: try serverContext(Clock.unixSeconds()), expecting: .anyIdentity)
+            let connection = CAConnection(descriptor, session, from: Self.source(peer), core: self, parts: parts)
+            connections.insert(ObjectIdentifier(connection))
+            try connection.start()
+        } catch {
+            count("connect", EnrolmentError.Reason.caFailed.rawValue)
+            log.error("ca_failed", "the CA cannot serve a connection", [("detail", .string("\(error)"))])
+        }
+    }
+
+    func acceptFailed(_ error: SystemError, listener: Listener, loop: EventLoop) {
+        log.error("accept_failed", "a connection to the CA could not be accepted", [("detail", .string("\(error)"))])
+    }
+
+    /// The connection is over.
+    func ended(_ connection: CAConnection) { connections.remove(ObjectIdentifier(connection)) }
+
+    /// The handshake failed, by the client's certificate for instance.
+    func handshakeFailed(_ error: ChannelError, from source: String) {
+        count("connect", error.reason)
+        guard case .tls = error else { return }
+        refused("connect", error.reason, error.description, node: nil, from: source)
+    }
+
+    /// By whom refusals are counted: the address, of IPv6 the network of 64 bits, which is what one host can have.
+    private static func source(_ peer: SocketAddress) -> String {
+        let host = peer.host
+        guard host.contains(":") else { return host }
+        return host.split(separator: ":", omittingEmptySubsequences: false).prefix(4).joined(separator: ":") + "::/64"
+    }
+
+    private func serverContext(_ now: Int64) throws -> TLSContext {
+        if let context, now < context.renewAt { return context.0 }
+        let authority = issuer.authority
+        let credentials = try authority.issueServiceCredentials(validity: Self.serviceValidity, now: now)
+        var configuration = TLSContext.Configuration(
+            role: .server, credentials: credentials, trust: try TrustBundle(roots: [authority.root]),
+            peerCertificate: .optional, alpn: ["http/1.1"], trustDomains: [authority.trustDomain],
+            checks: settings.checks,
+            // Who joins knows the root by its fingerprint only.
+            appendedCertificates: [authority.root])
+        configuration.expiredFor = settings.renewExpiredFor
+        let made = try TLSContext(configuration)
+        context = (made, now + (credentials.leaf.notAfter - now) / 2)
+        return made
+    }
+
+    // MARK: - Requests
+
+    /// Answers a request.
+    func answer(_ head: HTTPRequestHead, _ body: [UInt8], _ session: TLSSession, from source: String) -> HTTPResponse {
+        let kind: String
+        switch (head.method, head.path) {
+        case (.post, JoinRequest.path): kind = "join"
+        case (.post, RenewRequest.path): kind = "renew"
+        default: return Problem("not_found", status: 404, detail: "a CA has no \(head.path)").response()
+        }
+        let now = Clock.unixSeconds()
+        guard limiter.admits(source, now: Self.milliseconds) else {
+            count(kind, EnrolmentError.Reason.rateLimited.rawValue)
+            return response(
+                EnrolmentError(
+                    .rateLimited, "too many refusals from this address",
+                    hint: "mend what was refused before (see the CA's log), and try again in some seconds"))
+        }
+        let name = session.peerIdentity?.nodeName
+        do throws(EnrolmentError) {
+            let issued: IssuedIdentity
+            if kind == "join" {
+                let request = try JoinRequest(parsing: body)
+                issued = try issuer.join(request, exporter: try exporter(session), now: now)
+            } else {
+                issued = try issuer.renew(RenewRequest(parsing: body), by: session.peerIdentity, now: now)
+            }
+            count(kind, "issued")
+            noteIssued(kind, issued, session, from: source)
+            return HTTPResponse.json(String(decoding: issued.body, as: UTF8.self))
+        } catch {
+            count(kind, error.code)
+            refused(kind, error.code, error.message, node: name, from: source)
+            return response(error)
+        }
+    }
+
+    private func exporter(_ session: TLSSession) throws(EnrolmentError) -> [UInt8] {
+        do {
+            return try session.exporter(label: EnrolmentProof.exporterLabel, count: EnrolmentProof.exporterBytes)
+        } catch {
+            throw EnrolmentError(.caFailed, "\(error)", hint: "look at the CA's log")
+        }
+    }
+
+    private func response(_ error: EnrolmentError) -> HTTPResponse {
+        Problem(error.code, status: error.status, detail: error.message, hint: error.hint).response()
+    }
+
+    // MARK: - What is told
+
+    private func noteIssued(_ kind: String, _ issued: IssuedIdentity, _ session: TLSSession, from source: String) {
+        let leaf = issued.chain[0]
+        log.info(
+            "certificate_issued", "the CA issued a certificate to \(issued.grant.node)",
+            [
+                ("kind", .string(kind)), ("node", .string(issued.grant.node)), ("serial", .string(leaf.serialHex)),
+                ("ends", .string(UTCTime.text(leaf.notAfter))), ("from", .string(source)),
+                ("dns", .init(issued.grant.dnsNames)), ("ip", .init(issued.grant.ipAddresses)),
+            ])
+    }
+
+    private func refused(_ kind: String, _ reason: String, _ message: String, node: String?, from source: String) {
+        // Who is not heard any more is counted, and fills no log.
+        let isHeard = limiter.admits(source, now: Self.milliseconds)
+        limiter.refused(source, now: Self.milliseconds)
+        guard isHeard else { return }
+        let fields: [Log.Field] = [
+            ("kind", .string(kind)), ("reason", .string(reason)), ("detail", .string(message)),
+            ("node", node.map { .string($0) } ?? .null), ("from", .string(source)),
+        ]
+        log.warning("enrolment_refused", "the CA refused a request", fields)
+        if !limiter.admits(source, now: Self.milliseconds) {
+            log.warning(
+                "enrolment_rate_limited", "an address is refused so often that it is not heard for a while",
+                [("from", .string(source))])
+        }
+    }
+
+    private func count(_ kind: String, _ result: String) { counts["\(kind) \(result)", default: 0] += 1 }
+
+    private static var milliseconds: Int64 { Int64(Clock.monotonicNanoseconds() / Clock.millisecond) }
+}

@@ -1,0 +1,92 @@
+public import Enrolment
+import EventLoop
+public import PKI
+import TLS
+
+/// A node's side of enrolment: asks the CA, checks what it answers.
+@ControlPlane
+public enum EnrolmentClient {
+    private static var parts: ChannelLoop?
+
+    /// The first certificate, by a token. The key is made by the caller and stays with him.
+    ///
+    /// - Returns: certificate and key, checked as peers will check them, and what the CA said besides.
+    public static func join(
+        _ token: JoinToken, key: PrivateKey
+    ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
+        let request = try made { () throws(CertificateError) in
+            try CertificateSigningRequest.make(node: token.node, key: key)
+        }
+        return try await join(token, key: key, request: request.der)
+    }
+
+    /// The same with a request that somebody else made for `key`.
+    public static func join(
+        _ token: JoinToken, key: PrivateKey, request: [UInt8]
+    ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
+        var configuration = TLSContext.Configuration(role: .client, alpn: ["http/1.1"])
+        configuration.rootFingerprint = token.fingerprint
+        let issued = try await ask(token.address, configuration, JoinRequest.path) { session in
+            let exporter = try session.exporter(
+                label: EnrolmentProof.exporterLabel, count: EnrolmentProof.exporterBytes)
+            let message = EnrolmentProof.message(exporter: exporter, request: request)
+            return JoinRequest(token: token.key.publicKey, request: request, signature: token.key.sign(message)).body
+        }
+        guard issued.trust.roots.contains(where: { $0.fingerprintSHA256 == token.fingerprint }) else {
+            throw EnrolmentError(
+                .badAnswer, "the CA's own root is not among those that the node shall trust",
+                hint: "look at the CA's configuration")
+        }
+        let credentials = try issued.credentials(for: token.node, key: key, now: Clock.unixSeconds())
+        return (credentials, issued)
+    }
+
+    /// The next certificate, by the present one.
+    ///
+    /// - Parameters:
+    ///   - address: where the CA listens.
+    ///   - trust: the roots that vouch for the CA.
+    public static func renew(
+        _ present: Credentials, node: String, trustDomain: String, address: String, trust: TrustBundle, key: PrivateKey
+    ) async throws(EnrolmentError) -> Credentials {
+        let request = try made { () throws(CertificateError) in
+            try CertificateSigningRequest.make(node: node, key: key)
+        }
+        let configuration = TLSContext.Configuration(
+            role: .client, credentials: present, trust: trust, alpn: ["http/1.1"], trustDomains: [trustDomain])
+        let issued = try await ask(address, configuration, RenewRequest.path) { _ in
+            RenewRequest(request: request.der).body
+        }
+        return try issued.credentials(for: node, key: key, now: Clock.unixSeconds())
+    }
+
+    private static func ask(
+        _ address: String, _ configuration: TLSContext.Configuration, _ path: String,
+        body: @escaping (TLSSession) throws -> [UInt8]
+    ) async throws(EnrolmentError) -> IssuedIdentity {
+        let endpoint: Endpoint
+        let context: TLSContext
+        do {
+            endpoint = try Endpoint(parsing: address)
+            context = try TLSContext(configuration)
+        } catch {
+            throw EnrolmentError(.unreachable, "\(address): \(error)", hint: "check the CA's address")
+        }
+        let parts = parts ?? ChannelLoop(ControlPlane.loop)
+        self.parts = parts
+        let result = await withCheckedContinuation { continuation in
+            _ = CAExchange(endpoint, context: context, path: path, parts: parts, body: body) { result in
+                continuation.resume(returning: result)
+            }
+        }
+        return try result.get()
+    }
+
+    private static func made<Value>(_ body: () throws(CertificateError) -> Value) throws(EnrolmentError) -> Value {
+        do throws(CertificateError) {
+            return try body()
+        } catch {
+            throw EnrolmentError(.badCertificate, error.description, hint: error.hint)
+        }
+    }
+}

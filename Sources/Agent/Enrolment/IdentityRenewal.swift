@@ -1,0 +1,165 @@
+import Enrolment
+import EventLoop
+import JSON
+import PKI
+
+/// Renews the node's certificate at the mesh's CA, and warns where an identity comes to its end.
+@ControlPlane
+final class IdentityRenewal: TimerHandler {
+    /// The longest sleep of the timer, in nanoseconds. It does not count while the host sleeps, so the clock on the wall is
+    /// looked at again and again.
+    private static let longestSleep: UInt64 = 30_000_000_000
+
+    private unowned let agent: Agent
+    private var timer: TimerID?
+    private var isStopped = false
+    private var isAsking = false
+    private var failures = 0
+    /// The certificate that the following belongs to.
+    private var fingerprint = ""
+    private var chance = 0.5
+    private var retryAt: Int64?
+    /// The smallest warning that was given, in seconds before the end.
+    private var warned = Int64.max
+    /// Renewals by result.
+    private(set) var counts: [String: UInt64] = ["renewed": 0]
+    /// Why the last attempt failed; nil after one that did not.
+    private(set) var lastError: EnrolmentError?
+
+    init(agent: Agent) { self.agent = agent }
+
+    /// Where the CA is; nil where nobody renews this identity here.
+    private var address: String? {
+        let identity = agent.configuration.identity
+        guard identity.renew.enabled, identity.pkcs12 == nil, identity.passphraseFile == nil else { return nil }
+        return identity.renew.address?.description ?? EnrolmentFiles(agent.configuration)?.rememberedAddress
+    }
+
+    private var schedule: RenewalSchedule {
+        let leaf = agent.identity.credentials.leaf
+        return RenewalSchedule(
+            notBefore: leaf.notBefore, notAfter: leaf.notAfter,
+            absence: agent.configuration.identity.renew.caAbsence?.components.seconds)
+    }
+
+    /// When renewal is due, in unix milliseconds; nil where there is none.
+    var due: Int64? { address.map { _ in retryAt ?? schedule.due(chance: chance) } }
+
+    /// Begins, and goes on after a change of identity or configuration.
+    func update() {
+        let leaf = agent.identity.credentials.leaf
+        if leaf.fingerprintSHA256 != fingerprint {
+            fingerprint = leaf.fingerprintSHA256
+            chance = .random(in: 0...1)
+            retryAt = nil
+            failures = 0
+            warned = .max
+            if address != nil, schedule.isTooShortForAbsence {
+                agent.log.warning(
+                    "ca_absence_too_long", "certificates live too short for identity.renew.caAbsence",
+                    [("lifetimeSeconds", .integer(schedule.lifetime))])
+            }
+        }
+        wait()
+    }
+
+    /// Ends.
+    func stop() {
+        isStopped = true
+        cancel()
+    }
+
+    private func cancel() {
+        if let timer { ControlPlane.loop.cancel(timer) }
+        timer = nil
+    }
+
+    private func wait() {
+        cancel()
+        guard !isStopped else { return }
+        let now = Clock.unixMilliseconds()
+        var sleep = Self.longestSleep
+        if let due, !isAsking { sleep = min(sleep, UInt64(max(0, due - now)) * Clock.millisecond) }
+        let left = agent.identity.credentials.leaf.notAfter * 1000 - now
+        if let mark = nextWarning { sleep = min(sleep, UInt64(max(0, left - mark * 1000)) * Clock.millisecond) }
+        timer = ControlPlane.loop.schedule(after: sleep, self, tag: 0)
+    }
+
+    nonisolated func timerFired(tag: Int, loop: EventLoop) {
+        ControlPlane.assumeIsolated {
+            timer = nil
+            warn()
+            if let due, !isAsking, due <= Clock.unixMilliseconds(), let address { renew(at: address) }
+            wait()
+        }
+    }
+
+    // MARK: - Renewal
+
+    private func renew(at address: String) {
+        guard let files = EnrolmentFiles(agent.configuration), let domain = agent.identity.trustDomain else { return }
+        isAsking = true
+        let present = agent.identity
+        Task { @ControlPlane in
+            do {
+                let key = try files.pair.pendingKey()
+                let next = try await EnrolmentClient.renew(
+                    present.credentials, node: present.node, trustDomain: domain, address: address,
+                    trust: present.servers, key: key)
+                try files.pair.replace(by: next)
+                isAsking = false
+                guard !isStopped else { return }
+                if case .failed(let lines) = agent.reloadIdentity(by: "renewal") {
+                    throw EnrolmentError(
+                        .badCertificate, lines.joined(separator: "; "), hint: "look at the files of the identity")
+                }
+                counts["renewed", default: 0] += 1
+                lastError = nil
+            } catch {
+                isAsking = false
+                failed(error)
+            }
+            update()
+        }
+    }
+
+    private func failed(_ error: any Error) {
+        let known =
+            error as? EnrolmentError
+            ?? EnrolmentError(.badCertificate, "\(error)", hint: "look at the rights of the identity's directory")
+        failures += 1
+        lastError = known
+        counts[known.code, default: 0] += 1
+        // What the CA refuses it will refuse again until somebody has done something.
+        let pause = schedule.pause(attempt: known.isTemporary ? failures : 20, chance: .random(in: 0...1))
+        retryAt = Clock.unixMilliseconds() + pause
+        agent.log.warning(
+            "renewal_failed", "the certificate was not renewed; the old one stays in use",
+            [
+                ("reason", .string(known.code)), ("detail", .string(known.message)), ("hint", .string(known.hint)),
+                ("attempt", .init(failures)), ("nextAttemptMilliseconds", .integer(pause)),
+                ("ends", .string(UTCTime.text(agent.identity.credentials.leaf.notAfter))),
+            ])
+    }
+
+    // MARK: - Warnings
+
+    /// The next warning that is due, in seconds before the end; 0 is the end itself.
+    private var nextWarning: Int64? { (schedule.warnings + [0]).first { $0 < warned } }
+
+    private func warn() {
+        let leaf = agent.identity.credentials.leaf
+        let left = leaf.notAfter - Clock.unixSeconds()
+        guard let mark = (schedule.warnings + [0]).last(where: { left <= $0 }), mark < warned else { return }
+        warned = mark
+        let fields: [Log.Field] = [
+            ("ends", .string(UTCTime.text(leaf.notAfter))), ("secondsLeft", .integer(max(0, left))),
+            ("renewal", .string(address ?? "none")), ("lastError", lastError.map { .string($0.code) } ?? .null),
+        ]
+        if left <= 0 {
+            agent.log.error("identity_expired", "the node's certificate has ended; peers refuse this node", fields)
+        } else {
+            agent.log.warning("identity_expires_soon", "the node's certificate comes to its end", fields)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import Glibc
+
+/// Certificate and key of an identity as two files that change together.
+///
+/// Two renames cannot be one, so a change is prepared beside the files (`FILE.next`, synced) and then carried out key first.
+/// The certificate's `.next` is written last and taken away last: while it is there, the change is decided, and
+/// ``finishReplacing()`` carries out what an end of power left undone. Nobody ever starts with a key that does not fit.
+public struct CredentialFiles: Sendable, Hashable {
+    /// The certificate: leaf, then its intermediates. Mode 0644.
+    public let certificate: String
+    /// The private key. Mode 0600.
+    public let key: String
+
+    /// Names the files, which need not exist.
+    public init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+
+    /// Where a key waits for its certificate.
+    public var nextKey: String { key + ".next" }
+    private var nextCertificate: String { certificate + ".next" }
+
+    /// Whether there is a certificate.
+    public var exist: Bool { access(certificate, F_OK) == 0 }
+
+    /// The key that waits for its certificate from an attempt before, or a new one, which is written first: who asks for a
+    /// certificate again after a crash asks with the same key.
+    ///
+    /// Errors: `unwritable_file`, `library_failure`.
+    public func pendingKey(_ algorithm: KeyAlgorithm = .p256) throws(CertificateError) -> PrivateKey {
+        if access(nextKey, F_OK) == 0, let key = try? PrivateKey.load(file: nextKey) { return key }
+        let key = try PrivateKey.generate(algorithm)
+        try key.write(to: nextKey)
+        return key
+    }
+
+    /// Replaces both files by `credentials`, whose key may wait already.
+    ///
+    /// Errors: `unwritable_file`; then the old pair is in place, or the new one is decided and comes with
+    /// ``finishReplacing()``.
+    public func replace(by credentials: Credentials) throws(CertificateError) {
+        try credentials.key.write(to: nextKey)
+        try SafeFile.write(Array(credentials.certificatePEM.utf8), to: nextCertificate, mode: 0o644)
+        try finishReplacing()
+    }
+
+    /// Carries out a change that was decided. To be called before the files are read.
+    ///
+    /// Errors: `unwritable_file`.
+    public func finishReplacing() throws(CertificateError) {
+        guard access(nextCertificate, F_OK) == 0 else { return }
+        if access(nextKey, F_OK) == 0 { try move(nextKey, to: key) }
+        try move(nextCertificate, to: certificate)
+    }
+
+    private func move(_ source: String, to target: String) throws(CertificateError) {
+        guard rename(source, target) == 0 else {
+            throw CertificateError(
+                .unwritableFile, "cannot put \(source) in place: \(String(cString: strerror(errno)))",
+                hint: "check directory and rights", file: target)
+        }
+        SafeFile.syncDirectory(of: target)
+    }
+}

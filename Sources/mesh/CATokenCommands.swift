@@ -1,0 +1,98 @@
+import Arguments
+import Glibc
+import HTTP
+import JSON
+import PKI
+
+/// `mesh ca token create`
+enum CATokenCreateCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "create", "Make a token with which a node joins the mesh, once.",
+            discussion: """
+                Prints the token and nothing else, so that it can go into a file or a pipe. It carries the CA's address and \
+                fingerprint, and the seed of a key that speaks for it; the CA keeps only the public half. The node's \
+                certificate gets exactly the names that are given here, now and at every renewal. You need the right to \
+                administer the CA's node.
+                """,
+            flags: [
+                FlagSpec("node", .string, placeholder: "NAME", "The node that may join.", isRequired: true),
+                FlagSpec("ttl", .duration, "How long the token can be used.", default: "15m"),
+                FlagSpec("dns", .string, placeholder: "NAME", "A DNS name of its certificate.", isRepeated: true),
+                FlagSpec("ip", .string, placeholder: "ADDRESS", "An IP address of its certificate.", isRepeated: true),
+                FlagSpec("out", .path, "Write the token to this file, mode 0600, instead of printing it."),
+                .json,
+            ],
+            examples: [
+                .init(
+                    "mesh ca token create --node db-1 | ssh db-1 mesh join --token-file -",
+                    "admit a host without a file in between"),
+                .init(
+                    "mesh ca token create --node web-1 --dns web.example --out web-1.token",
+                    "with a DNS name, in a file"),
+            ])
+    ) { (context) throws(CommandFailure) in
+        let invocation = context.invocation
+        let body: JSONValue = [
+            "node": .string(invocation.string("node") ?? ""), "ttlSeconds": .integer(context.seconds("ttl") ?? 900),
+            "dns": JSONValue(invocation.strings("dns")), "ip": JSONValue(invocation.strings("ip")),
+        ]
+        let answer = try ControlClient(context).call(.post, "/v1/ca/tokens", body: body)
+        guard let file = invocation.string("out") else {
+            context.print(answer) {
+                Output.line(answer.text(of: "token"))
+                if isatty(STDOUT_FILENO) == 1 {
+                    Output.note("for \(answer.text(of: "node")), once, until \(answer.text(of: "expires"))")
+                }
+            }
+            return .ok
+        }
+        try TokenFiles.write(Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600)
+        var object = answer.object ?? JSONObject()
+        object["token"] = nil
+        object["file"] = .string(file)
+        context.print(.object(object)) {
+            Output.line("\(file): a token for \(answer.text(of: "node")), once, until \(answer.text(of: "expires"))")
+        }
+        return .ok
+    }
+}
+
+/// `mesh ca token list`
+enum CATokenListCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "list", "List join tokens.", discussion: "Tokens are forgotten a week after their end.", flags: [.json])
+    ) { (context) throws(CommandFailure) in
+        let answer = try ControlClient(context).call(.get, "/v1/ca/tokens")
+        context.print(answer) {
+            var table = TextTable("NODE", "STATE", "ENDS", "BY", "ID")
+            for token in answer["tokens"]?.array ?? [] {
+                table.append([
+                    token.text(of: "node"), token.text(of: "state"), token.text(of: "expires"), token.text(of: "by"),
+                    token.text(of: "id"),
+                ])
+            }
+            Output.table(table, empty: "there are no tokens")
+        }
+        return .ok
+    }
+}
+
+/// `mesh ca token withdraw ID`
+enum CATokenWithdrawCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "withdraw", "Withdraw a join token.",
+            discussion: "A node that has joined with it stays: mesh ca forget NODE ends its renewals.", flags: [.json],
+            positionals: [PositionalSpec("ID", "The token's id: mesh ca token list.")])
+    ) { (context) throws(CommandFailure) in
+        let id = context.argument("ID")
+        guard !id.isEmpty, id.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }) else {
+            throw .usage("that cannot be a token's id", hint: "mesh ca token list has them")
+        }
+        let answer = try ControlClient(context).call(.delete, "/v1/ca/tokens/\(id)")
+        context.print(answer) { Output.line("withdrew the token \(id)") }
+        return .ok
+    }
+}

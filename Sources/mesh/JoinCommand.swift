@@ -1,0 +1,137 @@
+import Agent
+import Arguments
+import Dispatch
+import Enrolment
+import EventLoop
+import Glibc
+import JSON
+import PKI
+
+/// `mesh join`
+enum JoinCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "join", "Get this host's first certificate from the mesh's CA, with a token.",
+            discussion: """
+                Makes a key here, which never leaves this host, and asks the CA that the token names. Writes NODE.key (mode \
+                0600), NODE.crt, ca.crt and NODE.crt.ca.json, from which the agent knows where to renew. Asking again with \
+                the same token and the key that was made is allowed until the token ends.
+                """,
+            flags: [
+                FlagSpec(
+                    "token-file", .path, placeholder: "FILE|-",
+                    "The file (mode 0600) that holds the token, or - for standard input.", isRequired: true),
+                FlagSpec(
+                    "out", .path, placeholder: "DIR", "Where the files go; made if absent.",
+                    default: CAFiles.defaultDirectory),
+                FlagSpec(switch: "force", "Replace a certificate that is there."), .json,
+            ],
+            examples: [
+                .init("mesh join --token-file db-1.token", "certs/db-1.crt and certs/db-1.key"),
+                .init(
+                    "ssh ca mesh ca token create --node db-1 | mesh join --token-file -", "without a file in between"),
+            ])
+    ) { (context) throws(CommandFailure) in
+        let invocation = context.invocation
+        let token = try token(invocation.string("token-file") ?? "")
+        let directory = CAFiles(invocation.string("out") ?? CAFiles.defaultDirectory)
+        let base = "\(directory.directory)/\(token.node)"
+        let files = EnrolmentFiles(
+            pair: CredentialFiles(certificate: "\(base).crt", key: "\(base).key"), trust: directory.root.certificate)
+        guard !CAFiles.reservedNames.contains(token.node) else {
+            throw .usage("a node cannot be called \(token.node)", hint: "make a token for another name")
+        }
+        try directory.prepare()
+        try CAFiles.refuseExisting([files.pair.certificate], replace: invocation.isOn("force"))
+        let credentials: Credentials
+        do {
+            let key = try files.pair.pendingKey()
+            let (joined, issued) = try ask(token, key)
+            credentials = joined
+            try files.write(credentials, issued, address: token.address)
+        } catch let error as EnrolmentError {
+            throw CommandFailure(error)
+        } catch let error as CertificateError {
+            throw CommandFailure(error)
+        } catch {
+            throw CommandFailure(.failure, "failed", "\(error)")
+        }
+        report(context, credentials.leaf, files)
+        return .ok
+    }
+
+    private static func token(_ file: String) throws(CommandFailure) -> JoinToken {
+        var text = file == "-" ? try TokenFiles.standardInput() : try TokenFiles.contents(file, isSecret: true)
+        defer { text.withUnsafeMutableBytes { if let start = $0.baseAddress { explicit_bzero(start, $0.count) } } }
+        do throws(EnrolmentError) {
+            return try JoinToken(parsing: text)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    /// Waits for the exchange, which runs on a loop of its own.
+    private static func ask(
+        _ token: JoinToken, _ key: PrivateKey
+    ) throws -> (credentials: Credentials, issued: IssuedIdentity) {
+        typealias Outcome = Result<(credentials: Credentials, issued: IssuedIdentity), EnrolmentError>
+        let done = DispatchSemaphore(value: 0)
+        let outcome = Locked<Outcome?>(nil)
+        let box = Box(outcome)
+        Task.detached {
+            let result: Outcome
+            do throws(EnrolmentError) {
+                result = .success(try await EnrolmentClient.join(token, key: key))
+            } catch {
+                result = .failure(error)
+            }
+            box.value.withLock { $0 = result }
+            done.signal()
+        }
+        done.wait()
+        guard let result = box.value.withLock({ $0 }) else {
+            throw CommandFailure(.failure, "failed", "the exchange ended without a result")
+        }
+        return try result.get()
+    }
+
+    private final class Box: Sendable {
+        let value: Locked<Result<(credentials: Credentials, issued: IssuedIdentity), EnrolmentError>?>
+
+        init(_ value: consuming Locked<Result<(credentials: Credentials, issued: IssuedIdentity), EnrolmentError>?>) {
+            self.value = value
+        }
+    }
+
+    private static func report(_ context: CommandContext, _ leaf: Certificate, _ files: EnrolmentFiles) {
+        let object: JSONValue = [
+            "node": .string(leaf.commonName ?? ""), "spiffe": .string(leaf.spiffeURIs.first ?? ""),
+            "certificate": .string(files.pair.certificate), "key": .string(files.pair.key),
+            "trust": .string(files.trust), "notAfter": .string(UTCTime.text(leaf.notAfter)),
+            "serial": .string(leaf.serialHex),
+        ]
+        context.print(object) {
+            Output.line("Joined as \(leaf.spiffeURIs.first ?? ""), valid until \(UTCTime.text(leaf.notAfter)):")
+            Output.fields(
+                [
+                    (files.pair.certificate, "its certificate, for identity.certificate; the agent renews it"),
+                    (files.pair.key, "its key, for identity.key; it was made here and stays here"),
+                    (files.trust, "the mesh's root, for trust.ca"),
+                ], indent: 2)
+        }
+    }
+}
+
+extension CommandFailure {
+    /// A failure of enrolment.
+    init(_ error: EnrolmentError) {
+        let exit: ExitCode =
+            switch error.reason {
+            case .badToken: .usage
+            case .unreachable, .rateLimited, .caFailed, .badAnswer: .unreachable
+            case .wrongCA, .notTheCA, .badCertificate: .certificate
+            default: .denied
+            }
+        self.init(exit, error.code, error.message, hint: error.hint, showsReason: true)
+    }
+}

@@ -1,0 +1,174 @@
+import Foundation
+import JSON
+import PKI
+import Testing
+
+extension EndToEnd {
+    @Suite struct Renewal {
+        /// A CA and one more agent that has joined.
+        private struct Joined {
+            let ca: TestNode
+            let node: TestNode
+
+            init(_ mesh: TestMesh, ttl: String, renewExpiredFor: String = "1h") throws {
+                ca = try mesh.node("Directory", directory: true) {
+                    try $0.serveCA(ttl: ttl, renewExpiredFor: renewExpiredFor)
+                }
+                node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.start()
+                try ca.waitReady()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+            }
+        }
+
+        private func renewals(_ node: TestNode, _ result: String = "renewed") throws -> Double {
+            try node.metric("mesh_identity_renewals_total{result=\"\(result)\"}") ?? 0
+        }
+
+        /// Certificates of four seconds under traffic: every byte comes back, on a connection that lives through all of them
+        /// and on new ones.
+        @Test func shortLivesUnderTraffic() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.provide("echo", at: "Node")
+                mesh.policy.identity("shop", of: "Directory")
+                mesh.policy.connect("service:shop", to: "echo")
+                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA(ttl: "4s") }
+                let upstream = ca.upstream("echo", as: "shop", port: 8001)
+                let node = try mesh.node("Node") {
+                    $0.joinsByToken()
+                    $0.offer("echo", service.address)
+                }
+                try ca.start()
+                try ca.waitReady()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try ca.waitInstances(of: "echo", at: ["Node"])
+                let lasting = try Wire(upstream)
+                try Deadline.until("both were renewed five times", within: 40, every: 0.02) {
+                    try lasting.echo("through all of them")
+                    try Wire(upstream).echo("anew")
+                    return try renewals(node) >= 5 && renewals(ca) >= 5
+                }
+                for node in [ca, node] {
+                    try demandEqual(node.count("renewal_failed"), 0, "failed renewals of \(node.name)")
+                    try demandEqual(node.count("identity_expired"), 0, "ends of \(node.name)")
+                }
+                let leaf = try Certificate.load(file: node.identityDirectory + "/node.crt")[0]
+                try demand(leaf.notAfter - leaf.notBefore <= 5, "the certificate lives for 4 s and is backdated by 1")
+            }
+        }
+
+        /// The CA is away for longer than the certificate lives, and comes back.
+        @Test func theCAIsAwayPastTheEnd() throws {
+            try withMesh { mesh in
+                let joined = try Joined(mesh, ttl: "5s")
+                let node = joined.node
+                joined.ca.kill()
+                try node.waitFor("renewal_failed") { $0["reason"] == "ca_unreachable" }
+                // Most of its life is still there: nothing happens but this, a metric and a warning.
+                try demand(try renewals(node, "ca_unreachable") >= 1, "failures are counted")
+                let early = try node.metrics.get("/readyz")
+                try demand(!early.text.contains("identity_expired"), early.text)
+                try node.waitFor("identity_expires_soon")
+                try Deadline.until("readiness says why", within: 20) {
+                    let answer = try node.metrics.get("/readyz")
+                    return answer.status == 503 && answer.text.contains("identity_expired")
+                }
+                try node.waitFor("identity_expired")
+                // The CA's own certificate has ended as well: it issues itself another one.
+                try joined.ca.launch()
+                try joined.ca.waitReady()
+                try node.waitReady(within: 30)
+                try demand(try renewals(node) >= 1, "it was renewed")
+            }
+        }
+
+        /// The host was off past the end of its certificate: the next start renews it first, unless too much time has passed.
+        @Test func aStartAfterTheEndRenewsWithinABound() throws {
+            try withMesh { mesh in
+                let joined = try Joined(mesh, ttl: "3s", renewExpiredFor: "6s")
+                let node = joined.node
+                func ended(_ seconds: Double) throws {
+                    let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter
+                    try Deadline.until("the certificate has ended", within: 30) {
+                        Date().timeIntervalSince1970 > Double(end) + seconds
+                    }
+                }
+                try node.stop()
+                try ended(0.5)
+                try node.launch()
+                try node.waitReady()
+                try node.stop()
+                try ended(6.5)
+                try node.launch()
+                node.expectEnd()
+                try demandEqual(try node.running().wait(), 6, "the exit status")
+                try demand(try node.running().output.contains("not_authenticated"), "the CA refused it")
+                try demand(
+                    joined.ca.records.contains { $0.event == "enrolment_refused" && $0["reason"] == "expired" }, "why")
+            }
+        }
+
+        @Test func aForgottenNodeIsNotRenewed() throws {
+            try withMesh { mesh in
+                let joined = try Joined(mesh, ttl: "5s")
+                try demandEqual(try joined.ca.mesh(["ca", "forget", "Node"]).status, 0)
+                try joined.node.waitFor("renewal_failed") { $0["reason"] == "unknown_node" }
+                try demand(try renewals(joined.node, "unknown_node") >= 1, "it is counted")
+            }
+        }
+
+        // MARK: - Files from elsewhere
+
+        /// Files that somebody else writes: one after the other, behind a symlink, wrong at first.
+        @Test func changedFilesAreTakenOverWhenTheyAreGood() throws {
+            try withMesh { mesh in
+                let node = try mesh.node("Directory", directory: true)
+                let (first, second) = (node.directory + "/set-1", node.directory + "/set-2")
+                func write(_ directory: String) throws -> Certificate {
+                    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+                    let made = try mesh.authority.issueCredentials(
+                        IssueRequest(node: "Directory"), now: Int64(time(nil)))
+                    try made.write(certificateFile: directory + "/node.crt", keyFile: directory + "/node.key")
+                    return made.leaf
+                }
+                let old = try write(first)
+                let current = node.directory + "/current"
+                try FileManager.default.createSymbolicLink(atPath: current, withDestinationPath: "set-1")
+                node.set("identity.certificate", .string(current + "/node.crt"))
+                node.set("identity.key", .string(current + "/node.key"))
+                try mesh.start()
+                func inUse() throws -> String? {
+                    try node.control.get("/v1/agent").json["identity"]?["fingerprint"]?.string
+                }
+                try demandEqual(try inUse(), old.fingerprintSHA256)
+
+                // In place, the key long before its certificate.
+                let next = try mesh.authority.issueCredentials(IssueRequest(node: "Directory"), now: Int64(time(nil)))
+                try next.key.write(to: first + "/node.key")
+                Thread.sleep(forTimeInterval: 0.5)
+                try next.write(certificateFile: first + "/node.crt", keyFile: first + "/node.key")
+                try Deadline.until("the new pair is in use") { try inUse() == next.leaf.fingerprintSHA256 }
+                try demandEqual(node.count("identity_refused"), 0, "a pair that is half written is waited for")
+
+                // By a swap of the symlink.
+                let swapped = try write(second)
+                try FileManager.default.createSymbolicLink(atPath: current + ".new", withDestinationPath: "set-2")
+                rename(current + ".new", current)
+                try Deadline.until("the other directory's pair is in use") { try inUse() == swapped.fingerprintSHA256 }
+
+                // A pair that is another node's is reported and not taken.
+                let wrong = try mesh.authority.issueCredentials(IssueRequest(node: "Other"), now: Int64(time(nil)))
+                try wrong.write(certificateFile: second + "/node.crt", keyFile: second + "/node.key")
+                try node.waitFor("identity_refused", within: 20)
+                try demandEqual(try inUse(), swapped.fingerprintSHA256)
+                try demandEqual(try node.metric("mesh_identity_changes_total{result=\"refused\"}"), 1)
+                let good = try write(second)
+                try Deadline.until("a good pair after it is in use") { try inUse() == good.fingerprintSHA256 }
+            }
+        }
+    }
+}

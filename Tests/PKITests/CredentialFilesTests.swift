@@ -1,0 +1,67 @@
+import Foundation
+import PKI
+import Testing
+
+@Suite struct CredentialFilesTests {
+    private func files(_ scratch: Scratch) -> CredentialFiles {
+        CredentialFiles(certificate: scratch.file("node.crt"), key: scratch.file("node.key"))
+    }
+
+    private func issue() throws -> Credentials {
+        try Fixture.shared.get().ca.issueCredentials(IssueRequest(node: "db-1", validity: day), now: noon)
+    }
+
+    private func mode(_ path: String) throws -> Int {
+        try #require(FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
+    }
+
+    private func load(_ files: CredentialFiles) throws -> Credentials {
+        try Credentials.load(certificateFile: files.certificate, keyFile: files.key)
+    }
+
+    @Test func replacesBothWithExactModesAndLeavesNothingBehind() throws {
+        let scratch = try Scratch()
+        let files = files(scratch)
+        let old = umask(0)
+        defer { umask(old) }
+        for _ in 0..<2 {
+            let credentials = try issue()
+            try files.replace(by: credentials)
+            #expect(try load(files).leaf == credentials.leaf)
+        }
+        #expect(try mode(files.key) == 0o600)
+        #expect(try mode(files.certificate) == 0o644)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["node.crt", "node.key"])
+    }
+
+    @Test func wherePowerFailsInBetweenTheChangeIsCarriedOut() throws {
+        let (old, new) = (try issue(), try issue())
+        // Decided, nothing moved; then decided, the key moved.
+        for keyMoved in [false, true] {
+            let scratch = try Scratch()
+            let files = files(scratch)
+            try files.replace(by: old)
+            try new.write(certificateFile: files.certificate + ".next", keyFile: keyMoved ? files.key : files.nextKey)
+            try files.finishReplacing()
+            #expect(try load(files).leaf == new.leaf)
+        }
+    }
+
+    @Test func aKeyThatWaitsIsAskedWithAgain() throws {
+        let scratch = try Scratch()
+        let files = files(scratch)
+        let old = umask(0)
+        defer { umask(old) }
+        let key = try files.pendingKey()
+        #expect(try mode(files.nextKey) == 0o600)
+        #expect(try files.pendingKey().publicKey == key.publicKey)
+        // A key alone decides nothing.
+        try files.finishReplacing()
+        #expect(!files.exist)
+        let leaf = try Fixture.shared.get().ca.issue(
+            IssueRequest(node: "db-1", validity: day), for: key.publicKey, now: noon)
+        try files.replace(by: Credentials(chain: [leaf], key: key))
+        #expect(try load(files).key.publicKey == key.publicKey)
+        #expect(try files.pendingKey().publicKey != key.publicKey)
+    }
+}
