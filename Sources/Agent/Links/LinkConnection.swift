@@ -52,6 +52,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// What came along with the handshake is still to be worked on.
     var hasLeftover = false
     private(set) var bytesReceived: UInt64 = 0
+    /// The peer's kernel ended the connection, without a reset.
+    private(set) var endedInOrder = false
     private(set) var bytesSent: UInt64 = 0
     /// What had been received when the timer fired last: nothing new means that the link is quiet.
     var quietSince: UInt64 = 0
@@ -173,7 +175,9 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func receive() {
         let count: Int
         switch Syscall.recv(descriptor, core.ciphertext) {
-        case .done(0): return lost(.linkLost, "the peer closed the connection")
+        case .done(0):
+            endedInOrder = true
+            return lost(.linkLost, "the peer closed the connection")
         case .done(let received): count = received
         case .wouldBlock: return
         case .failed(let errno): return lost(.linkLost, SystemError.text(errno))
@@ -194,6 +198,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             case .wantsInput: break reading
             case .closed(let clean):
                 return lost(.linkLost, clean ? "the peer closed the link" : "the connection ended without a TLS close")
+                endedInOrder = true
             case .failed(let error): return lost(.linkLost, error.message)
             }
         }

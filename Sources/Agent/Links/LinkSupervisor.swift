@@ -371,13 +371,19 @@ final class LinkSupervisor {
     }
 
     /// A link is gone.
-    /// `isParked`: its session waits for another one.
-    func lost(node: String, link: UInt64, reason: LinkReason, text: String, isParked: Bool) {
+    /// - Parameters:
+    ///   - isParked: its session waits for another one.
+    ///   - endedInOrder: the peer's kernel ended the connection in order.
+    func lost(
+        node: String, link: UInt64, reason: LinkReason, text: String, isParked: Bool, endedInOrder: Bool
+    ) {
         let worker = workerOfSetup.removeValue(forKey: link)
         guard let peer = peers[node] else { return }
         let wasInUse = peer.link?.link == link
         if isParked {
-            peer.redials = ParkedRedials(dialledHere: peer.link?.isDialler ?? false)
+            peer.redials = ParkedRedials(
+                dialledHere: peer.link?.isDialler ?? false, endedInOrder: endedInOrder,
+                resumeFor: shared.parking.resumeFor)
             peer.parkedOn = peer.link?.worker ?? worker
         }
         let action = peer.arbiter.lost(LinkID(link))

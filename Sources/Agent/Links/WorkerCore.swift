@@ -211,9 +211,10 @@ final class WorkerCore: TimerHandler {
         counters.linkClosed(reason.name)
         counters.closedLinkBytesReceived &+= link.bytesReceived
         counters.closedLinkBytesSent &+= link.bytesSent
-        let (node, id) = (link.node, link.id)
+        let (node, id, endedInOrder) = (link.node, link.id, link.endedInOrder)
         ControlPlane.post { [shared] in
-            shared.supervisor?.lost(node: node, link: id, reason: reason, text: text, isParked: isParked)
+            shared.supervisor?.lost(
+                node: node, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder)
         }
     }
 
