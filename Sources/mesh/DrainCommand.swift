@@ -51,7 +51,9 @@ enum DrainCommand {
     private static func text(_ answer: JSONValue) -> String {
         let node = answer.text(of: "node")
         switch answer["state"]?.string {
-        case "draining": return "node \(node) drains: \(answer.number(of: "streams")) streams are under way"
+        case "draining":
+            let streams = answer["streams"]?.integer == 1 ? "stream is" : "streams are"
+            return "node \(node) drains: \(answer.number(of: "streams")) \(streams) under way"
         case "drained": return "node \(node) is drained: no stream is left"
         default: return "node \(node) serves"
         }

@@ -200,7 +200,8 @@ public enum ConfigurationTable {
             "The largest bound for links that are always kept: to the directory and to `peers`."),
         .value(
             "links.resumeFor", \.links.resumeFor, .duration(.zero ... .seconds(3600)),
-            "How long streams wait for a new link when theirs is lost, before they are reset; 0 resets them at once.",
+            "How long streams wait for a new link when theirs is lost, before they are reset; 0 resets them at once, and "
+                + "sessions do not move to links with a newer certificate.",
             effect: .restart),
         .value(
             "streams.window", \.streams.window, .size(16 << 10...1 << 30),

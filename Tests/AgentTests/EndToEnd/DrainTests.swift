@@ -46,6 +46,29 @@ extension EndToEnd {
             }
         }
 
+        /// `mesh drain --wait` ends with the last stream, not before.
+        @Test func theCommandWaitsForTheLastStream() throws {
+            try withMesh { mesh in
+                let pair = try Pair(mesh, target: try mesh.echo().address) { client, server in client.peer(server) }
+                let server = pair.server
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                let command = [TestMesh.binaries + "/mesh", "drain", "--control", server.controlPath]
+                try demandEqual(try runProgram(command + ["--undo", "--wait"]).status, 2, "exit code of nonsense")
+                let waiting = Background { try runProgram(command + ["--wait"]) }
+                try server.waitFor("drain_started") { $0["by"] == "uid:\(getuid())" }
+                try wire.echo("while it drains")
+                let state = try runProgram(command)
+                try demandEqual(state.output, "node Server drains: 1 stream is under way\n")
+                wire.finishSending()
+                try demandEqual(wire.receive(), .end)
+                let ended = try waiting.value(within: Deadline.patience)
+                try demandEqual(ended.status, 0, "exit code")
+                try demand(ended.output.hasSuffix("node Server is drained: no stream is left\n"), ended.output)
+                try demandEqual(try runProgram(command + ["--undo"]).output, "node Server serves\n")
+            }
+        }
+
         /// Applications of the drained node get no new streams either, and peers hear a reason where they still try.
         @Test func newStreamsAreRefusedWithAReason() throws {
             try withMesh { mesh in
