@@ -37,7 +37,7 @@ def environment(work, ours, other=None):
     found = dict(variables("AGENT", work, ours), **variables("AGENT_NOACCEL", work, ours, "--tls-acceleration off"))
     if other:
         found.update(variables("AGENT_OTHER", work, other))
-    return dict(os.environ, **found)
+    return dict(os.environ, AGENT_CERTS=os.path.join(work, "certs"), **found)
 
 
 def certificates(work, folder):
@@ -49,7 +49,7 @@ def certificates(work, folder):
     with open(os.path.join(work, "policy.json"), "w") as file:
         json.dump(POLICY, file)
     for node in "AB":
-        subprocess.run([mesh, "ca", "issue", node, "--out", certs], **quiet)
+        subprocess.run([mesh, "ca", "issue", node, "--dns", f"{node.lower()}.mesh", "--out", certs], **quiet)
         configuration = {
             "node": {"name": node},
             "identity": {"certificate": f"{certs}/{node}.crt", "key": f"{certs}/{node}.key"},

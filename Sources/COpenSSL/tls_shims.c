@@ -1,5 +1,7 @@
 #include "include/tls_shims.h"
 
+#include <openssl/core_names.h>
+#include <openssl/kdf.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,10 @@ static bool output_reserve(ctls_session *s, size_t count) {
     s->output_head = 0;
     s->output_tail = held;
     return true;
+}
+
+unsigned char *ctls_output_room(ctls_session *s, size_t count) {
+    return output_reserve(s, count) ? s->output + s->output_tail : NULL;
 }
 
 static void output_free(ctls_session *s) {
@@ -161,6 +167,38 @@ static void note_alert(const SSL *ssl, int where, int value) {
     }
 }
 
+static uint8_t hex_bytes(const char *text, unsigned char *bytes, size_t capacity) {
+    size_t count = 0;
+    for (; count < capacity; count++) {
+        const int high = OPENSSL_hexchar2int((unsigned char)text[2 * count]);
+        if (high < 0) break;
+        const int low = OPENSSL_hexchar2int((unsigned char)text[2 * count + 1]);
+        if (low < 0) return 0;
+        bytes[count] = (unsigned char)(high << 4 | low);
+    }
+    return (uint8_t)count;
+}
+
+// A line of the key log, "LABEL RANDOM SECRET" in hexadecimal: OpenSSL's only way to tell secrets. It stays in the session.
+static void note_secret(const SSL *ssl, const char *line) {
+    static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
+    ctls_session *s = SSL_get_app_data(ssl);
+    const bool is_client = strncmp(line, client, sizeof client - 1) == 0;
+    if (s == NULL || (!is_client && strncmp(line, server, sizeof server - 1) != 0)) return;
+    const char *secret = strrchr(line, ' ') + 1;
+    if (is_client) {
+        s->client_secret_count = hex_bytes(secret, s->client_secret, CTLS_SECRET_BYTES);
+    } else {
+        s->server_secret_count = hex_bytes(secret, s->server_secret, CTLS_SECRET_BYTES);
+    }
+}
+
+static void forget_secrets(ctls_session *s) {
+    OPENSSL_cleanse(s->client_secret, sizeof s->client_secret);
+    OPENSSL_cleanse(s->server_secret, sizeof s->server_secret);
+    s->client_secret_count = s->server_secret_count = 0;
+}
+
 // The host name out of the extension server_name (RFC 6066, section 3), or NULL. What is malformed is left to OpenSSL,
 // which reads the extension later and ends the handshake.
 static const unsigned char *host_name(SSL *ssl, size_t *count) {
@@ -241,6 +279,7 @@ SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server
     SSL_CTX_set_max_cert_list(context, settings->max_certificate_list);
     SSL_CTX_set_cert_verify_callback(context, verify_certificates, NULL);
     SSL_CTX_set_info_callback(context, note_alert);
+    if (settings->keep_secrets) SSL_CTX_set_keylog_callback(context, note_secret);
     if (settings->server) SSL_CTX_set_client_hello_cb(context, client_hello, NULL);
 
     bool good = SSL_CTX_set_min_proto_version(context, settings->minimum_version) &&
@@ -303,6 +342,7 @@ void ctls_session_free(ctls_session *s) {
     if (s == NULL) return;
     SSL_free(s->ssl);
     ERR_clear_error();
+    forget_secrets(s);
     free(s->output);
     free(s);
 }
@@ -462,4 +502,76 @@ void ctls_release_memory(ctls_session *s) {
     // Between two records only ("RH": the next header has not begun).
     if (strcmp(SSL_rstate_string(s->ssl), "RH") == 0) SSL_free_buffers(s->ssl);
     if (s->output_head == s->output_tail) output_free(s);
+}
+
+// ---- Traffic secrets -----------------------------------------------------------------------------------------------
+
+static bool has_aes_gcm(const SSL *ssl) {
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    if (cipher == NULL) return false;
+    const uint32_t id = SSL_CIPHER_get_id(cipher);
+    return id == TLS1_3_CK_AES_128_GCM_SHA256 || id == TLS1_3_CK_AES_256_GCM_SHA384;
+}
+
+size_t ctls_take_secrets(ctls_session *s, unsigned char sending[CTLS_SECRET_BYTES],
+                         unsigned char receiving[CTLS_SECRET_BYTES]) {
+    size_t count = s->client_secret_count;
+    const bool able = s->connected && s->ending == 0 && count > 0 && count == s->server_secret_count &&
+                      SSL_version(s->ssl) == TLS1_3_VERSION && has_aes_gcm(s->ssl) &&
+                      // Tickets would be records under the key already.
+                      (!SSL_is_server(s->ssl) || SSL_get_num_tickets(s->ssl) == 0) &&
+                      strcmp(SSL_rstate_string(s->ssl), "RH") == 0 && !SSL_has_pending(s->ssl) &&
+                      SSL_free_buffers(s->ssl) == 1;
+    if (able) {
+        const bool server = SSL_is_server(s->ssl);
+        memcpy(sending, server ? s->server_secret : s->client_secret, count);
+        memcpy(receiving, server ? s->client_secret : s->server_secret, count);
+    } else {
+        count = 0;
+    }
+    forget_secrets(s);
+    return count;
+}
+
+static pthread_once_t kdf_once = PTHREAD_ONCE_INIT;
+static EVP_KDF *kdf = NULL;
+
+static void kdf_fetch(void) { kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL); }
+
+// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1).
+static bool expand_label(const SSL *ssl, const unsigned char *secret, size_t count, const char *label,
+                         unsigned char *out, size_t out_count) {
+    pthread_once(&kdf_once, kdf_fetch);
+    const EVP_MD *digest = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
+    if (kdf == NULL || digest == NULL) return false;
+    EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
+    if (context == NULL) return false;
+    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)EVP_MD_get0_name(digest), 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, count),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, "tls13 ", 6),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL, (void *)label, strlen(label)),
+        OSSL_PARAM_construct_end()};
+    const bool good = EVP_KDF_derive(context, out, out_count, parameters) == 1;
+    EVP_KDF_CTX_free(context);
+    ERR_clear_error();
+    return good;
+}
+
+size_t ctls_traffic_key(const SSL *ssl, const unsigned char *secret, size_t count, unsigned char key[32],
+                        unsigned char iv[12]) {
+    const size_t key_count = SSL_CIPHER_get_id(SSL_get_current_cipher(ssl)) == TLS1_3_CK_AES_128_GCM_SHA256 ? 16 : 32;
+    return expand_label(ssl, secret, count, "key", key, key_count) && expand_label(ssl, secret, count, "iv", iv, 12)
+               ? key_count
+               : 0;
+}
+
+bool ctls_next_secret(const SSL *ssl, unsigned char *secret, size_t count) {
+    unsigned char next[CTLS_SECRET_BYTES];
+    const bool good = count <= sizeof next && expand_label(ssl, secret, count, "traffic upd", next, count);
+    if (good) memcpy(secret, next, count);
+    OPENSSL_cleanse(next, sizeof next);
+    return good;
 }

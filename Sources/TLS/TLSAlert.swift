@@ -13,6 +13,14 @@ public struct TLSAlert: RawRepresentable, Hashable, Sendable, CustomStringConver
     /// The name.
     public var description: String { name }
 
+    /// The peer sends nothing more; not an error.
+    static let closeNotify = TLSAlert(rawValue: 0)
+    /// A record is longer than TLS allows.
+    static let recordOverflow = TLSAlert(rawValue: 22)
+    /// A field has a value that is not allowed.
+    static let illegalParameter = TLSAlert(rawValue: 47)
+    /// A message cannot be read.
+    static let decodeError = TLSAlert(rawValue: 50)
     /// A message came that has no place here.
     public static let unexpectedMessage = TLSAlert(rawValue: 10)
     /// A record does not decrypt.

@@ -86,8 +86,10 @@ public final class TLSContext: Sendable {
         settings.alpn = alpn.pointee.bytes
         settings.alpn_count = alpn.pointee.count
         let isFIPS = FIPSProvider.isActive
-        let properties =
-            isFIPS ? "fips=yes" : wanted.acceleration ? TLSAcceleration.load().properties : nil
+        let accelerated = wanted.acceleration && !isFIPS ? TLSAcceleration.load().properties : nil
+        let properties = isFIPS ? "fips=yes" : accelerated
+        // A tester wants to see what OpenSSL makes of a peer.
+        settings.keep_secrets = accelerated != nil && wanted.probe == nil
         let offered = isFIPS ? wanted.parameters.restricted(to: TLSProfile.fips.parameters) : wanted.parameters
         // A version without suites is none.
         if wanted.probe == nil {

@@ -45,9 +45,11 @@ extension TLSTests {
             withExtendedLifetime(program) {}
         }
 
-        @Test("tickets of a foreign server are swallowed, megabytes arrive whole")
-        func bulk() throws {
-            let (program, port) = try Self.server(["-num_tickets", "5"])
+        @Test(
+            "tickets of a foreign server are swallowed, megabytes arrive whole, padded or not",
+            arguments: [[], ["-record_padding", "4000"]])
+        func bulk(padding: [String]) throws {
+            let (program, port) = try Self.server(["-num_tickets", "5"] + padding)
             let link = Loopback(
                 try TLSSession(context: Fixture.context(.client), expecting: .node("Beta")), socket: try dial(port))
             #expect(link.connect() == nil)

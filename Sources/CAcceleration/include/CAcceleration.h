@@ -43,3 +43,28 @@ const char *caccel_version(void);
 bool caccel_built_in(
     bool encrypt, const uint8_t *key, size_t key_bytes, const uint8_t *iv, size_t iv_bytes, const uint8_t *aad,
     size_t aad_bytes, uint8_t *bytes, size_t count, size_t part, uint8_t tag[16]);
+
+// ---- Records of TLS 1.3 --------------------------------------------------------------------------------------------
+
+/// One key of one direction (RFC 8446, section 5.2). Used by one thread at a time.
+typedef struct caccel_records caccel_records;
+
+/// Bytes that sealing adds in front, and in all: the header, the content's type and the tag.
+#define CACCEL_RECORD_HEADER 5
+#define CACCEL_RECORD_OVERHEAD 22
+
+/// A key of 16 or 32 bytes. NULL before a good caccel_load, and when memory is short.
+caccel_records *caccel_records_new(const uint8_t *key, size_t key_bytes, const uint8_t iv[12]);
+/// Wipes and frees it; NULL is allowed.
+void caccel_records_free(caccel_records *records);
+
+/// Seals one record of at most 16,384 bytes of content: writes `count` + CACCEL_RECORD_OVERHEAD bytes to `out`, which must
+/// not overlap `content`, and gives their number.
+size_t caccel_records_seal(
+    caccel_records *records, uint64_t sequence, uint8_t type, const uint8_t *content, size_t count, uint8_t *out);
+
+/// Opens the `count` bytes that follow a record's header into `count` - 16 bytes at `out` (content, its type, padding).
+/// False, and `out` wiped, where the record does not authenticate.
+bool caccel_records_open(
+    caccel_records *records, uint64_t sequence, const uint8_t header[CACCEL_RECORD_HEADER], const uint8_t *body,
+    size_t count, uint8_t *out);

@@ -24,6 +24,7 @@ typedef struct ctls_settings {
     const unsigned char *alpn;    // wire format; a server's must live as long as the context
     unsigned int alpn_count;
     const char *properties;       // which implementations of algorithms are preferred; NULL: OpenSSL's choice
+    bool keep_secrets;            // sessions note their traffic secrets, for ctls_take_secrets
 } ctls_settings;
 
 // The protocol list in wire format that a server chooses from. Owned by the caller of ctls_context_new.
@@ -63,6 +64,9 @@ typedef SSL_CTX *(*ctls_choose)(void *context, const unsigned char *name, size_t
 
 #define CTLS_FIRST_BYTES 24
 
+// Bytes of the longest traffic secret: that of SHA-384.
+#define CTLS_SECRET_BYTES 48
+
 typedef struct ctls_session {
     SSL *ssl;
 
@@ -94,6 +98,9 @@ typedef struct ctls_session {
     bool connected;               // the handshake was completed (OpenSSL forgets that when a session fails)
     bool end_of_input;
     bool wants_input;             // the last call ended because the window was empty
+    // The first application traffic secrets (RFC 8446, section 7.1), where the context keeps them; wiped when taken.
+    uint8_t client_secret_count, server_secret_count;
+    unsigned char client_secret[CTLS_SECRET_BYTES], server_secret[CTLS_SECRET_BYTES];
     uint8_t first_count;
     unsigned char first[CTLS_FIRST_BYTES]; // what the peer sent first, for the message "this is not TLS"
 } ctls_session;
@@ -135,6 +142,23 @@ void ctls_release_memory(ctls_session *session);
 
 // Heap bytes held by the output buffer.
 static inline size_t ctls_output_capacity(const ctls_session *session) { return session->output_capacity; }
+
+// Room for so many more bytes of output; NULL when memory is short. They count once `output_tail` is raised.
+unsigned char *ctls_output_room(ctls_session *session, size_t count);
+
+// ---- Traffic secrets -----------------------------------------------------------------------------------------------
+
+// The records of a connected session pass to the caller: copies both secrets, forgets them, and gives OpenSSL's record
+// buffers back. Their length, or 0 where the session has none, is not TLS 1.3 with AES-GCM, or has begun to read a record.
+size_t ctls_take_secrets(ctls_session *session, unsigned char sending[CTLS_SECRET_BYTES],
+                         unsigned char receiving[CTLS_SECRET_BYTES]);
+
+// Key (RFC 8446, section 7.3) and IV of a traffic secret. The key's length, or 0 when OpenSSL failed.
+size_t ctls_traffic_key(const SSL *ssl, const unsigned char *secret, size_t count, unsigned char key[32],
+                        unsigned char iv[12]);
+
+// Replaces a secret by the one after a key update (section 7.2).
+bool ctls_next_secret(const SSL *ssl, unsigned char *secret, size_t count);
 
 // ---- Accessors that are macros in OpenSSL --------------------------------------------------------------------------
 
