@@ -197,8 +197,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             case .bytes(let read): held = takeFrames(held: held + read)
             case .wantsInput: break reading
             case .closed(let clean):
-                return lost(.linkLost, clean ? "the peer closed the link" : "the connection ended without a TLS close")
                 endedInOrder = true
+                return lost(.linkLost, clean ? "the peer closed the link" : "the connection ended without a TLS close")
             case .failed(let error): return lost(.linkLost, error.message)
             }
         }
