@@ -182,13 +182,13 @@ func sha256(_ bytes: [UInt8]) -> [UInt8] {
     return digest
 }
 
-private func unixSeconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
+func unixSeconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
     var fields = tm()
     guard let time, openssl({ ASN1_TIME_to_tm(time, &fields) }) == 1 else { return nil }
     return Int64(timegm(&fields))
 }
 
-private func oneLine(_ name: OpaquePointer?) -> String {
+func oneLine(_ name: OpaquePointer?) -> String {
     guard let name, let bio = openssl({ BIO_new(BIO_s_mem()) }) else { return "" }
     defer { BIO_free(bio) }
     guard pki_name_print(bio, name) >= 0 else { return "" }

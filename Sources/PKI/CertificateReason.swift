@@ -25,6 +25,8 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     case nameConstraint = "name_constraint"
     /// The issuer has withdrawn the certificate.
     case revoked
+    /// Whether the issuer has withdrawn the certificate cannot be found out, and must be.
+    case revocationUnknown = "revocation_unknown"
     /// The certificate matches none of the pins of its holder.
     case pinMismatch = "pin_mismatch"
     /// Chain verification failed for a cause without a code of its own; the message names it.

@@ -15,15 +15,19 @@ public struct ChainVerifier: Sendable {
     /// The checks to make; anything but `.all` is for tests.
     public let checks: StrictChecks
 
+    /// What is revoked; nil where no CRL is looked at.
+    public let revocation: RevocationLists?
+
     /// How many intermediates may lie between leaf and root.
     public static let maximumIntermediates = 4
     /// How many certificates a peer may present.
     public static let maximumPresented = 10
 
     /// Makes a verifier.
-    public init(trust: TrustBundle, checks: StrictChecks = .all) {
+    public init(trust: TrustBundle, checks: StrictChecks = .all, revocation: RevocationLists? = nil) {
         self.trust = trust
         self.checks = checks
+        self.revocation = revocation
     }
 
     /// Verifies what a peer presented, leaf first: the chain up to a root, then `PeerVerification.check` on it.
@@ -36,7 +40,7 @@ public struct ChainVerifier: Sendable {
     }
 
     /// Finds and verifies the path from the leaf to a trusted root: signatures, times, CA flags, path lengths, name
-    /// constraints, purpose, strength; then that nothing foreign was presented beside it.
+    /// constraints, purpose, strength, CRLs where there are some; then that nothing foreign was presented beside it.
     ///
     /// - Parameter role: what the leaf is used for; nil leaves the purpose unchecked.
     public func buildChain(
@@ -80,7 +84,8 @@ public struct ChainVerifier: Sendable {
         defer { X509_STORE_CTX_free(context) }
         let roots = try CertificateStack(trust.roots)
         let others = try CertificateStack(Array(presented.dropFirst()))
-        return try withExtendedLifetime((roots, others, leaf)) { () throws(CertificateError) -> Outcome in
+        let crls = try revocation.map { (lists) throws(CertificateError) in try RevocationStack(lists.lists) }
+        return try withExtendedLifetime((roots, others, leaf, crls)) { () throws(CertificateError) -> Outcome in
             let ready = leaf.withX509 { x509 in
                 openssl { X509_STORE_CTX_init(context, nil, x509, others.pointer) }
             }
@@ -100,6 +105,7 @@ public struct ChainVerifier: Sendable {
                 let purpose = role == .serverOfLink ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT
                 X509_VERIFY_PARAM_set_purpose(parameters, purpose)
             }
+            if let revocation, let crls { revocation.apply(to: context, crls) }
             let verified = openssl { X509_verify_cert(context) }
             var code = X509_STORE_CTX_get_error(context)
             // A failure without a code would be taken for success.

@@ -92,6 +92,17 @@ package struct VerificationFailure {
             return CertificateError(
                 .revoked, "the certificate of \(who), serial \(culprit.serialHex), is revoked",
                 hint: PeerVerification.reissue)
+        case X509_V_ERR_UNABLE_TO_GET_CRL, X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER, X509_V_ERR_CRL_HAS_EXPIRED,
+            X509_V_ERR_CRL_NOT_YET_VALID, X509_V_ERR_CRL_SIGNATURE_FAILURE, X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE,
+            X509_V_ERR_CRL_PATH_VALIDATION_ERROR, X509_V_ERR_KEYUSAGE_NO_CRL_SIGN, X509_V_ERR_DIFFERENT_CRL_SCOPE,
+            X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION, X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD,
+            X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
+            let text = X509_verify_cert_error_string(Int(code)).map { String(cString: $0) } ?? "code \(code)"
+            return CertificateError(
+                .revocationUnknown,
+                "whether \(culprit.issuer) has revoked \(who) cannot be found out: \(text)",
+                hint:
+                    "give the issuer's newest CRL: openssl crl -in FILE -noout -issuer -nextupdate shows what there is")
         case X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY, X509_V_ERR_EC_KEY_EXPLICIT_PARAMS:
             return CertificateError(
                 .unsupportedKey, "the key of \(who) cannot be used: \(culprit.keyAlgorithm)",

@@ -64,6 +64,8 @@ extension TLSContext {
         public var trustDomains: Set<String>?
         /// A trust domain that only some of the roots may vouch for.
         public var reservedDomain: ReservedTrustDomain?
+        /// The CRLs that peers' chains are checked against; nil for none.
+        public var revocation: RevocationLists?
         /// Pins that verified peers must match besides.
         public var pins = PinPolicy()
         /// SHA-256 of a root's certificate, lower-case hex, for a client that does not have the root yet: the peer sends it

@@ -32,7 +32,9 @@ public final class TLSContext: Sendable {
     public init(_ configuration: Configuration) throws(TLSError) {
         try configuration.validate()
         self.configuration = configuration
-        verifier = configuration.trust.map { ChainVerifier(trust: $0, checks: configuration.checks) }
+        verifier = configuration.trust.map {
+            ChainVerifier(trust: $0, checks: configuration.checks, revocation: configuration.revocation)
+        }
         let wire = try configuration.alpnWire()
         let alpn = TLSContext.makeALPN(wire)
         guard let made = TLSContext.make(configuration, alpn) else {

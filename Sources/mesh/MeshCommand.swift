@@ -6,8 +6,8 @@ enum MeshCommand {
     /// uses, what one sets up.
     static let commands: [CommandEntry] = [
         StatusCommand.entry, ServicesCommand.entry, LookupCommand.entry, NodesCommand.entry, LinksCommand.entry,
-        WatchCommand.entry, RegisterCommand.entry, DeregisterCommand.entry, ConnectCommand.entry, WhyCommand.entry,
-        AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry, DrainCommand.entry,
+        CertsCommand.entry, WatchCommand.entry, RegisterCommand.entry, DeregisterCommand.entry, ConnectCommand.entry,
+        WhyCommand.entry, AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry, DrainCommand.entry,
         JoinCommand.entry,
     ]
 

@@ -99,6 +99,10 @@ extension Configuration {
         /// Whether certificates without SPIFFE URI that another CA than the mesh's own has issued may be mapped by their
         /// common name.
         public var clientCommonNames = false
+        /// CRLs of these CAs.
+        public var clientRevocationFiles: [String] = []
+        /// What happens where none is up to date.
+        public var clientRevocationMode = RevocationMode.soft
         /// Pins, one of which a client's certificate chain must match; empty means that none has to.
         public var clientPins: [String] = []
         /// What a client's certificate that matches none of them meets with.

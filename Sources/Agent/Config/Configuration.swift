@@ -88,6 +88,18 @@ extension Configuration {
         public var ca: [String] = []
         /// The trust domain; nil means that of the node's certificate.
         public var domain: String?
+        /// CRLs of the CAs.
+        public var revocationFiles: [String] = []
+        /// What happens where none is up to date.
+        public var revocationMode = RevocationMode.soft
+    }
+
+    /// What happens where it cannot be found out whether a certificate is revoked.
+    public enum RevocationMode: String, Sendable, CaseIterable {
+        /// It passes.
+        case soft
+        /// It is refused.
+        case hard
     }
 
     /// How TLS is spoken between nodes.

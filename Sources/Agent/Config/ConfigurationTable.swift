@@ -66,6 +66,14 @@ public enum ConfigurationTable {
             "The SPIFFE trust domain; nodes of others are refused.",
             default: "that of the node's certificate"),
         .value(
+            "trust.revocation.files", \.trust.revocationFiles, .files,
+            "CRLs (PEM or DER) of the CAs: links of nodes whose certificates are on one end, and they get no other. Read again "
+                + "on reload and when they change.", default: "none"),
+        .value(
+            "trust.revocation.mode", \.trust.revocationMode, .choice,
+            "What happens where the CRL of an issuer is missing or out of date: `soft` lets certificates pass that are on none, "
+                + "`hard` refuses them."),
+        .value(
             "tls.profile", \.tls.profile, .choice,
             "What may be negotiated with nodes, see `docs/tls-profiles.md`. `hipaa`, `pci-dss` and `fips` hold for the edge "
                 + "and for targets as well.",

@@ -59,6 +59,14 @@ enum EdgeTable {
             "Map certificates of other CAs than the mesh's own by their common name, too, where they have no SPIFFE URI. "
                 + "Such a CA can then name everybody whom a `cn` of the policy names."),
         .value(
+            "clientCertificates.revocation.files", \.clientRevocationFiles,
+            .list(.path, "a path or a list of paths", orOne: true),
+            "CRLs (PEM or DER) of these CAs. Read again on reload.",
+            default: "none"),
+        .value(
+            "clientCertificates.revocation.mode", \.clientRevocationMode, .choice,
+            "What happens where the CRL of an issuer is missing or out of date, as with `trust.revocation.mode`."),
+        .value(
             "clientCertificates.pins", \.clientPins, .pins,
             "Pins (`spki-sha256:…`, `cert-sha256:…`), one of which the chain of a client's certificate must match.",
             default: "none"),

@@ -25,6 +25,7 @@ struct TLSChecks {
             configuration.services[index].tls.profile = profile.isRegulated ? profile : .intermediate
         }
         checkPins()
+        checkRevocation()
     }
 
     private func isGiven(_ key: String) -> Bool { origins[key] != nil && !refused.contains(key) }
@@ -120,6 +121,24 @@ struct TLSChecks {
     }
 
     // MARK: - Pins
+
+    private mutating func checkRevocation() {
+        if configuration.trust.revocationMode == .hard, configuration.trust.revocationFiles.isEmpty,
+            !refused.contains(where: { $0.hasPrefix("trust.revocation.files") })
+        {
+            report(
+                .missingKey, "trust.revocation.mode", "no CRL is given, so every certificate would be refused",
+                hint: "set trust.revocation.files, or leave the mode at \"soft\"")
+        }
+        for (index, listener) in configuration.edge.listeners.enumerated()
+        where listener.clientRevocationMode == .hard && listener.clientRevocationFiles.isEmpty {
+            let key = "edge.listeners[\(index)].clientCertificates.revocation"
+            guard !refused.contains(where: { $0.hasPrefix(key) }) else { continue }
+            report(
+                .missingKey, "\(key).mode", "no CRL is given, so every certificate would be refused",
+                hint: "set \(key).files, or leave the mode at \"soft\"")
+        }
+    }
 
     private mutating func checkPins() {
         for (index, entry) in configuration.tls.pins.enumerated() {

@@ -13,6 +13,11 @@ extension ControlAPI {
         add(.get, "/v1/agent", both) { [unowned self] call in self.json(self.agent.statusJSON) }
         add(.get, "/v1/whoami", both.union([.directoryService])) { [unowned self] call in self.whoami(call) }
         add(.get, "/v1/links", both) { [unowned self] call in try await self.links(call) }
+        add(.get, "/v1/certificates", both) { [unowned self] _ in
+            let now = Clock.unixSeconds()
+            let all = await self.agent.certificates().map { $0.json(now: now) }
+            return self.json(["node": .string(self.agent.shared.node), "certificates": .array(all)])
+        }
         add(.get, "/v1/services", both) { [unowned self] call in self.services(call) }
         add(.put, "/v1/services/{name}", both) { [unowned self] call in try await self.register(call) }
         add(.delete, "/v1/services/{name}", both) { [unowned self] call in try await self.deregister(call) }

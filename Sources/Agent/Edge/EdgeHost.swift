@@ -23,8 +23,8 @@ final class EdgeHost: TimerHandler {
     private var timer: TimerID?
     private var isStopped = false
     /// The policy's file, where there is one, and what is done when it has changed.
-    private var policyFile: String?
-    private var policyChanged: @ControlPlane () -> Void = {}
+    private var agentFiles: [String] = []
+    private var agentFilesChanged: @ControlPlane () -> Void = {}
 
     /// Reads every file and binds every listener; serves nothing yet.
     ///
@@ -68,12 +68,12 @@ final class EdgeHost: TimerHandler {
         watch()
     }
 
-    /// Looks after the policy's file too: `changed` is called when it is another one.
-    func watch(policy file: String?, changed: @escaping @ControlPlane () -> Void) {
-        policyFile = file
-        policyChanged = changed
-        // Where it was read just now, its stamp of before that stays.
-        if let file, stamps[file] == nil { stamps[file] = .some(FileStamp(file)) }
+    /// Looks after files of the agent too, its policy and CRLs: `changed` is called when one of them is another one.
+    func watch(_ files: [String], changed: @escaping @ControlPlane () -> Void) {
+        agentFiles = files
+        agentFilesChanged = changed
+        // Where one was read just now, its stamp of before that stays.
+        for file in files where stamps[file] == nil { stamps[file] = .some(FileStamp(file)) }
     }
 
     /// What loops fetch unknown keys by.
@@ -121,7 +121,7 @@ final class EdgeHost: TimerHandler {
             for: configuration, directory: stateDirectory, log: log, known: development)
         development.merge(made) { $1 }
         // Before the files are read: what changes meanwhile must be seen as a change.
-        let stamps = Self.stamps(of: Self.watchedFiles(configuration) + [policyFile].compactMap { $0 })
+        let stamps = Self.stamps(of: Self.watchedFiles(configuration) + agentFiles)
         let loaded = try EdgeLoader.load(configuration, development: development, previous: runtime, mesh: mesh)
         let added = try configuration.listeners.filter { listeners[$0.address.description] == nil }.map { try bind($0) }
         return Prepared(loaded: loaded, added: added, development: development, stamps: stamps)
@@ -173,14 +173,14 @@ final class EdgeHost: TimerHandler {
     }
 
     private func lookAtFiles() {
-        let files = Self.watchedFiles(runtime.configuration) + [policyFile].compactMap { $0 }
+        let files = Self.watchedFiles(runtime.configuration) + agentFiles
         let now = Self.stamps(of: files)
         let changed = files.filter { stamps[$0] != now[$0] }
         guard !changed.isEmpty else { return }
         stamps = now
-        if let policyFile, changed.contains(policyFile) {
+        if changed.contains(where: agentFiles.contains) {
             // Everything is read again, the other files too.
-            return policyChanged()
+            return agentFilesChanged()
         }
         let settings = runtime.configuration.authentication
         var authenticator = runtime.authenticator

@@ -132,11 +132,13 @@ enum EdgeLoader {
         let pins =
             settings.clientPins.isEmpty
             ? PinPolicy() : PinPolicy(rules: [try .init(node: nil, settings.clientPins, settings.clientPinMode)])
+        let revocation = try RevocationLists.load(settings.clientRevocationFiles, settings.clientRevocationMode)
         func context(_ credentials: Credentials) throws -> TLSContext {
             var configuration = TLSContext.Configuration.edge(
                 credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
                 reservedDomain: mesh?.reserved)
             configuration.pins = pins
+            configuration.revocation = revocation
             configuration.parameters = parameters
             return try TLSContext(configuration)
         }

@@ -59,6 +59,8 @@ struct NodeIdentity: Sendable {
                 hint: "issue one with mesh ca issue \(node), or correct node.name")
         }
         let pins = try PinPolicy(configuration.tls.pins)
+        let revocation = try RevocationLists.load(
+            configuration.trust.revocationFiles, configuration.trust.revocationMode)
         do throws(TLSError) {
             let minimum = TLSVersion(configuration.tls.minimumVersion)
             let parameters = try configuration.tls.profile.parameters.choosing(
@@ -69,6 +71,7 @@ struct NodeIdentity: Sendable {
                     alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
                     trustDomains: domains, checks: checks, acceleration: configuration.tls.acceleration == .auto)
                 settings.pins = pins
+                settings.revocation = revocation
                 settings.parameters = parameters
                 return try TLSContext(settings)
             }

@@ -51,6 +51,7 @@ public final class Agent {
     /// Control socket and metrics: open to the end, so that a drain can be watched.
     private var doors: [Door] = []
     private var metricsDoor: MetricsDoor?
+    private var certificateWatch: CertificateWatch?
     private var upstreams: [String: UpstreamListener] = [:]
     private var signals: SignalSource?
     private var finish: CheckedContinuation<Int32, Never>?
@@ -229,6 +230,7 @@ public final class Agent {
         identityWatcher.update()
         renewal.update()
         signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
+        certificateWatch = CertificateWatch(self, log: log)
         for warning in effective.warnings { log.warning("configuration", warning.description) }
         for warning in policy.warnings { log.warning("policy", warning.description) }
         log.info(
@@ -277,8 +279,9 @@ public final class Agent {
     }
 
     private func watchPolicy() {
-        edge.watch(policy: configuration.policy.file) { [unowned self] in
-            _ = self.reload(by: "a changed policy file")
+        let files = [configuration.policy.file].compactMap { $0 } + configuration.trust.revocationFiles
+        edge.watch(files) { [unowned self] in
+            _ = self.reload(by: "a changed file of policy or CRLs")
         }
     }
 
@@ -436,6 +439,9 @@ public final class Agent {
         effective = next
         let isRenewed = use(identity)
         if policyChanged { self.policy = policy }
+        for worker in shared.workers {
+            worker.submit { [contexts = identity.contexts] in $0.endRevoked(contexts, now: Clock.unixSeconds()) }
+        }
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         let wanted = Dictionary(uniqueKeysWithValues: configuration.upstreams.map { (Self.origin($0), $0) })
         for (origin, listener) in upstreams {
@@ -569,6 +575,7 @@ public final class Agent {
         for door in doors { door.close() }
         doors = []
         metricsDoor?.close()
+        certificateWatch?.stop()
         Socket.removeSocketFile(configuration.listen.control)
         for upstream in upstreams.values { upstream.removeSocketFile() }
         registry.stop()

@@ -483,7 +483,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             roundTrip: roundTrip, streams: session.streamCount, bytesReceived: bytesReceived, bytesSent: bytesSent,
             retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
             cipher: tls.cipherName ?? "",
-            peerExpires: peer.notAfter, pins: tls.pinOutcome,
+            peerExpires: peer.notAfter, peerCertificate: tls.peerChain.first, pins: tls.pinOutcome,
             clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
     }
 }

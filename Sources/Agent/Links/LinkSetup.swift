@@ -197,11 +197,14 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     func failTLS(_ error: TLSError) {
         transmit()
+        if let certificate = error.certificate, case .tls = phase { core.counters.validated(certificate.code) }
         if error.certificate?.reason == .pinMismatch { core.counters.pinChecked("refused") }
         fail(error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint)
     }
 
     func authenticated(_ tls: TLSSession) {
+        core.counters.validated("ok")
+        core.counters.negotiated(tls.protocolVersion?.description ?? "", tls.cipherName ?? "")
         core.counters.handshakeSeconds.observe(seconds: Double(core.loop.now &- startedAt) / 1e9)
         if let identity = tls.peerIdentity, !identity.allowances.isEmpty {
             core.shared.log.warning(

@@ -14,7 +14,7 @@ final class WorkerCore: TimerHandler {
     /// The links that live here, by the peer's name.
     var links: [String: LinkConnection] = [:]
     /// Links that were replaced or are retiring but still carry streams.
-    private var retiring: [UInt64: LinkConnection] = [:]
+    private(set) var retiring: [UInt64: LinkConnection] = [:]
     /// Sessions that wait for their next link, by the peer's name.
     var parked: [String: ParkedSession] = [:]
     private(set) var setups: [UInt64: LinkSetup] = [:]

@@ -33,6 +33,7 @@ enum Metrics {
         writer.family(
             "mesh_tls_profile_info", .gauge, "What may be negotiated on links; always 1.",
             [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
+        addCertificates(&writer, agent, await agent.certificates(), now: Clock.unixSeconds())
         addLinks(&writer, links, totals)
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)
@@ -51,6 +52,32 @@ enum Metrics {
         return writer.text
     }
 
+    private static func addCertificates(
+        _ writer: inout PrometheusWriter, _ agent: Agent, _ certificates: [KnownCertificate], now: Int64
+    ) {
+        // One sample for each use, name and serial number: a CA can stand in both bundles.
+        func samples(_ value: (KnownCertificate) -> Double) -> [PrometheusWriter.Sample] {
+            certificates.map {
+                .init(value($0), ["use": $0.use.rawValue, "name": $0.name, "serial": $0.serial])
+            }
+        }
+        writer.family(
+            "mesh_certificate_expiry_timestamp_seconds", .gauge,
+            "When each certificate ends that is in use here or was seen at a linked peer.",
+            samples { Double($0.expiry.notAfter) })
+        writer.family(
+            "mesh_certificate_expiring", .gauge,
+            "Whether the end of a certificate is near: 30 days, or the last quarter of its life if that is shorter.",
+            samples { $0.expiry.isSoon(at: now) ? 1 : 0 })
+        let lists = agent.identity.contexts.server.configuration.revocation?.lists ?? []
+        writer.family(
+            "mesh_crl_next_update_timestamp_seconds", .gauge, "When the next CRL of an issuer is due.",
+            lists.compactMap { list in list.nextUpdate.map { .init(Double($0), ["issuer": list.issuer]) } })
+        writer.family(
+            "mesh_crl_entries", .gauge, "Certificates that a CRL withdraws.",
+            lists.map { .init(Double($0.count), ["issuer": $0.issuer]) })
+    }
+
     private static func addLinks(_ writer: inout PrometheusWriter, _ links: [LinkStatus], _ totals: WorkerCounters) {
         writer.family("mesh_links", .gauge, "Links in use.", Double(links.count))
         writer.family(
@@ -62,6 +89,15 @@ enum Metrics {
             samples(totals.handshakeFailures, "reason"))
         writer.histogram(
             "mesh_handshake_duration_seconds", "Time from TCP connect to a verified peer.", totals.handshakeSeconds)
+        writer.family(
+            "mesh_handshakes_total", .counter, "TLS handshakes of links that succeeded, by what was agreed on.",
+            totals.negotiated.sorted { ($0.key.version, $0.key.suite) < ($1.key.version, $1.key.suite) }.map {
+                .init(Double($0.value), ["version": $0.key.version, "suite": $0.key.suite])
+            })
+        writer.family(
+            "mesh_certificates_validated_total", .counter,
+            "Certificates of nodes that were judged in a handshake, by result: ok, or the reason of the refusal.",
+            samples(totals.validations, "result"))
         writer.family(
             "mesh_pin_checks_total", .counter, "Certificates of nodes that were compared with their pins, by result.",
             samples(totals.pinChecks, "result"))

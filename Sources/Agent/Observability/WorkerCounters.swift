@@ -1,5 +1,11 @@
 /// What a worker counts. Read by copying on the worker's own thread.
 struct WorkerCounters: Sendable {
+    /// What two ends agreed on.
+    struct HandshakeKey: Hashable, Sendable {
+        let version: String
+        let suite: String
+    }
+
     /// Streams of local applications that a serving agent accepted.
     var opened: UInt64 = 0
     /// Streams of peers that this agent accepted.
@@ -24,6 +30,8 @@ struct WorkerCounters: Sendable {
     private(set) var handshakeFailures: [String: UInt64] = [:]
     private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
+    private(set) var validations: [String: UInt64] = [:]
+    private(set) var negotiated: [HandshakeKey: UInt64] = [:]
     private(set) var moves: [String: UInt64] = [:]
 
     /// Policy said no, with this reason.
@@ -47,6 +55,13 @@ struct WorkerCounters: Sendable {
     /// A session moved to another link on purpose, or did not.
     mutating func move(_ outcome: MoveOutcome) { moves[outcome.rawValue, default: 0] += 1 }
 
+    /// A peer's certificate was judged: `ok`, or why it was refused.
+    mutating func validated(_ result: String) { validations[result, default: 0] += 1 }
+    /// A TLS handshake succeeded with this.
+    mutating func negotiated(_ version: String, _ suite: String) {
+        negotiated[HandshakeKey(version: version, suite: suite), default: 0] += 1
+    }
+
     /// Adds another worker's counts.
     mutating func add(_ other: Self) {
         opened += other.opened
@@ -65,6 +80,8 @@ struct WorkerCounters: Sendable {
         closings.merge(other.closings, uniquingKeysWith: +)
         handshakeFailures.merge(other.handshakeFailures, uniquingKeysWith: +)
         resumptions.merge(other.resumptions, uniquingKeysWith: +)
+        validations.merge(other.validations, uniquingKeysWith: +)
+        negotiated.merge(other.negotiated, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
         moves.merge(other.moves, uniquingKeysWith: +)
     }

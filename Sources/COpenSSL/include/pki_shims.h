@@ -28,6 +28,23 @@ static inline int pki_certificates_append(STACK_OF(X509) *stack, X509 *certifica
     return 0;
 }
 
+// Stacks of CRLs, in the same way.
+static inline STACK_OF(X509_CRL) *pki_crls_new(void) { return sk_X509_CRL_new_null(); }
+static inline void pki_crls_free(STACK_OF(X509_CRL) *stack) { sk_X509_CRL_pop_free(stack, X509_CRL_free); }
+static inline int pki_crls_append(STACK_OF(X509_CRL) *stack, X509_CRL *crl) {
+    if (!X509_CRL_up_ref(crl)) return 0;
+    if (sk_X509_CRL_push(stack, crl) > 0) return 1;
+    X509_CRL_free(crl);
+    return 0;
+}
+// How many certificates a CRL withdraws.
+static inline int pki_crl_count(X509_CRL *crl) {
+    STACK_OF(X509_REVOKED) *revoked = X509_CRL_get_REVOKED(crl);
+    return revoked == NULL ? 0 : sk_X509_REVOKED_num(revoked);
+}
+// Lets a verification go on where there is no CRL of an issuer, or none that is up to date.
+void pki_tolerate_absent_crls(X509_STORE_CTX *context);
+
 // Alternative names (GENERAL_NAMES) and extended key usages.
 static inline int pki_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
 static inline void pki_names_free(GENERAL_NAMES *names) { GENERAL_NAMES_free(names); }

@@ -1,0 +1,115 @@
+import COpenSSL
+
+/// A CRL (RFC 5280, section 5): what its issuer has withdrawn. Immutable; whether its issuer signed it is seen when a chain
+/// is verified with it.
+public final class CertificateRevocationList: @unchecked Sendable {
+    // Unchecked: X509_CRL is counted atomically, sorts itself under a lock, and is never changed here.
+    private let crl: OpaquePointer
+    /// The issuer's name in one line.
+    public let issuer: String
+    /// When it was made, unix seconds.
+    public let thisUpdate: Int64
+    /// When the next one is due, unix seconds; nil where it does not say.
+    public let nextUpdate: Int64?
+    /// How many certificates are on it.
+    public let count: Int
+
+    /// The largest file that is read, in bytes: a million entries take some 40 MB, which nobody should send to a node.
+    public static let sizeLimit = 16 << 20
+
+    /// Reads one in DER.
+    ///
+    /// Errors: `malformed`.
+    public init(der: [UInt8]) throws(CertificateError) {
+        guard let crl = decodeDER(der, { d2i_X509_CRL(nil, $0, $1) }, free: { X509_CRL_free($0) }) else {
+            throw CertificateError(
+                .malformed, "not a CRL: \(OpenSSLErrors.drain())",
+                hint: "look at it: openssl crl -in FILE -noout -text (-inform DER)")
+        }
+        guard let made = unixSeconds(X509_CRL_get0_lastUpdate(crl)) else {
+            X509_CRL_free(crl)
+            throw CertificateError(
+                .malformed, "the CRL does not say when it was made", hint: "make it again: openssl ca -gencrl")
+        }
+        self.crl = crl
+        thisUpdate = made
+        nextUpdate = unixSeconds(X509_CRL_get0_nextUpdate(crl))
+        issuer = oneLine(X509_CRL_get_issuer(crl))
+        count = Int(pki_crl_count(crl))
+    }
+
+    deinit { X509_CRL_free(crl) }
+
+    /// Lends the X509_CRL, which must not be changed.
+    func withCRL<Result>(_ body: (OpaquePointer) -> Result) -> Result {
+        withExtendedLifetime(self) { body(crl) }
+    }
+
+    /// Reads a file: one CRL in DER, or one or more in PEM.
+    ///
+    /// Errors: those of `SafeFile.read`, `not_pem`, `malformed`, with the file.
+    public static func load(file: String) throws(CertificateError) -> [CertificateRevocationList] {
+        let bytes = try SafeFile.read(file, limit: sizeLimit)
+        do throws(CertificateError) {
+            if bytes.first == 0x30 { return [try CertificateRevocationList(der: bytes)] }
+            var lists: [CertificateRevocationList] = []
+            for block in try PEMBlock.parse(bytes, expecting: "a CRL") where block.label == "X509 CRL" {
+                lists.append(try CertificateRevocationList(der: block.decoded()))
+            }
+            guard !lists.isEmpty else {
+                throw CertificateError(
+                    .notPEM, "holds no CRL (-----BEGIN X509 CRL-----)", hint: "make one: openssl ca -gencrl -out FILE")
+            }
+            return lists
+        } catch {
+            throw error.inFile(file)
+        }
+    }
+}
+
+/// The CRLs that chains are checked against, and what happens where one is missing.
+public struct RevocationLists: Sendable {
+    /// What happens where the state of a certificate cannot be found out: no CRL of its issuer, or one that is out of date.
+    public enum Mode: String, Sendable, CaseIterable {
+        /// It passes. What stands on a CRL is refused all the same, out of date or not.
+        case soft
+        /// It is refused.
+        case hard
+    }
+
+    /// The lists.
+    public let lists: [CertificateRevocationList]
+    /// What happens without one.
+    public let mode: Mode
+
+    /// Lists from their files.
+    public init(_ lists: [CertificateRevocationList], mode: Mode) {
+        self.lists = lists
+        self.mode = mode
+    }
+
+    /// Asks a verification to look at the lists, for every certificate of the chain.
+    func apply(to context: OpaquePointer, _ stack: RevocationStack) {
+        X509_STORE_CTX_set0_crls(context, stack.pointer)
+        X509_VERIFY_PARAM_set_flags(
+            X509_STORE_CTX_get0_param(context), UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
+        if mode == .soft { pki_tolerate_absent_crls(context) }
+    }
+}
+
+/// A STACK_OF(X509_CRL) that holds a reference to each of its lists.
+final class RevocationStack {
+    let pointer: OpaquePointer
+
+    init(_ lists: [CertificateRevocationList]) throws(CertificateError) {
+        guard let stack = openssl({ pki_crls_new() }) else { throw OpenSSLErrors.failure("make a list") }
+        pointer = stack
+        for list in lists {
+            guard list.withCRL({ pki_crls_append(stack, $0) }) == 1 else {
+                throw OpenSSLErrors.failure("extend a list")
+            }
+        }
+    }
+
+    deinit { pki_crls_free(pointer) }
+}

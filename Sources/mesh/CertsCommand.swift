@@ -1,0 +1,42 @@
+import Arguments
+import HTTP
+import JSON
+
+/// `mesh certs`
+enum CertsCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "certs", "List every certificate that the agent uses or has seen at its peers, by expiry.",
+            discussion: """
+                USE says what for: identity (the node's own chain), trust (the CAs that nodes' certificates lead to), edge (a \
+                listener's), peer (that of a linked node). Exit code 6 when one of them has expired, 7 when the end of one is \
+                near (30 days, or the last quarter of its life if that is shorter).
+                """,
+            flags: [.json])
+    ) { (context) throws(CommandFailure) in
+        let answer = try ControlClient(context).call(.get, "/v1/certificates")
+        let certificates = answer.elements(of: "certificates")
+        context.print(answer) {
+            var table = TextTable([
+                .init("USE", minimumWidth: 8), .init("NAME", minimumWidth: 8), .init("EXPIRES", minimumWidth: 20),
+                .init("LEFT", isRightAligned: true, minimumWidth: 6), .init("STATE", minimumWidth: 8),
+                .init("SUBJECT", minimumWidth: 8),
+            ])
+            for certificate in certificates {
+                table.append([
+                    certificate.text(of: "use"), certificate.text(of: "name"), certificate.text(of: "expires"),
+                    Format.span(seconds: certificate["secondsRemaining"]?.integer), state(certificate),
+                    certificate.text(of: "subject"),
+                ])
+            }
+            Output.table(table, empty: "the agent uses no certificates")
+        }
+        if certificates.contains(where: { $0["valid"]?.bool == false }) { return .certificate }
+        return certificates.contains { $0["expiringSoon"]?.bool == true } ? .expiring : .ok
+    }
+
+    private static func state(_ certificate: JSONValue) -> String {
+        if certificate["valid"]?.bool == false { return "expired" }
+        return certificate["expiringSoon"]?.bool == true ? "expiring" : "valid"
+    }
+}

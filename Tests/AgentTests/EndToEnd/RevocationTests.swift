@@ -1,0 +1,97 @@
+import Foundation
+import JSON
+import PKI
+import Testing
+
+extension EndToEnd {
+    /// CRLs that `openssl ca` makes with the mesh's CA, at running agents.
+    @Suite struct RevokedNodes {
+        private func prepare(_ mesh: TestMesh) throws {
+            let directory = mesh.directory
+            try mesh.authority.write(
+                certificateFile: directory + "/authority.crt", keyFile: directory + "/authority.key", passphrase: nil)
+            try "".write(toFile: directory + "/index.txt", atomically: true, encoding: .utf8)
+            try "01".write(toFile: directory + "/crlnumber", atomically: true, encoding: .utf8)
+            try """
+            [ca]
+            default_ca = own
+            [own]
+            database = \(directory)/index.txt
+            crlnumber = \(directory)/crlnumber
+            certificate = \(directory)/authority.crt
+            private_key = \(directory)/authority.key
+            default_md = sha256
+            default_crl_days = 30
+            """.write(toFile: directory + "/ca.cnf", atomically: true, encoding: .utf8)
+            try list(mesh)
+        }
+
+        private func openssl(_ mesh: TestMesh, _ arguments: [String]) throws {
+            let (status, output) = try runProgram(["openssl", "ca", "-config", mesh.directory + "/ca.cnf"] + arguments)
+            try demand(status == 0, output)
+        }
+
+        /// Makes the CRL anew, in one step as far as a reader sees.
+        private func list(_ mesh: TestMesh) throws {
+            try openssl(mesh, ["-gencrl", "-out", mesh.directory + "/next.crl"])
+            rename(mesh.directory + "/next.crl", mesh.directory + "/mesh.crl")
+        }
+
+        /// The link of a revoked node ends when the CRL changes, and it gets no other; the others stay.
+        @Test func revokedWhileLinked() throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true) { node in
+                    node.set("trust.revocation.files", [.string(mesh.directory + "/mesh.crl")])
+                    node.set("trust.revocation.mode", "hard")
+                }
+                let (alpha, beta) = (try mesh.node("Alpha"), try mesh.node("Beta"))
+                try prepare(mesh)
+                try mesh.start()
+                try directory.waitLinked(to: alpha)
+                try directory.waitLinked(to: beta)
+                try openssl(mesh, ["-revoke", beta.directory + "/node.crt"])
+                try list(mesh)
+                try directory.waitFor("identity_revoked") { $0["node"] == "Beta" && $0["reason"] == "revoked" }
+                try directory.waitFor("handshake_failed") { $0["reason"] == "revoked" }
+                try Deadline.until("Beta's link is gone") { try !directory.isLinked(to: beta) }
+                try demandEqual(try directory.isLinked(to: alpha), true)
+                try demand(
+                    try directory.metric("mesh_certificates_validated_total{result=\"revoked\"}") ?? 0 >= 1, "counted")
+                let text = try directory.metrics.get("/metrics").text
+                let line = text.split(separator: "\n").first { $0.hasPrefix("mesh_crl_next_update_timestamp_seconds{") }
+                let next = Double(line?.split(separator: " ").last ?? "") ?? 0
+                try demand(next > Double(time(nil)), "when the next CRL is due is shown: \(next)")
+                try demand(text.contains("mesh_crl_entries{issuer=\"\(mesh.authority.root.subject)\"} 1\n"), text)
+            }
+        }
+
+        /// A list that does not concern an issuer says nothing of it: `soft` lets it pass, `hard` does not.
+        @Test func withoutAListOfTheIssuer() throws {
+            try withMesh { mesh in
+                try prepare(mesh)
+                let other = try CertificateAuthority.createRoot(
+                    name: "Other", trustDomain: "other.test", now: Int64(time(nil)))
+                try other.certificate.pem.write(
+                    toFile: mesh.directory + "/other.crt", atomically: true, encoding: .utf8)
+                let config = mesh.directory + "/ca.cnf"
+                let text = try String(contentsOfFile: config, encoding: .utf8)
+                try other.write(
+                    certificateFile: mesh.directory + "/other.crt", keyFile: mesh.directory + "/other.key",
+                    passphrase: nil,
+                    replace: true)
+                try text.replacingOccurrences(of: "authority.", with: "other.")
+                    .write(toFile: config, atomically: true, encoding: .utf8)
+                try list(mesh)
+                let directory = try mesh.node("Directory", directory: true) { node in
+                    node.set("trust.revocation.files", [.string(mesh.directory + "/mesh.crl")])
+                }
+                let alpha = try mesh.node("Alpha")
+                try mesh.start()
+                try directory.waitLinked(to: alpha)
+                directory.set("trust.revocation.mode", "hard")
+                try demandEqual(try directory.reload().status, 200)
+                try directory.waitFor("handshake_failed") { $0["reason"] == "revocation_unknown" }
+            }
+        }
+    }
+}
