@@ -50,7 +50,7 @@ let package = Package(
             name: "MeshRooms",
             targets: [
                 "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "Arguments", "HTTP", "WebSocket", "Link", "Gateway",
-                "Policy", "Directory", "Enrolment", "Agent",
+                "Policy", "Directory", "Documents", "Enrolment", "Agent",
             ]),
         // For Benchmarks/: the rooms that it measures, so that it builds without the agent.
         .library(
@@ -79,11 +79,12 @@ let package = Package(
         room("Policy", ["JSON"]),
         room("Directory", ["JSON", "Policy", "CSQLite"]),
         room("Enrolment", ["Bytes", "JSON", "PKI", "CSodium"]),
+        room("Documents", ["Bytes", "JSON", "PKI", "Policy", "CSodium"]),
         room(
             "Agent",
             [
                 "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "HTTP", "WebSocket", "Link", "Gateway", "Policy",
-                "Directory", "Enrolment", "Arguments", "CLinux", "CSodium",
+                "Directory", "Documents", "Enrolment", "Arguments", "CLinux", "CSodium",
             ],
             settings: faults),
 
@@ -91,6 +92,7 @@ let package = Package(
         program(
             "mesh",
             [
+                "Documents",
                 "Agent", "Arguments", "Bytes", "Enrolment", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy",
                 "Directory", "TLS",
                 "WebSocket",
@@ -118,15 +120,17 @@ let package = Package(
         tests("GatewayTests", ["Gateway", "Bytes", "HTTP", "WebSocket", "CSodium"]),
         tests("PolicyTests", ["Policy", "JSON"]),
         tests("EnrolmentTests", ["Enrolment", "Bytes", "JSON", "PKI"]),
+        tests("DocumentsTests", ["Documents", "Bytes", "JSON", "PKI", "Policy"]),
         tests("DirectoryTests", ["Directory", "JSON", "Policy", "CSQLite"]),
         tests(
             "AgentTests",
             [
+                "Documents",
                 "Agent", "Arguments", "Enrolment", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link",
                 "WebSocket",
                 "CTestSystem",
             ]),
         tests("TesterTests", ["mesh-agent", "mtls-tester", "JSON", "PKI"], settings: faults),
-        tests("CLITests", ["JOSE", "JSON", "PKI", "EventLoop"]),
+        tests("CLITests", ["Documents", "JOSE", "JSON", "PKI", "EventLoop"]),
     ]
 )

@@ -7,6 +7,7 @@ let names = [
     "CertificateReading",
     "ConfigurationReading",
     "DirectoryReading",
+    "DocumentReading",
     "EdgeRequests",
     "EdgeWebSocket",
     "EnrolmentReading",

@@ -85,6 +85,8 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
     case badOpen = 78
     /// TLS with the service's target failed: its certificate is not the one that is expected, or it speaks none.
     case targetTLSFailed = 79
+    /// The serving node lacks a mesh document that the other one has, and takes no streams before it has it.
+    case documentsBehind = 80
 
     /// A code that this version does not know. Never sent.
     case unrecognised = 65535
@@ -128,7 +130,7 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
             .identityExpired, .protocolError, .frameTooLarge, .creditExceeded, .unrecognised:
             .later
         case .noSuchService, .noSuchInstance, .unhealthy, .targetRefused, .targetUnreachable, .targetTimeout,
-            .targetTLSFailed, .tooManyStreams, .streamOverloaded:
+            .targetTLSFailed, .tooManyStreams, .streamOverloaded, .documentsBehind:
             .elsewhere
         case .versionMismatch, .duplicateIdentity, .linkDenied, .identityRevoked, .policyChanged, .wrongNode, .denied,
             .actAsDenied, .applicationReset, .streamIdle, .accessWithdrawn, .badOpen:
@@ -146,7 +148,9 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
             .handshakeTimeout, .linkDenied, .identityExpired, .identityRevoked, .policyChanged, .wrongNode, .denied,
             .actAsDenied, .accessWithdrawn, .badOpen, .retentionExceeded:
             .peer
-        case .internalError, .overloaded, .tooManyStreams, .streamOverloaded, .noSuchService, .noSuchInstance: .sender
+        case .internalError, .overloaded, .tooManyStreams, .streamOverloaded, .noSuchService, .noSuchInstance,
+            .documentsBehind:
+            .sender
         case .unhealthy, .targetRefused, .targetUnreachable, .targetTimeout, .targetTLSFailed, .applicationReset:
             .target
         case .peerSilent, .linkLost: .network
@@ -209,6 +213,7 @@ extension LinkReason: CustomStringConvertible {
         case .accessWithdrawn: "access_withdrawn"
         case .badOpen: "bad_open"
         case .targetTLSFailed: "target_tls_failed"
+        case .documentsBehind: "documents_behind"
         case .unrecognised: "unrecognised"
         }
     }

@@ -16,6 +16,9 @@ public enum Name {
     /// The built-in service that every agent is itself.
     public static let agentService = "mesh.agent"
 
+    /// The built-in service of every agent through which mesh documents travel. Whoever may link reaches it.
+    public static let documentsService = "mesh.documents"
+
     /// Whether `text` is a legal name.
     public static func isLegal(_ text: String) -> Bool {
         var length = 0

@@ -25,6 +25,10 @@ extension PolicyDocument {
         peer: Principal, actingAs acting: PrincipalID? = nil, attributes: Subject.Attributes = [:], service: String
     ) -> Decision {
         let peer = current(peer)
+        if service == Name.documentsService, peer.id.namespace == .node, peer.isIdentified {
+            // What travels there is signed; and a policy that forbade it could never be replaced.
+            guard let acting, acting != peer.id else { return decision(.allowed, peer, .connect, service) }
+        }
         guard let acting, acting != peer.id, peer.isIdentified else {
             return decideForClient(peer, service, peer: nil)
         }
@@ -77,10 +81,10 @@ extension PolicyDocument {
     }
 
     /// Whether a node may serve a service: whoever dials asks it of the node that it reached. Every node is its own
-    /// `mesh.agent`.
+    /// `mesh.agent` and `mesh.documents`.
     public func authorizeProvide(node: Principal, service: String) -> Decision {
         let node = current(node)
-        if service == Name.agentService, node.id.namespace == .node {
+        if service == Name.agentService || service == Name.documentsService, node.id.namespace == .node {
             return decision(.allowed, node, .provide, service)
         }
         let decision = decide(node, .provide, service, peer: nil)

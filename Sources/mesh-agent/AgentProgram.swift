@@ -95,11 +95,13 @@ enum AgentProgram {
         if json {
             var object = effective.describeJSON().object ?? JSONObject()
             object["problems"] = .init(problems)
+            object["documents"] = .init(Agent.documentsInForce(effective.configuration))
             object["aesGCM"] = .string(Agent.aesGCM(of: effective.configuration).code)
             print(JSONValue.object(object).text(.pretty))
         } else {
             print(effective.describe(), terminator: "")
             print("\nTLS: \(Agent.aesGCM(of: effective.configuration).text)")
+            for line in Agent.documentsInForce(effective.configuration) { print("document: \(line)") }
             for warning in effective.warnings { complain("warning: \(warning)") }
             for problem in problems { complain("mesh-agent: \(problem)") }
         }

@@ -25,11 +25,17 @@ enum StatusCommand {
                 ("expires", answer["identity"]?.text(of: "expires") ?? Format.none),
                 ("services", Format.list(answer["principal"]?["services"])),
                 ("directory", "\(place); revision \(directory.number(of: "revision"))"),
-                ("policy", answer["policy"]?.text(of: "file") ?? Format.none),
+                ("policy", policy(answer["policy"] ?? .null)),
                 ("configuration", answer.text(of: "configuration")),
             ])
         }
         return .ok
+    }
+
+    /// Where the policy in force comes from.
+    private static func policy(_ policy: JSONValue) -> String {
+        guard let version = policy["version"]?.integer else { return policy.text(of: "file") }
+        return "mesh document, version \(version)"
     }
 }
 

@@ -21,8 +21,14 @@ struct CAFiles {
         Pair(certificate: directory + "/intermediate.crt", key: directory + "/intermediate.key")
     }
 
+    /// The list of operators, which every node gets beside the root's certificate.
+    var operators: String { directory + "/operators.json" }
+
+    /// The key of an operator.
+    func operatorKey(_ name: String) -> String { "\(directory)/\(name).key" }
+
     /// What nodes cannot be called, since these are the CA's own files.
-    static let reservedNames: Set<String> = ["ca", "intermediate"]
+    static let reservedNames: Set<String> = ["ca", "intermediate", "operator"]
 
     /// The default directory.
     static let defaultDirectory = "certs"

@@ -14,7 +14,8 @@ enum CAInitCommand {
             discussion: """
                 Writes ca.crt, which every node trusts, and ca.key, with which certificates are issued: PKCS#8 with \
                 scrypt and AES-256, mode 0600. With --intermediate also intermediate.crt and intermediate.key, which \
-                then issue; ca.key can be taken offline.
+                then issue; ca.key can be taken offline. Also writes operator.key, which signs policy and revocations for \
+                the whole mesh, and operators.json, by which the root says so and which nodes get beside ca.crt.
                 """,
             flags: [
                 FlagSpec(
@@ -47,7 +48,8 @@ enum CAInitCommand {
         let withIntermediate = invocation.isOn("intermediate")
         let replace = invocation.isOn("force")
         try CAFiles.refuseExisting(
-            [files.root, files.intermediate].flatMap { [$0.certificate, $0.key] }, replace: replace)
+            [files.root, files.intermediate].flatMap { [$0.certificate, $0.key] }
+                + [files.operators, files.operatorKey(OperatorFiles.defaultName)], replace: replace)
         let authorities = try make(invocation, withIntermediate: withIntermediate)
         let passphrase = try passphrase(invocation)
         try files.prepare()
@@ -58,6 +60,7 @@ enum CAInitCommand {
             try authorities.intermediate?.write(
                 certificateFile: files.intermediate.certificate, keyFile: files.intermediate.key,
                 passphrase: passphrase, replace: replace)
+            try OperatorFiles.create(files, authorities.root, passphrase, replace: replace)
         } catch {
             throw CommandFailure(error)
         }
@@ -109,7 +112,8 @@ enum CAInitCommand {
             "trustDomain": .string(authorities.root.trustDomain), "name": .string(root.commonName ?? ""),
             "certificate": .string(files.root.certificate), "key": .string(files.root.key),
             "encrypted": .bool(isEncrypted), "notAfter": .string(UTCTime.text(root.notAfter)),
-            "fingerprintSHA256": .string(root.fingerprintSHA256),
+            "fingerprintSHA256": .string(root.fingerprintSHA256), "operators": .string(files.operators),
+            "operatorKey": .string(files.operatorKey(OperatorFiles.defaultName)),
         ]
         if authorities.intermediate != nil {
             object["intermediate"] = [
@@ -131,6 +135,13 @@ enum CAInitCommand {
                     (files.intermediate.key, "its key; \(files.root.key) can be taken offline now"),
                 ]
             }
+            fields += [
+                (files.operators, "who may sign policy and revocations; nodes get it as trust.operators"),
+                (
+                    files.operatorKey(OperatorFiles.defaultName),
+                    "the first operator's key, for mesh policy apply and mesh revoke; keep it secret"
+                ),
+            ]
             Output.fields(fields, indent: 2)
             let out = files.directory == CAFiles.defaultDirectory ? "" : " --out \(files.directory)"
             Output.line("Next: mesh ca issue NODE\(out)")

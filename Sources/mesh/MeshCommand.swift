@@ -8,14 +8,14 @@ enum MeshCommand {
         StatusCommand.entry, ServicesCommand.entry, LookupCommand.entry, NodesCommand.entry, LinksCommand.entry,
         CertsCommand.entry, WatchCommand.entry, RegisterCommand.entry, DeregisterCommand.entry, ConnectCommand.entry,
         WhyCommand.entry, AuthorizeCommand.entry, WhoamiCommand.entry, ReloadCommand.entry, DrainCommand.entry,
-        JoinCommand.entry,
+        JoinCommand.entry, DocumentsCommand.entry, RevokeCommand.entry,
     ]
 
     /// Groups of commands: `mesh ca init`.
     static let groups: [(spec: CommandSpec, commands: [CommandEntry])] = [
         (
-            CommandSpec("policy", "Check policy files."),
-            [PolicyCheckCommand.entry]
+            CommandSpec("policy", "Check policy files, and apply them to the whole mesh."),
+            [PolicyCheckCommand.entry, PolicyDiffCommand.entry, PolicyApplyCommand.entry]
         ),
         (
             CommandSpec(
@@ -27,6 +27,13 @@ enum MeshCommand {
             [
                 CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry, CANodesCommand.entry,
                 CAForgetCommand.entry,
+            ]
+        ),
+        (
+            CommandSpec("operator", "Say who may sign policy and revocations for the whole mesh."),
+            [
+                OperatorListCommand.entry, OperatorAddCommand.entry, OperatorRemoveCommand.entry,
+                OperatorApplyCommand.entry,
             ]
         ),
         (

@@ -72,7 +72,10 @@ enum WhyCommand {
         }
         context.print(answer) {
             for line in explanation.text.split(separator: "\n") { Output.hanging(String(line), by: indentation) }
-            if let node = answer["node"]?.string { Output.hanging("  asked    \(node)", by: indentation) }
+            if let node = answer["node"]?.string {
+                let version = answer["policy"]?["version"]?.integer.map { ", policy version \($0)" } ?? ""
+                Output.hanging("  asked    \(node)\(version)", by: indentation)
+            }
         }
         return explanation.allowed ? .ok : .denied
     }

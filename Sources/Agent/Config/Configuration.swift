@@ -86,6 +86,8 @@ extension Configuration {
         public var clients: [String] = []
         /// The shorthand for both; the loader has put it into `servers` and `clients` already.
         public var ca: [String] = []
+        /// File with the list of operators, whose signed documents count; nil leaves it to the peers to bring it.
+        public var operators: String?
         /// The trust domain; nil means that of the node's certificate.
         public var domain: String?
         /// CRLs of the CAs.

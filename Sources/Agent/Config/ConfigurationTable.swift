@@ -62,6 +62,10 @@ public enum ConfigurationTable {
             "trust.clients", \.trust.clients, .files, "CA certificates for nodes that dial this node.",
             default: "`trust.ca`"),
         .value(
+            "trust.operators", \.trust.operators, .optional(.path),
+            "File `operators.json`, which `mesh ca init` writes: who may sign policy and revocations for the whole mesh. "
+                + "Without it the node takes the list from its peers; a root of the mesh has signed it in either case."),
+        .value(
             "trust.domain", \.trust.domain, .optional(.trustDomain),
             "The SPIFFE trust domain; nodes of others are refused.",
             default: "that of the node's certificate"),

@@ -60,6 +60,7 @@ extension ControlAPI {
         }
         var object = try explain(call, question).json.object ?? JSONObject()
         object["node"] = .string(agent.shared.node)
+        object["policy"] = agent.policyJSON
         return json(.object(object))
     }
 

@@ -19,6 +19,8 @@ final class ControlAPI {
         case agentService
         /// A stream to `mesh.directory`.
         case directoryService
+        /// A stream to `mesh.documents`.
+        case documentsService
     }
 
     /// One request on its way to its handler.
@@ -34,6 +36,8 @@ final class ControlAPI {
 
     private struct Route {
         let doors: Set<Door>
+        /// Also for callers whom the policy does not know.
+        let isOpen: Bool
         let handler: Handler
     }
 
@@ -47,13 +51,16 @@ final class ControlAPI {
         addDirectoryRoutes()
         addDrainRoutes()
         addCARoutes()
+        addDocumentRoutes()
     }
 
-    /// Adds a route for these doors.
-    func add(_ method: HTTPMethod, _ pattern: String, _ doors: Set<Door>, _ handler: @escaping Handler) {
+    /// Adds a route for these doors; an `open` one is also for callers whom the policy does not know.
+    func add(
+        _ method: HTTPMethod, _ pattern: String, _ doors: Set<Door>, open: Bool = false, _ handler: @escaping Handler
+    ) {
         do {
             try router.add(method, pattern, routes.count)
-            routes.append(Route(doors: doors, handler: handler))
+            routes.append(Route(doors: doors, isOpen: open, handler: handler))
         } catch {
             preconditionFailure("route \(method) \(pattern): \(error)")
         }
@@ -69,7 +76,7 @@ final class ControlAPI {
 
     private func answer(_ request: ControlRequest, _ door: Door) async -> ControlAnswer {
         let principal = self.principal(of: request.caller)
-        guard principal.isIdentified else {
+        guard principal.isIdentified || isOpen(request, door) else {
             let reason = principal.problem ?? .notAuthenticated
             agent.log.warning(
                 "control_denied", "a caller of the control API is not known to the policy",
@@ -105,6 +112,11 @@ final class ControlAPI {
             return .response(Problem("method_not_allowed", status: 405).response(headers: headers))
         case .refused(let error): return .response(Problem(error).response())
         }
+    }
+
+    private func isOpen(_ request: ControlRequest, _ door: Door) -> Bool {
+        guard case .found(let index, _) = router.match(request.head.method, request.head.path) else { return false }
+        return routes[index].isOpen && routes[index].doors.contains(door)
     }
 
     private func notFound(_ request: ControlRequest) -> ControlAnswer {

@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import Gateway
 import PKI
 import TLS
@@ -26,7 +27,9 @@ struct ClientCertificate: Sendable {
             let isForeign = connection.core.runtime.mesh?.isForeign(session.peerChain) ?? false
             return ClientCertificate(identity, isForeign: isForeign)
         }
-        return try client.certificate.map { der throws(EdgeRefusal) in try ClientCertificate(forwarded: der) }
+        return try client.certificate.map { der throws(EdgeRefusal) in
+            try ClientCertificate(forwarded: der, connection.core.revocations())
+        }
     }
 
     /// The one that TLS has verified.
@@ -39,9 +42,10 @@ struct ClientCertificate: Sendable {
     }
 
     /// One that a proxy has verified.
-    private init(forwarded der: [UInt8]) throws(EdgeRefusal) {
+    private init(forwarded der: [UInt8], _ revocations: RevocationSet) throws(EdgeRefusal) {
         do throws(CertificateError) {
             let leaf = try Certificate(der: der)
+            if revocations.entry(for: [leaf]) != nil { throw Self.revoked }
             isForeign = false
             let uris = leaf.spiffeURIs
             guard uris.count <= 1, let thumbprint = Hex.decode(leaf.fingerprintSHA256) else { throw Self.several }
@@ -49,8 +53,16 @@ struct ClientCertificate: Sendable {
             spiffe = try uris.first.map { uri throws(CertificateError) in try SPIFFEID(parsing: uri).description }
             self.thumbprint = thumbprint
         } catch {
+            if error.reason == .revoked {
+                throw EdgeRefusal(
+                    reason: "certificate_revoked", status: 403, detail: "the client's certificate is revoked")
+            }
             throw EdgeRefusal(.badForwardedField, status: 400, "Client-Cert holds no certificate that can be used")
         }
+    }
+
+    private static var revoked: CertificateError {
+        CertificateError(.revoked, "the certificate is revoked", hint: "use a new certificate with a new key")
     }
 
     private static var several: CertificateError {

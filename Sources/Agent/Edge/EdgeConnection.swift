@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import EventLoop
 import Gateway
 import HTTP
@@ -238,6 +239,9 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
         facts.peerHasCertificate = session.peerIdentity != nil
         noticePins(session)
+        if let entry = core.revocations().entry(for: session.peerChain) {
+            return refuseConnection("certificate_revoked", detail: "\(entry.name): \(entry.reason)")
+        }
         speakHTTP()
     }
 
@@ -516,11 +520,33 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
 
     /// Looks again whether the client may go on: after a change of policy, keys or revocations, and when a token ends.
     func recheck() {
+        if let session = channel.session, let entry = core.revocations().entry(for: session.peerChain) {
+            return revoked(entry)
+        }
         switch phase {
         case .request(let exchange): exchange.recheck()
         case .tunnel(let tunnel): tunnel.recheck()
         default: break
         }
+    }
+
+    /// The certificate by which the client came in is revoked: the connection ends, whatever it does.
+    private func revoked(_ entry: RevocationEntry) {
+        guard !isClosed else { return }
+        core.counters.ended("certificate_revoked")
+        core.shared.log.warning(
+            "edge_certificate_revoked", "a connection was closed because its client's certificate is revoked",
+            [
+                ("listener", .string(listenerName)), ("client", .string(clientText)), ("entry", .string(entry.name)),
+                ("why", .string(entry.reason)),
+            ])
+        switch phase {
+        case .request(let exchange): exchange.clientLost("certificate_revoked")
+        case .tunnel(let tunnel): tunnel.clientLost("certificate_revoked")
+        default: break
+        }
+        channel.reset()
+        finish()
     }
 
     /// Goes on with a new token of the same client; nil, or why not.

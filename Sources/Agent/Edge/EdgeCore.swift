@@ -1,3 +1,4 @@
+import Documents
 import EventLoop
 import Gateway
 import JSON
@@ -30,6 +31,8 @@ final class EdgeCore {
     var evictable = EvictionList()
     /// Fetches keys for tokens that name unknown ones; nil where no issuer has a URL.
     var wantsKeys: KeyFetch?
+    /// What the mesh has revoked, at the moment; nothing where there is no mesh.
+    var revocations: () -> RevocationSet = { .empty }
 
     /// Fetches an issuer's keys if that may help, and calls back when it has ended, or at once.
     typealias KeyFetch = @Sendable (_ issuer: String, _ done: @escaping @Sendable () -> Void) -> Void

@@ -1,4 +1,5 @@
 import Directory
+import Documents
 import Enrolment
 import EventLoop
 import Glibc
@@ -33,7 +34,10 @@ public final class Agent {
     private let loader: Loader
     private(set) var effective: EffectiveConfiguration
     private(set) var identity: NodeIdentity
+    /// The policy in force: that of the documents where there is one, else the configuration's.
     private(set) var policy: PolicyDocument
+    let documents: DocumentHost
+    private(set) var documentPeers: DocumentPeers!
     private(set) var routing: RoutingSnapshot
     let edge: EdgeHost
     /// The mesh's CA, where this node serves it.
@@ -102,7 +106,10 @@ public final class Agent {
             PlantedFault.warn(log)
         #endif
         identity = try NodeIdentity.load(configuration)
-        policy = try PolicyLoading.load(configuration)
+        let configured = try PolicyLoading.load(configuration)
+        try StateDirectory.prepare(configuration.node.stateDirectory)
+        documents = try DocumentHost(identity, configuration, log: log)
+        policy = documents.ledger.policy ?? configured
         var session = SessionConfiguration()
         session.initialCredit = configuration.streams.initialCredit
         session.maximumWindow = configuration.streams.window
@@ -122,7 +129,6 @@ public final class Agent {
             parking: ParkingSpace(
                 resumeFor: configuration.links.resumeFor.nanoseconds, limit: configuration.limits.parkedMemory),
             tls: identity.contexts)
-        try StateDirectory.prepare(configuration.node.stateDirectory)
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory, log: log)
         supervisor = LinkSupervisor(
@@ -135,7 +141,9 @@ public final class Agent {
         routing = RoutingSnapshot(
             node: identity.node, own: policy.principal(for: identity.subject), policy: policy,
             trustDomain: identity.trustDomain, directory: DirectorySnapshot(), services: [:], links: [:],
-            isDraining: false, isOutOfService: false)
+            isDraining: false, isOutOfService: false, documents: documents.ledger.versions,
+            revocations: documents.ledger.revocations)
+        documentPeers = DocumentPeers(agent: self)
         api = ControlAPI(agent: self)
         renewal = IdentityRenewal(agent: self)
         identityWatcher = IdentityWatcher(agent: self)
@@ -199,7 +207,12 @@ public final class Agent {
         }
         shared.supervisor = supervisor
         shared.serveControl = { [unowned self] descriptor, caller, service in
-            let door: ControlAPI.Door = service == Policy.Name.directoryService ? .directoryService : .agentService
+            let door: ControlAPI.Door =
+                switch service {
+                case Policy.Name.directoryService: .directoryService
+                case Policy.Name.documentsService: .documentsService
+                default: .agentService
+                }
             self.serveHTTP(descriptor, caller, self.api.serve(door))
         }
         supervisor.addresses = { [unowned self] node in
@@ -211,8 +224,14 @@ public final class Agent {
         }
         supervisor.linkStateChanged = { [unowned self] node, isUp in
             self.directoryHost?.linkChanged(node: node, isUp: isUp)
-            if isUp { self.directoryClient?.linked(node) }
+            if isUp {
+                self.directoryClient?.linked(node)
+                self.documentPeers.linked(node, self.supervisor.documents(of: node))
+            } else {
+                self.documentPeers.unlinked(node)
+            }
         }
+        documents.changed = { [unowned self] in self.documentChanged($0) }
         registry.changed = { [unowned self] in
             self.publish()
             self.directoryClient?.registrationChanged()
@@ -232,6 +251,7 @@ public final class Agent {
         signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
         certificateWatch = CertificateWatch(self, log: log)
         for warning in effective.warnings { log.warning("configuration", warning.description) }
+        reviewOwnIdentity()
         for warning in policy.warnings { log.warning("policy", warning.description) }
         log.info(
             "started", "node \(shared.node) is up",
@@ -270,6 +290,7 @@ public final class Agent {
                     loop: core.loop, parts: parts, shared: edgeShared, handle: loop,
                     connector: MeshConnector(worker: core, parts: parts), runtime: runtime)
                 edge.wantsKeys = keyFetch
+                edge.revocations = { [unowned core] in core.routing.revocations }
                 core.policyChanged = { edge.recheck() }
                 loop.install(edge)
             }
@@ -347,7 +368,8 @@ public final class Agent {
         routing = RoutingSnapshot(
             node: shared.node, own: own, policy: policy, trustDomain: identity.trustDomain,
             directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
-            isDraining: isDraining, isOutOfService: isOutOfService)
+            isDraining: isDraining, isOutOfService: isOutOfService, documents: documents.ledger.versions,
+            revocations: documents.ledger.revocations)
         for worker in shared.workers {
             worker.submit { [routing] core in core.apply(routing) }
         }
@@ -420,7 +442,9 @@ public final class Agent {
                     exitCode: 78,
                     lines: ["the node's name cannot change while it runs: \(shared.node) → \(identity.node)"])
             }
-            policy = try PolicyLoading.load(next.configuration)
+            let configured = try PolicyLoading.load(next.configuration)
+            try documents.configure(identity, next.configuration)
+            policy = documents.ledger.policy ?? configured
             targets = try LocalRegistry.targets(of: next.configuration.services)
             for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
                 added.append(try bindUpstream(upstream))
@@ -482,6 +506,13 @@ public final class Agent {
         self.identity = identity
         shared.use(identity.contexts, isNew: isRenewed)
         return isRenewed
+    }
+
+    /// Puts a policy in force that came as a document; who publishes comes next.
+    func policyChanged(to next: PolicyDocument) {
+        policy = next
+        directoryHost?.policyChanged()
+        directoryClient?.registrationChanged()
     }
 
     private func retire(_ upstream: UpstreamListener) {
@@ -617,6 +648,7 @@ public final class Agent {
         var reasons: [String] = []
         if isDraining || isOutOfService { reasons.append("draining") }
         if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
+        if ownRevocation != nil { reasons.append("identity_revoked") }
         if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
         return (reasons.isEmpty, reasons)
     }
@@ -633,7 +665,7 @@ public final class Agent {
                 "id": .string(own.id.description), "services": .init(own.services.sorted()),
                 "groups": .init(own.groups.sorted()),
             ],
-            "policy": ["file": .string(policy.file), "fingerprint": .string(policy.fingerprint)],
+            "policy": policyJSON, "documents": documents.ledger.versions.json,
             "directory": [
                 "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
                 "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),

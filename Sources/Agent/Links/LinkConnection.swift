@@ -51,6 +51,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var isHeard = true
     /// What came along with the handshake is still to be worked on.
     var hasLeftover = false
+    /// Whether streams may be opened, as far as mesh documents are concerned.
+    var gate: DocumentGate
     private(set) var bytesReceived: UInt64 = 0
     /// The peer's kernel ended the connection, without a reset.
     private(set) var endedInOrder = false
@@ -71,7 +73,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     init(
         _ owned: consuming FileDescriptor, id: UInt64, node: String, peer: PeerIdentity, principal: Principal,
         isDialler: Bool, tls: TLSSession, frames: FrameReader, session: Session, key: SessionKey?,
-        leftover: [UInt8], core: WorkerCore
+        gate: DocumentGate, leftover: [UInt8], core: WorkerCore
     ) {
         descriptor = owned.rawValue
         self.owned = consume owned
@@ -84,6 +86,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         self.frames = frames
         self.session = session
         self.key = key
+        self.gate = gate
         self.core = core
         establishedAt = Clock.unixMilliseconds()
         partial.append(leftover)

@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import HTTP
 import JSON
 import Link
@@ -185,6 +186,16 @@ extension LinkSetup {
             return false
         }
         let routing = core.routing
+        if let tls, let entry = routing.revocations.entry(for: tls.peerChain) {
+            let text = "the certificate of node \(identity.nodeName ?? "?") is revoked: \(entry.reason)"
+            refuse(.identityRevoked, "revoked: \(entry.reason)")
+            fail(
+                LinkReason.identityRevoked.name, text,
+                hint:
+                    "mesh revoke --list shows the entry \(entry.name); issue the node a new certificate with a new key",
+                reason: .identityRevoked)
+            return false
+        }
         let principal = routing.policy.principal(
             for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
         let decision = routing.policy.authorizeLink(peer: principal, with: routing.node)

@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import EventLoop
 import HTTP
 import JSON
@@ -392,10 +393,19 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         var hello = Hello(
             bootID: core.shared.bootID, intent: intent, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
             agent: core.shared.version, configuration: core.shared.session)
+        if core.routing.trustDomain != nil { hello.documents = core.routing.documents.encoded }
         if core.shared.parking.resumeFor > 0 {
             hello.resumptionEpoch = (core.parked[node]?.session ?? core.links[node]?.session)?.resumptionEpoch ?? 0
         }
         return hello
+    }
+
+    /// The mesh documents that the peer has; nil where it takes none of this mesh. A node of another trust domain speaks of
+    /// other documents.
+    func documents(_ hello: Hello) -> DocumentVersions? {
+        guard let domain = core.routing.trustDomain, tls?.peerIdentity?.spiffe?.trustDomain ?? domain == domain
+        else { return nil }
+        return hello.documents.flatMap { DocumentVersions(encoded: $0) }
     }
 
     /// The link stands. It carries the session `held`, or a new one.
@@ -416,12 +426,13 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         plain.withReadable { leftover.append(contentsOf: $0) }
         let link = LinkConnection(
             owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
-            frames: frames, session: session, key: key, leftover: leftover, core: core)
+            frames: frames, session: session, key: key,
+            gate: DocumentGate(own: core.routing.documents, peer: documents(hello)), leftover: leftover, core: core)
         if let held { link.continueStreams(of: held.link) }
         core.establish(link)
         let status = EstablishedLink(
             link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
-            isResumed: held != nil, peerExpires: identity.notAfter, generation: generation)
+            isResumed: held != nil, peerExpires: identity.notAfter, generation: generation, documents: documents(hello))
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
     }
 
@@ -508,4 +519,6 @@ struct EstablishedLink: Sendable {
     let peerExpires: Int64
     /// Which of this node's identities the link was made with.
     let generation: UInt64
+    /// The mesh documents that the peer had when it said HELLO; nil where it takes none of this mesh.
+    let documents: DocumentVersions?
 }

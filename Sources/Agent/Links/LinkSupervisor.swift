@@ -1,3 +1,4 @@
+import Documents
 import EventLoop
 import JSON
 import Link
@@ -497,6 +498,9 @@ final class LinkSupervisor {
                 resumptions: peer.resumptions, moves: peer.move.count)
         }
     }
+
+    /// The mesh documents that `node` had when its link was made; nil where it takes none of this mesh.
+    func documents(of node: String) -> DocumentVersions? { peers[node]?.link?.documents }
 
     /// Whether there is a link to `node`.
     func isLinked(to node: String) -> Bool { peers[node]?.link != nil }

@@ -66,6 +66,8 @@ enum ResumptionOutcome: String, Sendable {
     case noMemory = "no_memory"
     /// Policy does not let the peer link any more.
     case policyChanged = "policy_changed"
+    /// The peer's certificate was revoked.
+    case revoked
     /// This agent drains.
     case drained
     /// The peer's agent is gone: connections to it are refused.

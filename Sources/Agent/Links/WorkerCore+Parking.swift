@@ -1,3 +1,4 @@
+import Documents
 import EventLoop
 import JSON
 import Link
@@ -78,6 +79,13 @@ extension WorkerCore {
         var closed = 0
         for session in Array(parked.values) {
             let link = session.link
+            if let entry = routing.revocations.entry(for: link.tls.peerChain) {
+                closed += link.session.streamCount
+                endParked(
+                    link.node, .identityRevoked, outcome: .revoked, "the peer's certificate is revoked: \(entry.reason)"
+                )
+                continue
+            }
             link.principal = routing.policy.principal(for: link.subject)
             let decision = routing.policy.authorizeLink(peer: link.principal, with: routing.node)
             if decision.allowed {

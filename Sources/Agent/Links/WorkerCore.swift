@@ -1,8 +1,10 @@
 import Directory
+import Documents
 import EventLoop
 import JSON
 import Link
 import Policy
+import TLS
 
 /// Everything that lives on one worker's thread.
 final class WorkerCore: TimerHandler {
@@ -86,9 +88,15 @@ final class WorkerCore: TimerHandler {
         let previous = routing
         routing = next
         usable.removeAll(keepingCapacity: true)
-        if next.policy !== previous.policy {
+        if next.policy !== previous.policy || next.revocations !== previous.revocations {
             reevaluate()
             policyChanged?()
+        }
+        if next.documents != previous.documents {
+            for link in links.values {
+                link.gate.have(next.documents)
+                if link.gate.isOpen { opening.linkAvailable(link.node) }
+            }
         }
         for node in opening.awaitedNodes where links[node] != nil || next.links[node] != nil {
             opening.linkAvailable(node)
@@ -98,6 +106,11 @@ final class WorkerCore: TimerHandler {
     private func reevaluate() {
         var closedStreams = 0
         for link in Array(links.values) + Array(retiring.values) {
+            if let entry = routing.revocations.entry(for: link.tls.peerChain) {
+                closedStreams += link.session.streamCount
+                link.close(.identityRevoked, "the certificate of node \(link.node) is revoked: \(entry.reason)")
+                continue
+            }
             link.principal = routing.policy.principal(for: link.subject)
             let decision = routing.policy.authorizeLink(peer: link.principal, with: routing.node)
             if decision.allowed {
@@ -216,6 +229,13 @@ final class WorkerCore: TimerHandler {
             shared.supervisor?.lost(
                 node: node, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder)
         }
+    }
+
+    /// The peer has acknowledged every mesh document that is in force here.
+    func peerHasDocuments(_ node: String) {
+        guard let link = links[node] else { return }
+        link.gate.peerCaughtUp()
+        if link.gate.isOpen { opening.linkAvailable(node) }
     }
 
     /// Asks the peer for a sign of life within `timeout` nanoseconds.

@@ -1,4 +1,5 @@
 import Directory
+import Documents
 import EventLoop
 import Link
 import PKI
@@ -34,6 +35,7 @@ enum Metrics {
             "mesh_tls_profile_info", .gauge, "What may be negotiated on links; always 1.",
             [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
         addCertificates(&writer, agent, await agent.certificates(), now: Clock.unixSeconds())
+        addDocuments(&writer, agent)
         addLinks(&writer, links, totals)
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)
@@ -76,6 +78,29 @@ enum Metrics {
         writer.family(
             "mesh_crl_entries", .gauge, "Certificates that a CRL withdraws.",
             lists.map { .init(Double($0.count), ["issuer": $0.issuer]) })
+    }
+
+    private static func addDocuments(_ writer: inout PrometheusWriter, _ agent: Agent) {
+        let documents = agent.documents
+        writer.family(
+            "mesh_document_version", .gauge, "Version of each mesh document in force.",
+            DocumentKind.inOrder.compactMap { kind in
+                documents.ledger.versions.stamps[kind].map { .init(Double($0.version), ["kind": kind.rawValue]) }
+            })
+        writer.family(
+            "mesh_documents_total", .counter, "Mesh documents offered, by what came of them.",
+            documents.results.sorted { $0.key < $1.key }.map {
+                .init(Double($0.value), ["kind": $0.key.kind, "result": $0.key.outcome])
+            })
+        writer.family(
+            "mesh_documents_unstored", .gauge, "Mesh documents in force that are not on disk yet.",
+            Double(documents.unstored.count))
+        writer.family(
+            "mesh_document_peers_behind", .gauge, "Linked nodes that have not acknowledged a document in force here.",
+            Double(agent.documentPeers.behind))
+        writer.family(
+            "mesh_revocations", .gauge, "Entries of the list of revocations in force.",
+            Double(documents.ledger.revocations.entries.count))
     }
 
     private static func addLinks(_ writer: inout PrometheusWriter, _ links: [LinkStatus], _ totals: WorkerCounters) {

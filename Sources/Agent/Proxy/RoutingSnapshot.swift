@@ -1,4 +1,5 @@
 import Directory
+import Documents
 import EventLoop
 import Policy
 
@@ -24,10 +25,15 @@ final class RoutingSnapshot: Sendable {
     let isDraining: Bool
     /// An operator took the node out of service: no new stream of an application is accepted; the agents' own are.
     let isOutOfService: Bool
+    /// The mesh documents in force.
+    let documents: DocumentVersions
+    /// What the mesh has revoked.
+    let revocations: RevocationSet
 
     init(
         node: String, own: Principal, policy: PolicyDocument, trustDomain: String?, directory: DirectorySnapshot,
-        services: [String: LocalService], links: [String: Int], isDraining: Bool, isOutOfService: Bool
+        services: [String: LocalService], links: [String: Int], isDraining: Bool, isOutOfService: Bool,
+        documents: DocumentVersions, revocations: RevocationSet
     ) {
         self.node = node
         self.own = own
@@ -38,6 +44,8 @@ final class RoutingSnapshot: Sendable {
         self.links = links
         self.isDraining = isDraining
         self.isOutOfService = isOutOfService
+        self.documents = documents
+        self.revocations = revocations
     }
 
     /// Whether `acting` may open a stream to `service`: the dialling side's check. The serving agent decides again.

@@ -53,6 +53,10 @@ final class StreamOpening {
             count(attempt, candidate)
             core.serving.connectPair(local, attempt, candidate)
         } else if let link = core.links[candidate.node] {
+            guard link.gate.isOpen || attempt.isBuiltIn else {
+                waiting[candidate.node, default: []].append(local)
+                return
+            }
             open(local, attempt, candidate, on: link)
         } else if moved == nil, let index = routing.links[candidate.node], index != core.index {
             core.move(local, to: index)
@@ -189,7 +193,13 @@ final class StreamOpening {
     func timedOut(_ local: LocalConnection) {
         guard let attempt = local.attempt else { return }
         forget(local)
-        failed(local, .unreachable, "no link to node \(attempt.current?.node ?? "?") in time", reason: "timeout")
+        let node = attempt.current?.node ?? "?"
+        let isBehind = core.links[node]?.gate.isOpen == false
+        failed(
+            local, .unreachable,
+            isBehind
+                ? "node \(node) and this one did not come to the same mesh documents in time (mesh documents)"
+                : "no link to node \(node) in time", reason: isBehind ? LinkReason.documentsBehind.name : "timeout")
     }
 
     /// The application is gone before it had a stream.

@@ -48,6 +48,9 @@ final class StreamServing {
             return serveBuiltIn(stream, inbound, decision, on: link)
         }
         guard !routing.isOutOfService else { return link.refuse(stream, .goingAway, "the node drains") }
+        guard link.gate.admitsPeer else {
+            return link.refuse(stream, .documentsBehind, "node \(routing.node) waits for a newer mesh document")
+        }
         guard let service = routing.services[request.service] else {
             return link.refuse(stream, .noSuchService, "no service \(request.service) here")
         }
@@ -141,7 +144,7 @@ final class StreamServing {
 
     private func canServe(_ builtIn: String) -> Bool {
         switch builtIn {
-        case Policy.Name.agentService: true
+        case Policy.Name.agentService, Policy.Name.documentsService: true
         case Policy.Name.directoryService: core.shared.servesDirectory
         default: false
         }

@@ -25,7 +25,9 @@ final class LinkEnd {
     private var fates: [StreamHandle: [Fate]] = [:]
 
     /// Links with `node` as the node `name`, whose certificate the mesh's CA makes.
-    init(_ mesh: TestMesh, as name: String, to node: TestNode) throws {
+    ///
+    /// - Parameter documents: what it says in HELLO about mesh documents; nil for an agent that knows none.
+    init(_ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil) throws {
         let credentials = try mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)))
         let context = try TLSContext(
             TLSContext.Configuration(
@@ -36,7 +38,7 @@ final class LinkEnd {
         plain = ByteQueue()
         frames = FrameReader(role: .client, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
         let masks = MaskKeys()
-        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks)
+        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, documents)
         session = Session(
             role: .dialler, parity: StreamParity(local: name, peer: node.name), configuration: own, peer: peer,
             budget: ReceiveBudget(), pool: SegmentPool(), masks: masks, seed: 1,
@@ -45,7 +47,8 @@ final class LinkEnd {
 
     /// TLS, the upgrade, and HELLO.
     private static func meet(
-        _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys
+        _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys,
+        _ documents: [UInt8]?
     ) throws -> (SessionConfiguration, Hello) {
         shaking: while true {
             let step = tls.handshake()
@@ -67,10 +70,11 @@ final class LinkEnd {
         plain.consume(end.upperBound)
         let configuration = SessionConfiguration()
         var random = SystemRandomNumberGenerator()
-        var (handshake, hello) = LinkHandshake.dial(
-            Hello(
-                bootID: .random(using: &random), intent: .initial, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
-                agent: "test", configuration: configuration))
+        var own = Hello(
+            bootID: .random(using: &random), intent: .initial, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
+            agent: "test", configuration: configuration)
+        own.documents = documents
+        var (handshake, hello) = LinkHandshake.dial(own)
         try send(LinkHandshake.wireMessage(hello, role: .dialler, masks: masks), tls, wire)
         while true {
             let step: (LinkHandshake.Step?, Int)? = plain.withMutableReadable { bytes in

@@ -1,0 +1,139 @@
+import Directory
+import Documents
+import HTTP
+import JSON
+import Policy
+
+/// Routes about mesh documents. A document is its own authority: who gives it does not count, who signed it does.
+extension ControlAPI {
+    func addDocumentRoutes() {
+        let all: Set<Door> = [.control, .agentService, .documentsService]
+        add(.get, "/v1/documents", all) { [unowned self] call in self.documents(call) }
+        add(.get, "/v1/documents/nodes", [.control, .documentsService]) { [unowned self] call in
+            try await self.documentNodes(call)
+        }
+        add(.get, "/v1/documents/{kind}", [.control, .documentsService]) { [unowned self] call in
+            try self.document(call)
+        }
+        // Also for callers whom the policy in force does not know: a policy that locks everybody out can be replaced.
+        add(.put, "/v1/documents/{kind}", [.control, .documentsService], open: true) { [unowned self] call in
+            try await self.takeDocument(call)
+        }
+        add(.get, "/v1/policy", [.control, .agentService]) { [unowned self] call in try self.policyText(call) }
+    }
+
+    private func kind(_ call: Call) throws -> DocumentKind {
+        guard let kind = DocumentKind(rawValue: call.parameters["kind"] ?? "") else {
+            throw Problem(
+                "no_such_document", status: 404, detail: "there is no such kind of document",
+                hint: "kinds are \(DocumentKind.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return kind
+    }
+
+    private func documents(_ call: Call) -> ControlAnswer {
+        let ledger = agent.documents.ledger
+        return json([
+            "node": .string(agent.shared.node), "trustDomain": ledger.trustDomain.map { .string($0) } ?? .null,
+            "documents": agent.documents.json, "versions": ledger.versions.json, "policy": agent.policyJSON,
+        ])
+    }
+
+    private func document(_ call: Call) throws -> ControlAnswer {
+        if call.door == .control { try demandAdminister(call) }
+        let kind = try kind(call)
+        guard let document = agent.documents.ledger.documents[kind] else {
+            throw Problem(
+                "no_such_document", status: 404, detail: "no document of the kind \(kind.rawValue) is in force",
+                hint: "mesh documents lists those that are")
+        }
+        return json(document.json)
+    }
+
+    private func takeDocument(_ call: Call) async throws -> ControlAnswer {
+        let kind = try kind(call)
+        let outcome: DocumentLedger.Outcome
+        do throws(DocumentError) {
+            outcome = try agent.documents.take(
+                call.request.body, as: kind, from: call.request.caller.description)
+        } catch {
+            throw Problem(error.code.rawValue, status: error.status, detail: error.message, hint: error.hint)
+        }
+        if case .peer(_, let node) = call.request.caller { agent.documentPeers.received(kind, from: node) }
+        // Who is told that a document is in force can rely on it.
+        await agent.settled()
+        return json([
+            "outcome": .string(outcome == .taken ? "taken" : "known"),
+            "stored": .bool(!agent.documents.unstored.contains(kind)),
+            "documents": agent.documents.ledger.versions.json,
+        ])
+    }
+
+    /// The text of the policy in force, as it was written.
+    private func policyText(_ call: Call) throws -> ControlAnswer {
+        try demandAdminister(call)
+        let document = agent.documents.ledger.documents[.policy]
+        var object = agent.policyJSON.object ?? JSONObject()
+        object["node"] = .string(agent.shared.node)
+        object["text"] = document.map { .string(String(decoding: $0.payload, as: UTF8.self)) } ?? .null
+        return json(.object(object))
+    }
+
+    // MARK: - What nodes have
+
+    /// What every node has that this one, or the directory's, knows of.
+    private func documentNodes(_ call: Call) async throws -> ControlAnswer {
+        let own = agent.documents.ledger.versions
+        var nodes: [String: JSONValue] = [agent.shared.node: entry(own, isLinked: true, own)]
+        for peer in agent.documentPeers.known { nodes[peer.node] = entry(peer.versions, isLinked: peer.isLinked, own) }
+        guard call.door == .control else { return answer(nodes) }
+        for node in agent.routing.directory.nodes where nodes[node.name] == nil {
+            nodes[node.name] = entry(nil, isLinked: false, own)
+        }
+        // The directory's node is linked with everybody, and what it knows is fresh.
+        if let directory = agent.directoryClient?.node, directory != agent.shared.node,
+            agent.supervisor.isLinked(to: directory),
+            let reply = try? await agent.ask(
+                node: directory, service: Policy.Name.documentsService, .get, "/v1/documents/nodes"),
+            reply.head.status == 200, let list = try? JSONReader.parse(reply.body)["nodes"]?.array
+        {
+            for item in list {
+                guard let name = item["node"]?.string, name != agent.shared.node, item["versions"]?.isNull == false
+                else { continue }
+                let versions = try? DocumentVersions(json: item["versions"] ?? .null)
+                let isKnownHere = nodes[name]?["linked"]?.bool == true
+                if !isKnownHere { nodes[name] = entry(versions, isLinked: item["linked"]?.bool == true, own) }
+            }
+        }
+        return answer(nodes)
+    }
+
+    private func answer(_ nodes: [String: JSONValue]) -> ControlAnswer {
+        let list = nodes.sorted { $0.key < $1.key }.map { node -> JSONValue in
+            var object: JSONObject = ["node": .string(node.key)]
+            for member in node.value.object?.members ?? [] { object[member.key] = member.value }
+            return .object(object)
+        }
+        return json(["node": .string(agent.shared.node), "nodes": .array(list)])
+    }
+
+    private func entry(_ versions: DocumentVersions?, isLinked: Bool, _ own: DocumentVersions) -> JSONValue {
+        [
+            "linked": .bool(isLinked), "versions": versions?.json ?? .null,
+            "behind": versions.map { .init(own.newer(than: $0).map(\.rawValue)) } ?? .null,
+        ]
+    }
+}
+
+extension DocumentError {
+    /// The HTTP status that says the same.
+    var status: Int {
+        switch code {
+        case .malformed, .wrongKind: 400
+        case .tooLarge: 413
+        case .otherMesh, .unknownOperator, .badSignature: 403
+        case .older, .noOperators, .noTrustDomain: 409
+        case .badContent: 422
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import Documents
+import EventLoop
+import JSON
+import PKI
+import Policy
+
+/// What documents change in a running agent.
+extension Agent {
+    /// A document came into force: workers decide by it, peers get it.
+    func documentChanged(_ kind: DocumentKind) {
+        switch kind {
+        case .policy:
+            policyChanged(to: documents.ledger.policy ?? policy)
+        case .revocations: reviewOwnIdentity()
+        case .operators: break
+        }
+        publish()
+        documentPeers.changed()
+    }
+
+    /// Says it loudly when this node itself is revoked: its peers refuse it from now on.
+    func reviewOwnIdentity() {
+        guard let entry = ownRevocation else { return }
+        log.error(
+            "own_identity_revoked", "this node's own certificate is revoked; no other node links with it",
+            [("entry", .string(entry.name)), ("why", .string(entry.reason))])
+    }
+
+    /// The entry that revokes this node's own certificate.
+    var ownRevocation: RevocationEntry? { documents.ledger.revocations.entry(for: identity.credentials.chain) }
+
+    /// The policy in force, and where it comes from.
+    var policyJSON: JSONValue {
+        let stamp = documents.ledger.versions.stamps[.policy]
+        return [
+            "file": .string(policy.file), "fingerprint": .string(policy.fingerprint),
+            "source": stamp == nil ? "file" : "document", "version": stamp.map { JSONValue($0.version) } ?? .null,
+            "digest": stamp.map { .string($0.digestText) } ?? .null,
+        ]
+    }
+
+    /// The documents that an agent with this configuration starts with, a line each; nothing is started.
+    public nonisolated static func documentsInForce(_ configuration: Configuration) -> [String] {
+        let store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
+        guard let documents = try? store.load() else { return [] }
+        return documents.map { document in
+            let wins = document.kind == .policy ? "; it wins over policy.file and policy.inline" : ""
+            return "\(document.kind.rawValue) version \(document.version) of \(UTCTime.text(document.issued))\(wins)"
+        }
+    }
+}

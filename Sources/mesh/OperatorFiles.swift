@@ -1,0 +1,147 @@
+import Arguments
+import Documents
+import EventLoop
+import Glibc
+import HTTP
+import JSON
+import PKI
+
+/// The files of operators beside those of a CA, and what is signed with them.
+enum OperatorFiles {
+    /// The first operator's name, and that of its key file.
+    static let defaultName = "operator"
+
+    /// The flags of every command that signs as an operator.
+    static let flags: [FlagSpec] = [
+        FlagSpec("key", .path, "The operator's key.", default: "\(CAFiles.defaultDirectory)/\(defaultName).key"),
+        FlagSpec("passphrase-file", .path, "The first line of this file (mode 0600) is the key's passphrase."),
+    ]
+
+    /// Makes the first operator's key and the list that names it, signed by the root.
+    static func create(
+        _ files: CAFiles, _ root: CertificateAuthority, _ passphrase: Passphrase?, replace: Bool
+    ) throws(CertificateError) {
+        let key = try PrivateKey.generate(.ed25519)
+        // A list that replaces another one must be the newer one; whoever makes a new root starts a new mesh.
+        let list = OperatorList([OperatorList.Member(name: defaultName, key: key.publicKey)])
+        let document = try sign(list, version: 1, by: root)
+        try key.write(to: files.operatorKey(defaultName), encryptedWith: passphrase, replace: replace)
+        try SafeFile.write(document.envelope, to: files.operators, mode: 0o644, replace: replace)
+    }
+
+    /// Signs a list of operators with the root's key.
+    static func sign(
+        _ list: OperatorList, version: UInt64, by root: CertificateAuthority
+    ) throws(CertificateError) -> SignedDocument {
+        guard case .issuer(_, let key) = root.signer else {
+            throw CertificateError(.badRequest, "the CA has no key of its own", hint: "give the root's: --ca-dir DIR")
+        }
+        return try SignedDocument(
+            .operators, trustDomain: root.trustDomain, version: version, issued: Clock.unixSeconds(),
+            payload: list.payload, signedBy: key)
+    }
+
+    /// Reads a list of operators.
+    static func read(_ path: String) throws(CommandFailure) -> (document: SignedDocument, list: OperatorList) {
+        do {
+            let document = try SignedDocument(
+                envelope: SafeFile.read(path, limit: SignedDocument.largestEnvelope))
+            guard document.kind == .operators else {
+                throw DocumentError(
+                    .wrongKind, "it is a document of the kind \(document.kind.rawValue)", hint: "give operators.json")
+            }
+            return (document, try OperatorList(payload: document.payload))
+        } catch let error as DocumentError {
+            throw CommandFailure(.failure, error.code.rawValue, "\(path): \(error.message)", hint: error.hint)
+        } catch let error as CertificateError {
+            throw CommandFailure(error)
+        } catch {
+            throw CommandFailure(.failure, "unreadable_file", "\(path): \(error)")
+        }
+    }
+
+    /// The operator's key of a command line.
+    static func key(_ invocation: Invocation) throws(CommandFailure) -> PrivateKey {
+        let path = invocation.string("key") ?? "\(CAFiles.defaultDirectory)/\(defaultName).key"
+        guard access(path, F_OK) == 0 || errno == EACCES else {
+            throw CommandFailure(
+                .notFound, "no_such_file", "\(path): there is no such file",
+                hint: "say where the operator's key is: --key FILE (mesh ca init and mesh operator add make one)")
+        }
+        return try PassphraseSource.open(
+            "the operator's key \(path)", file: invocation.string("passphrase-file"), flag: "--passphrase-file"
+        ) { (passphrase) throws(CertificateError) in try PrivateKey.load(file: path, passphrase: passphrase) }
+    }
+
+    // MARK: - With an agent
+
+    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh.
+    ///
+    /// - Returns: the document, and the agent's answer.
+    static func publish(
+        _ kind: DocumentKind, _ payload: [UInt8], _ context: CommandContext, _ client: ControlClient
+    ) throws(CommandFailure) -> (document: SignedDocument, answer: JSONValue) {
+        let key = try key(context.invocation)
+        let state = try client.call(.get, "/v1/documents")
+        guard let domain = state["trustDomain"]?.string else {
+            throw CommandFailure(
+                .failure, DocumentError.Code.noTrustDomain.rawValue, "the agent has no trust domain",
+                hint: "set trust.domain, or give it a certificate with a SPIFFE URI")
+        }
+        try introduceOperators(context, state, client)
+        let current = state["versions"]?[kind.rawValue]?["version"]?.integer ?? 0
+        let document: SignedDocument
+        do throws(CertificateError) {
+            document = try SignedDocument(
+                kind, trustDomain: domain, version: UInt64(current) + 1, issued: Clock.unixSeconds(),
+                payload: payload, signedBy: key)
+        } catch {
+            throw CommandFailure(error)
+        }
+        return (document, try client.call(.put, "/v1/documents/\(kind.rawValue)", body: document.json))
+    }
+
+    /// Where the list of operators beside the key is newer than the agent's, it goes first: the first document of a mesh
+    /// needs no other preparation.
+    private static func introduceOperators(
+        _ context: CommandContext, _ state: JSONValue, _ client: ControlClient
+    ) throws(CommandFailure) {
+        let keyFile = context.invocation.string("key") ?? "\(CAFiles.defaultDirectory)/\(defaultName).key"
+        let directory = keyFile.lastIndex(of: "/").map { String(keyFile[..<$0]) } ?? "."
+        let path = CAFiles(directory.isEmpty ? "/" : directory).operators
+        guard access(path, F_OK) == 0 else { return }
+        let document = try read(path).document
+        let known = state["versions"]?["operators"]?["version"]?.integer ?? 0
+        guard document.version > UInt64(known) else { return }
+        _ = try client.call(.put, "/v1/documents/operators", body: document.json)
+    }
+
+    /// Waits a moment for linked nodes to have what this one has, and says who has not.
+    static func reportNodes(_ context: CommandContext, _ client: ControlClient) throws(CommandFailure) -> JSONValue {
+        var nodes: [JSONValue] = []
+        for _ in 0..<nodeWaits.count {
+            nodes = try client.call(.get, "/v1/documents/nodes").elements(of: "nodes")
+            let isBehind = nodes.contains { $0["linked"]?.bool == true && $0["behind"]?.array?.isEmpty == false }
+            guard isBehind else { break }
+            usleep(nodeWaits.pause)
+        }
+        if !context.json { say(nodes) }
+        return .array(nodes)
+    }
+
+    /// How often, and with which pause in microseconds, nodes are asked for: two seconds in all.
+    private static let nodeWaits = (count: 40, pause: UInt32(50_000))
+
+    private static func say(_ nodes: [JSONValue]) {
+        let known = nodes.filter { $0["behind"]?.array != nil }
+        let late = known.filter { $0["behind"]?.array?.isEmpty == false }
+        Output.line("\(known.count - late.count) of \(nodes.count) nodes have it")
+        for node in late {
+            let linked = node["linked"]?.bool == true ? "" : ", which is not linked and catches up when it comes back"
+            Output.line(DisplayWidth.sanitized("  older: \(node.text(of: "node"))\(linked)"))
+        }
+        for node in nodes where node["behind"]?.array == nil {
+            Output.line(DisplayWidth.sanitized("  not known: \(node.text(of: "node"))"))
+        }
+    }
+}

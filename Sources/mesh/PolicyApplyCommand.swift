@@ -1,0 +1,113 @@
+import Arguments
+import Documents
+import HTTP
+import JSON
+import PKI
+import Policy
+
+/// `mesh policy apply FILE`
+enum PolicyApplyCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "apply", "Put a policy in force on every node of the mesh.",
+            discussion: """
+                Signs it as the next version and gives it to this host's agent, from which it travels over the links. Once \
+                applied, it wins over policy.file and policy.inline on every node, also after a restart; only a newer \
+                version replaces it. What loses its right is closed at once. Nodes that have not answered within two \
+                seconds are listed; they get it when they come back.
+                """,
+            flags: OperatorFiles.flags + [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)],
+            examples: [
+                .init("mesh policy diff policy.json && mesh policy apply policy.json", "look first, then apply")
+            ])
+    ) { (context) throws(CommandFailure) in
+        let file = context.argument("FILE")
+        let policy = try PolicyFile.read(file)
+        let bytes: [UInt8]
+        do throws(CertificateError) {
+            bytes = try SafeFile.read(file, limit: SignedDocument.largestPayload)
+        } catch {
+            throw CommandFailure(error)
+        }
+        for warning in policy.warnings { Output.note("warning: \(warning)") }
+        let client = try ControlClient(context)
+        let (document, answer) = try OperatorFiles.publish(.policy, bytes, context, client)
+        if !context.json { Output.line("policy version \(document.version) is in force here") }
+        let nodes = try OperatorFiles.reportNodes(context, client)
+        context.print([
+            "version": JSONValue(document.version), "fingerprint": .string(policy.fingerprint),
+            "stored": answer["stored"] ?? .null, "nodes": nodes,
+        ]) {}
+        return .ok
+    }
+}
+
+/// `mesh policy diff FILE`
+enum PolicyDiffCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "diff", "Show what a policy file would change of the policy in force, line by line.",
+            discussion: """
+                Compares with the policy document of the mesh. Exit code 0 where the two are the same text, 1 where they \
+                differ.
+                """,
+            flags: [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)])
+    ) { (context) throws(CommandFailure) in
+        let file = context.argument("FILE")
+        _ = try PolicyFile.read(file)
+        let bytes: [UInt8]
+        do throws(CertificateError) {
+            bytes = try SafeFile.read(file, limit: SignedDocument.largestPayload)
+        } catch {
+            throw CommandFailure(error)
+        }
+        let answer = try ControlClient(context).call(.get, "/v1/policy")
+        guard let text = answer["text"]?.string else {
+            throw CommandFailure(
+                .notFound, "no_such_document",
+                "no policy document is in force; node \(answer.text(of: "node")) goes by \(answer.text(of: "file"))",
+                hint:
+                    "compare with that file yourself: diff OLD \(file); or apply the first one: mesh policy apply \(file)"
+            )
+        }
+        let lines = LineDifference.lines(from: text, to: String(decoding: bytes, as: UTF8.self))
+        let version = answer["version"] ?? .null
+        context.print([
+            "version": version, "changed": .bool(!lines.isEmpty), "lines": .init(lines.map(\.text)),
+        ]) {
+            guard !lines.isEmpty else { return Output.line("the same as version \(version.integer ?? 0)") }
+            Output.line("--- version \(version.integer ?? 0)\n+++ \(file)")
+            for line in lines { Output.line(DisplayWidth.sanitized(line.text)) }
+        }
+        return lines.isEmpty ? .ok : .failure
+    }
+}
+
+/// What is different in two texts, line by line.
+enum LineDifference {
+    /// One line that was taken away or added.
+    struct Line: Sendable, Equatable {
+        /// Its number in the text that has it, from 1.
+        let number: Int
+        /// Whether the new text has it, or the old one.
+        let isAdded: Bool
+        /// `+12: …` or `-12: …`.
+        let text: String
+    }
+
+    /// The lines that differ, in the order of the texts, those of the old one first in each place.
+    static func lines(from old: String, to new: String) -> [Line] {
+        func split(_ text: String) -> [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
+        let difference = split(new).difference(from: split(old))
+        let removed = difference.removals.map { change in line(change, isAdded: false) }
+        let added = difference.insertions.map { change in line(change, isAdded: true) }
+        return (removed + added).sorted { ($0.number, $0.isAdded ? 1 : 0) < ($1.number, $1.isAdded ? 1 : 0) }
+    }
+
+    private static func line(_ change: CollectionDifference<Substring>.Change, isAdded: Bool) -> Line {
+        switch change {
+        case .insert(let offset, let element, _), .remove(let offset, let element, _):
+            Line(number: offset + 1, isAdded: isAdded, text: "\(isAdded ? "+" : "-")\(offset + 1): \(element)")
+        }
+    }
+}

@@ -1,0 +1,171 @@
+import Arguments
+import Documents
+import EventLoop
+import HTTP
+import JSON
+import PKI
+import Policy
+
+/// `mesh revoke`
+enum RevokeCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "revoke", "Revoke a node, a certificate or a key, on every node of the mesh.",
+            discussion: """
+                NODE revokes every certificate of that node that is valid from before now, whatever its key, so that a stolen \
+                one cannot renew itself; serial:HEX one certificate; spki-sha256:DIGEST every certificate with that key. Links, \
+                streams, waiting sessions and edge connections that rest on it end at once on all nodes, and new ones are \
+                refused. CAs date certificates back by some minutes (mesh ca issue: five): a new certificate for a revoked node \
+                counts only when it begins after the revocation.
+                """,
+            flags: [
+                FlagSpec("reason", .string, placeholder: "TEXT", "Why; needed. Peers are told."),
+                FlagSpec(
+                    "issuer", .string, placeholder: "NAME",
+                    "With serial:HEX: who issued it, as mesh ca inspect prints it."),
+                FlagSpec(
+                    "certificate", .path, "Revoke the first certificate of this file, by issuer and serial number.",
+                    conflicts: ["issuer"]),
+                FlagSpec(
+                    switch: "list", "Show what is revoked; changes nothing.", conflicts: ["reason", "certificate"]),
+                FlagSpec(
+                    switch: "undo", "Take what is named off the list: it is believed again.",
+                    conflicts: ["list", "certificate"]),
+            ] + OperatorFiles.flags + [.json],
+            positionals: [
+                PositionalSpec("WHAT", "NODE, serial:HEX or spki-sha256:DIGEST.", isOptional: true)
+            ],
+            examples: [
+                .init("mesh revoke db-1 --reason \"host compromised\"", "the node and everything issued to it so far"),
+                .init("mesh revoke --certificate db-1.crt --reason superseded", "this certificate only"),
+                .init("mesh revoke --list", "what is revoked, and why"),
+            ])
+    ) { (context) throws(CommandFailure) in
+        let client = try ControlClient(context)
+        let entries = try current(client)
+        if context.invocation.isOn("list") { return list(context, entries) }
+        return context.invocation.isOn("undo")
+            ? try undo(context, client, entries) : try revoke(context, client, entries)
+    }
+
+    /// The list in force.
+    private static func current(_ client: ControlClient) throws(CommandFailure) -> [RevocationEntry] {
+        let state = try client.call(.get, "/v1/documents")
+        guard state["versions"]?["revocations"] != nil else { return [] }
+        let envelope = try client.call(.get, "/v1/documents/revocations")
+        do throws(DocumentError) {
+            let document = try SignedDocument(envelope: envelope.serialized())
+            return try RevocationSet(payload: document.payload).entries
+        } catch {
+            throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
+        }
+    }
+
+    private static func list(_ context: CommandContext, _ entries: [RevocationEntry]) -> ExitCode {
+        context.print(["revoked": .array(entries.map(\.json))]) {
+            var table = TextTable([.init("WHAT"), .init("SINCE"), .init("DETAIL"), .init("REASON")])
+            for entry in entries {
+                table.append([entry.name, UTCTime.text(entry.revoked), detail(entry), entry.reason])
+            }
+            Output.table(table, empty: "nothing is revoked")
+        }
+        return .ok
+    }
+
+    private static func detail(_ entry: RevocationEntry) -> String {
+        switch entry.target {
+        case .certificate(let issuer, _): "issued by \(issuer)"
+        case .key: "every certificate with this key"
+        case .node(_, let time): "valid from before \(UTCTime.text(time))"
+        }
+    }
+
+    private static func revoke(
+        _ context: CommandContext, _ client: ControlClient, _ entries: [RevocationEntry]
+    ) throws(CommandFailure) -> ExitCode {
+        guard let reason = context.invocation.string("reason"), !reason.isEmpty else {
+            throw .usage("a revocation needs a reason", hint: "say why: --reason \"key stolen\"")
+        }
+        let now = Clock.unixSeconds()
+        let entry = RevocationEntry(try target(context, now), revoked: now, reason: reason)
+        // One entry for each target: of a node the newest time.
+        let others = entries.filter { !isSame($0.target, entry.target) }
+        return try publish(others + [entry], "revoked \(entry.name)", context, client)
+    }
+
+    private static func isSame(_ left: RevocationEntry.Target, _ right: RevocationEntry.Target) -> Bool {
+        if case .node(let one, _) = left, case .node(let other, _) = right { return one == other }
+        return left == right
+    }
+
+    private static func undo(
+        _ context: CommandContext, _ client: ControlClient, _ entries: [RevocationEntry]
+    ) throws(CommandFailure) -> ExitCode {
+        guard let what = context.invocation.positional("WHAT") else {
+            throw .usage("nothing is named", hint: "mesh revoke --list shows what can be taken off the list")
+        }
+        let rest = entries.filter { $0.name != what && $0.name != "node:\(what)" }
+        guard rest.count < entries.count else {
+            throw CommandFailure(
+                .notFound, "not_revoked", "\(what) is not revoked", hint: "mesh revoke --list shows what is")
+        }
+        return try publish(rest, "took \(what) off the list", context, client)
+    }
+
+    private static func publish(
+        _ entries: [RevocationEntry], _ done: String, _ context: CommandContext, _ client: ControlClient
+    ) throws(CommandFailure) -> ExitCode {
+        let (document, answer) = try OperatorFiles.publish(
+            .revocations, RevocationSet.payload(entries), context, client)
+        if !context.json { Output.line(DisplayWidth.sanitized("\(done) (revocations version \(document.version))")) }
+        let nodes = try OperatorFiles.reportNodes(context, client)
+        context.print([
+            "version": JSONValue(document.version), "stored": answer["stored"] ?? .null,
+            "entries": JSONValue(entries.count), "nodes": nodes,
+        ]) {}
+        return .ok
+    }
+
+    /// What the command line names.
+    private static func target(
+        _ context: CommandContext, _ now: Int64
+    ) throws(CommandFailure) -> RevocationEntry.Target {
+        let what = context.invocation.positional("WHAT")
+        if let file = context.invocation.string("certificate") {
+            guard what == nil else { throw .usage("--certificate names it already", hint: "leave \(what ?? "") away") }
+            do throws(CertificateError) {
+                guard let certificate = try Certificate.load(file: file).first else { throw .missingCertificate() }
+                return .certificate(issuer: certificate.issuer, serial: certificate.serialHex)
+            } catch {
+                throw CommandFailure(error)
+            }
+        }
+        guard let what else {
+            throw .usage(
+                "nothing to revoke is named", hint: "give NODE, serial:HEX, spki-sha256:DIGEST or --certificate FILE")
+        }
+        if what.hasPrefix("spki-sha256:") { return try checked(.key(String(what.dropFirst(12)))) }
+        if what.hasPrefix("serial:") {
+            guard let issuer = context.invocation.string("issuer") else {
+                throw .usage(
+                    "a serial number means something only with its issuer",
+                    hint: "give --issuer NAME as mesh ca inspect prints it, or --certificate FILE")
+            }
+            let serial = what.dropFirst(7).lowercased().filter { $0 != ":" }
+            return try checked(.certificate(issuer: issuer, serial: serial))
+        }
+        let node = what.hasPrefix("node:") ? String(what.dropFirst(5)) : what
+        guard Name.isLegal(node) else {
+            throw .usage("\"\(node)\" cannot be the name of a node", hint: "a name has \(Name.rule)")
+        }
+        return .node(node, validBefore: now)
+    }
+
+    private static func checked(_ target: RevocationEntry.Target) throws(CommandFailure) -> RevocationEntry.Target {
+        do throws(JSONAccessError) {
+            return try RevocationEntry(json: RevocationEntry(target, revoked: 0, reason: "").json).target
+        } catch {
+            throw .usage("that cannot be revoked: \(error)", hint: "mesh ca inspect FILE prints serial number and key")
+        }
+    }
+}

@@ -1,0 +1,244 @@
+import Documents
+import Foundation
+import JSON
+import Link
+import PKI
+import Testing
+
+extension EndToEnd {
+    /// Signed mesh documents: from one agent to all, for ever, and from nobody else.
+    @Suite struct Documents {
+        /// Whatever is not the next word of an operator is refused, with its reason, its count and a record, and changes nothing.
+        @Test func onlyOperatorsAndOnlyForward() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let stranger = try PrivateKey.generate(.ed25519)
+                let directory = try mesh.node("Directory", directory: true)
+                let node = try mesh.node("Node")
+                try mesh.start()
+                let text = mesh.policy.text
+                func refused(_ document: SignedDocument, _ status: Int, _ reason: String) throws {
+                    let answer = try node.offer(document)
+                    try demandEqual(answer.status, status, answer.text)
+                    try demandEqual(answer.reason, reason)
+                    try demand(answer.json["hint"]?.string?.isEmpty == false, "no hint: \(answer.text)")
+                }
+                try refused(try operators.sign(.policy, 1, text), 409, "no_operators")
+                try node.take(operators.list)
+                try directory.waitDocument(.operators, version: 1)
+                let third = try operators.sign(.policy, 3, text)
+                try node.take(third)
+                try directory.waitDocument(.policy, version: 3)
+                try refused(try operators.sign(.policy, 2, text), 409, "older_document")
+                try refused(try operators.sign(.policy, 9, text, by: stranger), 403, "unknown_operator")
+                try refused(try operators.sign(.policy, 9, text, domain: "other.test"), 403, "other_mesh")
+                try refused(try operators.sign(.policy, 9, "{ rules: 1 }"), 422, "bad_document_content")
+                var forged = try demandValue(third.json.object, "an object")
+                forged["version"] = 9
+                let answer = try node.control.request(
+                    "PUT", "/v1/documents/policy", JSONValue.object(forged).text())
+                try demandEqual(answer.reason, "bad_document_signature", answer.text)
+                try demandEqual(
+                    try node.control.request("PUT", "/v1/documents/policy", "{}").reason, "malformed_document")
+                try demandEqual(
+                    try node.control.request(
+                        "PUT", "/v1/documents/revocations", String(decoding: third.envelope, as: UTF8.self)
+                    ).reason, "wrong_document_kind")
+                try demandEqual(try node.offer(third).json["outcome"]?.string, "known")
+                for other in [node, directory] { try demandEqual(try other.documentVersion(.policy), 3, other.name) }
+                try demandEqual(
+                    try node.metric("mesh_documents_total{kind=\"policy\",result=\"older_document\"}"), 1)
+                try demandEqual(try node.metric("mesh_document_version{kind=\"policy\"}"), 3)
+                let records = node.records.filter { $0.event == "document_refused" }
+                try demand(records.contains { $0["reason"] == "bad_document_signature" }, "no record: \(records)")
+                try demandEqual(directory.count("document_refused"), 0, "refused documents travelled")
+            }
+        }
+
+        /// A document, once applied, wins over the file: after a reload and after a restart, with nobody else there.
+        @Test func aDocumentWinsOverTheFile() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let service = try mesh.echo()
+                let pair = try Pair(mesh, target: service.address)
+                try Wire(pair.upstream).echo()
+                let wire = try Wire(pair.upstream)
+                try wire.echo()
+                var policy = mesh.policy
+                policy.revoke("service:shop", to: "echo")
+                try pair.directory.take(operators.list)
+                try pair.directory.take(try operators.sign(.policy, 1, policy.text))
+                try demandEqual(wire.receive(), .reset, "a stream that lost its right")
+                try pair.server.waitDocument(.policy, version: 1)
+                try pair.client.waitDocument(.policy, version: 1)
+                // The file still allows it.
+                try demandEqual(try pair.client.reload().status, 200)
+                try demandEqual(try pair.server.reload().status, 200)
+                try demandEqual(try Wire(pair.upstream).receive(), .reset, "after a reload")
+                let why = try pair.client.control.get("/v1/why?from=service:shop&to=echo").json
+                try demandEqual(why["policy"]?["version"]?.integer, 1, "\(why)")
+                try demandEqual(why["policy"]?["source"]?.string, "document")
+                try demandEqual(why["allowed"]?.bool, false)
+                // Alone after a restart it still goes by what it had.
+                pair.directory.kill()
+                pair.server.kill()
+                pair.server.expectEnd()
+                try pair.server.start()
+                try Deadline.until("the server answers") { (try? pair.server.documentVersion(.policy)) == 1 }
+                try demandEqual(
+                    try pair.server.offer(try operators.sign(.policy, 1, mesh.policy.text)).status == 200, false)
+                let check = try runProgram(
+                    [TestMesh.binaries + "/mesh-agent", "--config", pair.server.configurationFile, "--check"])
+                try demand(check.output.contains("document: policy version 1"), check.output)
+                // What cannot be read is no start, since then the node would take any old version.
+                pair.server.kill()
+                try "{}".write(
+                    toFile: pair.server.directory + "/state/documents/policy.json", atomically: true, encoding: .utf8)
+                try pair.server.launch()
+                pair.server.expectEnd()
+                try demandEqual(try pair.server.running().wait(within: Deadline.patience), 78)
+                try demand(try pair.server.running().output.contains("malformed_document"), "no reason")
+            }
+        }
+
+        /// The commands as an operator uses them, from the first document on.
+        @Test func commands() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let directory = try mesh.node("Directory", directory: true)
+                let node = try mesh.node("Node")
+                try mesh.start()
+                try operators.write()
+                func run(_ arguments: [String], _ status: Int32 = 0) throws -> String {
+                    let result = try runProgram(
+                        [TestMesh.binaries + "/mesh"] + arguments, environment: ["MESH_CONTROL": node.controlPath])
+                    try demandEqual(result.status, status, "\(arguments): \(result.output)")
+                    return result.output
+                }
+                let key = ["--key", operators.keyFile]
+                let file = mesh.directory + "/next.json"
+                func write(_ text: String) throws { try text.write(toFile: file, atomically: true, encoding: .utf8) }
+                try write(mesh.policy.text)
+                try demand(try run(["documents"]).contains("no mesh document is in force"), "documents before")
+                _ = try run(["policy", "diff", file], 4)
+                let applied = try run(["policy", "apply", file] + key)
+                try demand(applied.contains("policy version 1 is in force here"), applied)
+                try demand(applied.contains("2 of 2 nodes have it"), applied)
+                try demandEqual(try directory.documentVersion(.policy), 1)
+                try demand(try run(["policy", "diff", file]).contains("the same as version 1"), "no difference")
+                try write(mesh.policy.text + "// changed\n")
+                try demand(try run(["policy", "diff", file], 1).contains("// changed"), "the changed line")
+                try write("{ rules: 7 }")
+                _ = try run(["policy", "apply", file] + key, 78)
+                try demandEqual(try node.documentVersion(.policy), 1)
+                try demand(try run(["status"]).contains("mesh document, version 1"), "status")
+                // By a key that is on no list.
+                let stranger = mesh.directory + "/stranger.key"
+                try PrivateKey.generate(.ed25519).write(to: stranger)
+                let refused = try run(["revoke", "Ghost", "--reason", "test", "--key", stranger], 3)
+                try demand(refused.contains("unknown_operator"), refused)
+                _ = try run(["revoke", "Ghost"] + key, 2)
+                let revoked = try run(["revoke", "Ghost", "--reason", "never came back"] + key)
+                try demand(revoked.contains("revoked node:Ghost (revocations version 1)"), revoked)
+                _ = try run(["revoke", "serial:0A", "--issuer", "CN=Old CA", "--reason", "retired"] + key)
+                _ = try run(["revoke", "serial:0A", "--reason", "no issuer"] + key, 2)
+                _ = try run(["revoke", "spki-sha256:AAAA", "--reason", "no digest"] + key, 2)
+                let list = try run(["revoke", "--list"])
+                try demand(list.contains("node:Ghost") && list.contains("serial:0a") && list.contains("retired"), list)
+                try demandEqual(try directory.documentVersion(.revocations), 2)
+                _ = try run(["revoke", "Ghost", "--undo"] + key)
+                _ = try run(["revoke", "Ghost", "--undo"] + key, 4)
+                try demand(try !run(["revoke", "--list"]).contains("Ghost"), "taken off the list")
+                let table = try run(["documents"])
+                try demand(table.contains("Directory") && table.contains("current") && table.contains("tester"), table)
+                directory.kill()
+                directory.expectEnd()
+                try Deadline.until("the directory is gone") { try !node.isLinked(to: directory) }
+                try write(mesh.policy.text + "// third\n")
+                let late = try run(["policy", "apply", file] + key)
+                try demand(late.contains("older: Directory, which is not linked"), late)
+            }
+        }
+
+        /// A policy that locks everybody out is replaced by the next one, whoever gives it.
+        @Test func lockedOut() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let directory = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                try directory.take(operators.list)
+                try directory.take(try operators.sign(.policy, 1, "{ rules: [] }"))
+                try demandEqual(try directory.control.get("/v1/agent").status, 403, "the policy knows nobody")
+                try directory.take(try operators.sign(.policy, 2, mesh.policy.text))
+                try demandEqual(try directory.documentVersion(.policy), 2)
+            }
+        }
+
+        /// A node that its peer knows to be behind takes no streams of applications before it has caught up.
+        @Test func nothingIsCarriedByANodeThatIsBehind() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let service = try mesh.echo()
+                mesh.policy.provide("echo", at: "Server")
+                mesh.policy.connect("node:edge", to: "echo")
+                _ = try mesh.node("Directory", directory: true)
+                let server = try mesh.node("Server") { $0.offer("echo", service.address) }
+                try mesh.start()
+                let policy = try operators.sign(.policy, 1, mesh.policy.text)
+                let ahead = DocumentVersions([.operators: operators.list.stamp, .policy: policy.stamp])
+                let link = try LinkEnd(mesh, as: "edge", to: server, documents: ahead.encoded)
+                let early = try link.open(OpenRequest(service: "echo"), sending: "too early")
+                guard case .refused(.documentsBehind, _) = try link.next(of: early) else {
+                    throw Failure("a stream was carried before the node had caught up")
+                }
+                try demandEqual(service.connections, 0, "connections of the service")
+                try server.take(operators.list)
+                try server.take(policy)
+                let late = try link.open(OpenRequest(service: "echo"), sending: "ping")
+                try demandEqual(try link.next(of: late), .accepted)
+                try demandEqual(try link.next(of: late), .bytes(Array("ping".utf8)))
+                // A peer that is itself behind, and says so, is served: who decides is here.
+                let behind = try LinkEnd(mesh, as: "edge2", to: server, documents: [])
+                let denied = try behind.open(OpenRequest(service: "echo"))
+                guard case .refused(.denied, _) = try behind.next(of: denied) else { throw Failure("not denied") }
+            }
+        }
+
+        /// A node that was down while policy changed has the new one before its application gets a stream.
+        @Test func whoWasAwayCatchesUp() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let service = try mesh.echo()
+                let pair = try Pair(mesh, target: service.address)
+                try pair.directory.take(operators.list)
+                try pair.directory.take(try operators.sign(.policy, 1, mesh.policy.text))
+                try pair.server.waitDocument(.policy, version: 1)
+                try Wire(pair.upstream).echo()
+                let before = service.connections
+                pair.server.kill()
+                var policy = mesh.policy
+                policy.revoke("service:shop", to: "echo")
+                try pair.directory.take(try operators.sign(.policy, 2, policy.text))
+                try pair.client.waitDocument(.policy, version: 2)
+                let nodes = try pair.client.control.get("/v1/documents/nodes").json["nodes"]?.array ?? []
+                let away = nodes.first { $0["node"]?.string == "Server" }
+                try demandEqual(away?["behind"]?.array?.compactMap(\.string), ["policy"], "\(nodes)")
+                try demandEqual(away?["linked"]?.bool, false, "\(nodes)")
+                try pair.server.start()
+                try pair.server.waitDocument(.policy, version: 2)
+                try pair.server.waitReady()
+                try demandEqual(try Wire(pair.upstream).receive(), .reset)
+                try demandEqual(service.connections, before, "connections of the service")
+                let link = try LinkEnd(mesh, as: "Client2", to: pair.server)
+                let stream = try link.open(OpenRequest(service: "echo", principal: "service:shop"))
+                guard case .refused = try link.next(of: stream) else { throw Failure("the server did not refuse") }
+            }
+        }
+    }
+}
+
+/// The value, or a failure that names what is missing.
+func demandValue<Value>(_ value: Value?, _ what: String) throws -> Value {
+    guard let value else { throw Failure("no \(what)") }
+    return value
+}

@@ -1,0 +1,60 @@
+import Documents
+import Foundation
+import JSON
+import PKI
+import Testing
+
+/// Who may sign documents: made with the CA, changed by the root's key.
+@Suite struct OperatorTests {
+    private let workspace: Workspace
+
+    init() throws {
+        workspace = try Workspace()
+        try workspace.write("secret\n", to: "pass", mode: 0o600)
+        try #require(
+            try mesh(["ca", "init", "--trust-domain", "mesh.test", "--passphrase-file", "pass"], in: workspace).status
+                == 0)
+    }
+
+    private func document() throws -> SignedDocument {
+        try SignedDocument(
+            envelope: Array(Data(contentsOf: URL(fileURLWithPath: workspace.path("certs/operators.json")))))
+    }
+
+    @Test func theCAMakesTheFirst() throws {
+        #expect(try workspace.mode("certs/operator.key") == 0o600)
+        #expect(try workspace.read("certs/operator.key").hasPrefix("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
+        let root = try Certificate.load(file: workspace.path("certs/ca.crt"))[0]
+        var ledger = DocumentLedger(trustDomain: "mesh.test", roots: [root])
+        #expect(try ledger.take(try document()) == .taken)
+        let key = try PrivateKey.load(file: workspace.path("certs/operator.key"), passphrase: Passphrase("secret"))
+        #expect(ledger.operators?.members.map(\.name) == ["operator"])
+        #expect(ledger.operators?.member(signer: key.publicKey.spkiSHA256) != nil)
+        let list = try mesh(["operator", "list"], in: workspace)
+        #expect(list.status == 0 && list.text.contains("spki-sha256:\(key.publicKey.spkiSHA256)"), "\(list.errors)")
+    }
+
+    @Test func addedAndRemoved() throws {
+        let added = try mesh(["operator", "add", "carol", "--passphrase-file", "pass"], in: workspace)
+        #expect(added.status == 0, "\(added.errors)")
+        #expect(added.text.contains("Next: mesh operator apply certs/operators.json"))
+        #expect(try workspace.mode("certs/carol.key") == 0o600)
+        #expect(try workspace.read("certs/carol.key").hasPrefix("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
+        #expect(try document().version == 2)
+        #expect(try mesh(["operator", "add", "carol", "--passphrase-file", "pass"], in: workspace).status == 1)
+        let removed = try mesh(["operator", "remove", "operator", "--passphrase-file", "pass"], in: workspace)
+        #expect(removed.status == 0, "\(removed.errors)")
+        let root = try Certificate.load(file: workspace.path("certs/ca.crt"))[0]
+        var ledger = DocumentLedger(trustDomain: "mesh.test", roots: [root])
+        #expect(try ledger.take(try document()) == .taken)
+        #expect(ledger.operators?.members.map(\.name) == ["carol"])
+        let last = try mesh(["operator", "remove", "carol", "--passphrase-file", "pass"], in: workspace)
+        #expect(last.status == 1 && last.errors.contains("last operator"), "\(last.errors)")
+        #expect(try mesh(["operator", "remove", "nobody", "--passphrase-file", "pass"], in: workspace).status == 4)
+        #expect(try document().version == 3, "what failed changed the list")
+    }
+
+    @Test(arguments: ["ca", "a/b", "", "with space"]) func badNames(_ name: String) throws {
+        #expect(try mesh(["operator", "add", name, "--passphrase-file", "pass"], in: workspace).status == 2)
+    }
+}

@@ -1,0 +1,125 @@
+import Documents
+import JSON
+import PKI
+import Policy
+import Testing
+
+@Suite struct DocumentLedgerTests {
+    private let fixture = Fixture.shared
+
+    @Test func newerReplacesOlderAndNeverTheOtherWay() throws {
+        var ledger = try fixture.ledger()
+        let first = try fixture.document(.policy, 1, Fixture.policy)
+        let third = try fixture.document(.policy, 3, Fixture.policy + " ")
+        #expect(try ledger.take(first) == .taken)
+        #expect(try ledger.take(first) == .known)
+        #expect(try ledger.take(third) == .taken)
+        #expect(try ledger.take(third) == .known)
+        let before = ledger.versions
+        #expect(code { _ = try ledger.take(first) } == .older)
+        #expect(code { _ = try ledger.take(try fixture.document(.policy, 2, Fixture.policy)) } == .older)
+        #expect(ledger.versions == before)
+        #expect(ledger.policy?.file == "policy@3")
+    }
+
+    /// Two operators sign the same version at once: every node comes to the same one, whichever it heard of first.
+    @Test func equalVersionsConverge() throws {
+        let one = try fixture.document(.policy, 5, Fixture.policy + " // one")
+        let two = try fixture.document(.policy, 5, Fixture.policy + " // two")
+        var (left, right) = (try fixture.ledger(), try fixture.ledger())
+        for document in [one, two] { _ = try? left.take(document) }
+        for document in [two, one] { _ = try? right.take(document) }
+        #expect(left.versions == right.versions)
+        #expect(left.documents[.policy] == right.documents[.policy])
+        #expect(left.versions.stamps[.policy] == max(one.stamp, two.stamp))
+    }
+
+    @Test func whatIsRefusedChangesNothing() throws {
+        var empty = DocumentLedger(trustDomain: Fixture.domain, roots: [fixture.root.root])
+        var nobody = DocumentLedger(trustDomain: nil, roots: [fixture.root.root])
+        var ledger = try fixture.ledger()
+        let before = ledger.versions
+        let good = try fixture.document(.policy, 2, Fixture.policy)
+        #expect(code { _ = try nobody.take(good) } == .noTrustDomain)
+        #expect(code { _ = try empty.take(good) } == .noOperators)
+        func refused(_ document: SignedDocument) -> DocumentError.Code? { code { _ = try ledger.take(document) } }
+        #expect(refused(try fixture.document(.policy, 2, Fixture.policy, by: fixture.stranger)) == .unknownOperator)
+        #expect(refused(try fixture.document(.policy, 2, Fixture.policy, domain: "other.test")) == .otherMesh)
+        #expect(refused(try fixture.document(.policy, 2, "{ rules: 7 }")) == .badContent)
+        #expect(refused(try fixture.document(.revocations, 2, "{}")) == .badContent)
+        #expect(refused(try fixture.document(.revocations, 2, "{\"revoked\": [], \"more\": 1}")) == .badContent)
+        #expect(
+            refused(try fixture.operators(2, [("eve", fixture.stranger)], by: fixture.otherRoot)) == .unknownOperator)
+        #expect(
+            refused(try fixture.document(.operators, 2, "{}", by: fixture.alice)) == .unknownOperator,
+            "an operator cannot name operators")
+        #expect(ledger.versions == before)
+        #expect(ledger.policy == nil)
+        #expect(ledger.revocations.entries.isEmpty)
+    }
+
+    /// Each part of an envelope is under the signature.
+    @Test(arguments: ["kind", "trustDomain", "version", "issued", "signer", "payload", "signature"])
+    func everyPartIsSigned(_ part: String) throws {
+        var ledger = try fixture.ledger()
+        _ = try ledger.take(try fixture.operators(2, [("alice", fixture.alice), ("bob", fixture.bob)]))
+        let good = try fixture.document(.revocations, 7, "{\"revoked\":[]}")
+        let other: JSONValue =
+            switch part {
+            case "kind": "policy"
+            case "trustDomain": "docs.test2"
+            case "version": 8
+            case "issued": .integer(Fixture.now + 1)
+            case "signer": .string(fixture.bob.publicKey.spkiSHA256)
+            case "payload": try #require(try fixture.document(.revocations, 7, "{\"revoked\": []}").json["payload"])
+            default: try #require(try fixture.document(.revocations, 8, "{\"revoked\":[]}").json["signature"])
+            }
+        var object = try #require(good.json.object)
+        object[part] = other
+        let forged = try SignedDocument(envelope: JSONValue.object(object).serialized())
+        #expect(
+            code { _ = try ledger.take(forged) } == (part == "trustDomain" ? .otherMesh : .badSignature))
+        #expect(try ledger.take(good) == .taken)
+    }
+
+    @Test func operatorsChange() throws {
+        var ledger = try fixture.ledger()
+        _ = try ledger.take(try fixture.document(.policy, 1, Fixture.policy))
+        #expect(
+            code { _ = try ledger.take(try fixture.document(.policy, 2, Fixture.policy, by: fixture.bob)) }
+                == .unknownOperator)
+        _ = try ledger.take(try fixture.operators(2, [("bob", fixture.bob)]))
+        #expect(ledger.policy != nil, "what alice signed stays in force")
+        #expect(code { _ = try ledger.take(try fixture.document(.policy, 2, Fixture.policy)) } == .unknownOperator)
+        #expect(try ledger.take(try fixture.document(.policy, 2, Fixture.policy, by: fixture.bob)) == .taken)
+        #expect(
+            code { _ = try ledger.take(try fixture.operators(1, [("alice", fixture.alice)])) } == .older,
+            "who was removed does not come back with an old list")
+    }
+
+    /// After a restart what was in force is in force, also where its signer was removed since; only its signature counts.
+    @Test func restored() throws {
+        let policy = try fixture.document(.policy, 4, Fixture.policy)
+        var ledger = DocumentLedger(trustDomain: Fixture.domain, roots: [fixture.root.root])
+        #expect(try ledger.restore(try fixture.operators(2, [("bob", fixture.bob)])))
+        #expect(try !ledger.restore(policy))
+        #expect(ledger.versions.stamps[.policy]?.version == 4)
+        #expect(
+            code { _ = try ledger.take(try fixture.document(.policy, 3, Fixture.policy, by: fixture.bob)) } == .older)
+        var changed = try #require(policy.json.object)
+        changed["version"] = 9
+        var known = try fixture.ledger()
+        let forged = try SignedDocument(envelope: JSONValue.object(changed).serialized())
+        #expect(code { _ = try known.restore(forged) } == .badSignature)
+    }
+
+    /// A root with any kind of key can name operators.
+    @Test(arguments: KeyAlgorithm.allCases) func roots(_ algorithm: KeyAlgorithm) throws {
+        let root = try CertificateAuthority.createRoot(
+            name: "R", algorithm: algorithm, trustDomain: Fixture.domain, now: Fixture.now)
+        var ledger = DocumentLedger(trustDomain: Fixture.domain, roots: [root.root])
+        let list = try fixture.operators(1, [("alice", fixture.alice)], by: root)
+        #expect(try ledger.take(try SignedDocument(envelope: list.envelope)) == .taken)
+        #expect(try ledger.take(try fixture.document(.policy, 1, Fixture.policy)) == .taken)
+    }
+}
