@@ -38,13 +38,17 @@ public struct DocumentLedger: Sendable {
 
     /// Takes a document, or says why not.
     ///
+    /// - Parameter asNext: it has to have a version of its own, as what an operator hands over: of two operators who
+    ///   change the same version, the second is told. Between nodes a second document of one version can win, so that all
+    ///   come to the same.
+    ///
     /// Errors: every code of `DocumentError` but those of reading the envelope.
-    public mutating func take(_ document: SignedDocument) throws(DocumentError) -> Outcome {
+    public mutating func take(_ document: SignedDocument, asNext: Bool = false) throws(DocumentError) -> Outcome {
         try checkMesh(document)
         let stamp = document.stamp
         if let current = versions.stamps[document.kind] {
             if current == stamp { return .known }
-            guard current < stamp else {
+            guard current < stamp, !asNext || current.version < stamp.version else {
                 throw DocumentError(
                     .older,
                     "\(document.kind.rawValue) version \(stamp.version) (\(stamp.digestText)) is older than version "

@@ -15,7 +15,7 @@ enum MeshCommand {
     static let groups: [(spec: CommandSpec, commands: [CommandEntry])] = [
         (
             CommandSpec("policy", "Check policy files, and apply them to the whole mesh."),
-            [PolicyCheckCommand.entry, PolicyDiffCommand.entry, PolicyApplyCommand.entry]
+            [PolicyCheckCommand.entry, PolicyDiffCommand.entry, PolicyReplayCommand.entry, PolicyApplyCommand.entry]
         ),
         (
             CommandSpec(

@@ -32,6 +32,12 @@ import Testing
         #expect(left.versions == right.versions)
         #expect(left.documents[.policy] == right.documents[.policy])
         #expect(left.versions.stamps[.policy] == max(one.stamp, two.stamp))
+        // What an operator hands over has to be a version of its own.
+        var third = try fixture.ledger()
+        let (lower, higher) = one.stamp < two.stamp ? (one, two) : (two, one)
+        #expect(try third.take(lower, asNext: true) == .taken)
+        #expect(code { _ = try third.take(higher, asNext: true) } == .older)
+        #expect(try third.take(higher) == .taken)
     }
 
     @Test func whatIsRefusedChangesNothing() throws {

@@ -24,6 +24,7 @@ extension ControlAPI {
         add(.post, "/v1/reload", both) { [unowned self] call in try await self.reload(call) }
         add(.post, "/v1/authorize", both) { [unowned self] call in try self.authorize(call) }
         add(.get, "/v1/why", both) { [unowned self] call in try await self.why(call) }
+        add(.get, "/v1/decisions", both) { [unowned self] call in try await self.decisions(call) }
         add(.get, "/v1/connect/{service}", [.control]) { [unowned self] call in try self.connect(call) }
         add(.get, "/v1/streams/{id}", [.control]) { [unowned self] call in try self.outcome(call) }
     }

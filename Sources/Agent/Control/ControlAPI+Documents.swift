@@ -55,7 +55,7 @@ extension ControlAPI {
         let outcome: DocumentLedger.Outcome
         do throws(DocumentError) {
             outcome = try agent.documents.take(
-                call.request.body, as: kind, from: call.request.caller.description)
+                call.request.body, as: kind, from: call.request.caller.description, asNext: call.door == .control)
         } catch {
             throw Problem(error.code.rawValue, status: error.status, detail: error.message, hint: error.hint)
         }

@@ -64,6 +64,19 @@ extension ControlAPI {
         return json(.object(object))
     }
 
+    /// The last decisions of this node, or of another one, about its peers.
+    func decisions(_ call: Call) async throws -> ControlAnswer {
+        try demandAdminister(call)
+        let query = try query(call, ["at"])
+        if let node = try query.single("at"), node != agent.shared.node {
+            return .response(
+                try await agent.ask(node: node, service: Policy.Name.agentService, .get, "/v1/decisions"))
+        }
+        var entries: [DecisionMemory.Entry] = []
+        for worker in agent.shared.workers { entries += await worker.ask { $0.decisions.all } }
+        return json(["node": .string(agent.shared.node), "decisions": .array(entries.map(\.json))])
+    }
+
     /// The decision about somebody: for oneself and for administrators.
     private func explain(_ call: Call, _ question: Question) throws -> Explanation {
         let policy = agent.policy

@@ -76,9 +76,11 @@ final class DocumentHost {
 
     /// Takes a document in its envelope; in force and on disk when this returns.
     ///
-    /// - Parameter source: who gave it, for the log.
+    /// - Parameters:
+    ///   - source: who gave it, for the log.
+    ///   - asNext: an operator hands it over: it has to have a version of its own.
     func take(
-        _ envelope: [UInt8], as kind: DocumentKind, from source: String
+        _ envelope: [UInt8], as kind: DocumentKind, from source: String, asNext: Bool = false
     ) throws(DocumentError) -> DocumentLedger.Outcome {
         do throws(DocumentError) {
             let document = try SignedDocument(envelope: envelope)
@@ -87,7 +89,7 @@ final class DocumentHost {
                     .wrongKind, "the document is of the kind \(document.kind.rawValue), not \(kind.rawValue)",
                     hint: "give a document of the kind \(kind.rawValue)")
             }
-            guard try ledger.take(document) == .taken else { return .known }
+            guard try ledger.take(document, asNext: asNext) == .taken else { return .known }
             count(kind, "taken")
             save(document)
             log.info(

@@ -81,7 +81,6 @@ final class DocumentPeers {
         peer.isPushing = true
         Task { @ControlPlane [weak self] in
             await self?.send(to: node, peer)
-            peer.isPushing = false
         }
     }
 
@@ -97,7 +96,7 @@ final class DocumentPeers {
     private func send(to node: String, _ peer: Peer) async {
         var pause = Self.retries.lowerBound
         while peer.isLinked, let (kind, stamp) = next(peer) {
-            guard let document = agent.documents.ledger.documents[kind] else { return }
+            guard let document = agent.documents.ledger.documents[kind] else { break }
             do {
                 let answer = try await agent.ask(
                     node: node, service: Policy.Name.documentsService, .put, "/v1/documents/\(kind.rawValue)",
@@ -112,6 +111,8 @@ final class DocumentPeers {
                 pause = min(pause * 2, Self.retries.upperBound)
             }
         }
+        // In the same turn as the last look at what there is to send: nothing that comes later can be missed.
+        peer.isPushing = false
         guard peer.isLinked, peer.versions.covers(agent.documents.ledger.versions) else { return }
         for worker in agent.shared.workers { worker.submit { $0.peerHasDocuments(node) } }
     }

@@ -1,5 +1,6 @@
 import Bytes
 import Documents
+import EventLoop
 import HTTP
 import JSON
 import Link
@@ -199,6 +200,10 @@ extension LinkSetup {
         let principal = routing.policy.principal(
             for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
         let decision = routing.policy.authorizeLink(peer: principal, with: routing.node)
+        core.decisions.note(
+            DecisionMemory.Question(
+                .link, commonName: identity.commonName, spiffe: identity.spiffe?.description, target: routing.node),
+            decision, at: Clock.unixSeconds())
         self.principal = principal
         if !isDialler { node = principal.nodeName ?? identity.nodeName ?? identity.commonName ?? "" }
         guard decision.allowed, let name = principal.nodeName else {

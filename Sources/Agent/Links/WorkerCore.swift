@@ -25,6 +25,8 @@ final class WorkerCore: TimerHandler {
     private var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
     private(set) var localCount = 0
     var counters = WorkerCounters()
+    /// What the policy was asked here about peers, for `mesh policy replay`.
+    var decisions = DecisionMemory()
     private var usable: [String: [Instance]] = [:]
     /// Told when another policy is in force, after links and streams were decided about again.
     var policyChanged: (() -> Void)?

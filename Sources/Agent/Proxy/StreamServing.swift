@@ -31,6 +31,13 @@ final class StreamServing {
             service: request.service, peer: link.node, acting: acting, attributes: attributes)
         let decision = routing.policy.authorizeOpen(
             peer: link.principal, actingAs: acting, attributes: attributes, service: request.service)
+        if !Policy.Name.isReserved(request.service) {
+            core.decisions.note(
+                DecisionMemory.Question(
+                    .connect, commonName: link.peer.commonName, spiffe: link.peer.spiffe?.description, acting: acting,
+                    attributes: attributes, target: request.service),
+                decision, at: Clock.unixSeconds())
+        }
         guard decision.allowed else {
             core.counters.denied(decision.reason.rawValue)
             core.shared.log.warning(

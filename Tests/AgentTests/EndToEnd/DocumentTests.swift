@@ -85,8 +85,8 @@ extension EndToEnd {
                 pair.server.expectEnd()
                 try pair.server.start()
                 try Deadline.until("the server answers") { (try? pair.server.documentVersion(.policy)) == 1 }
-                try demandEqual(
-                    try pair.server.offer(try operators.sign(.policy, 1, mesh.policy.text)).status == 200, false)
+                let other = try pair.server.offer(try operators.sign(.policy, 1, mesh.policy.text))
+                try demandEqual(other.reason, "older_document", other.text)
                 let check = try runProgram(
                     [TestMesh.binaries + "/mesh-agent", "--config", pair.server.configurationFile, "--check"])
                 try demand(check.output.contains("document: policy version 1"), check.output)
@@ -157,6 +157,40 @@ extension EndToEnd {
                 try write(mesh.policy.text + "// third\n")
                 let late = try run(["policy", "apply", file] + key)
                 try demand(late.contains("older: Directory, which is not linked"), late)
+            }
+        }
+
+        /// Which of the serving node's decisions a draft would change, asked at another node.
+        @Test func replay() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.rules.append(
+                    ["allow": ["connect", "administer"], "from": ["node:Client"], "to": ["mesh.agent", "Server"]])
+                let pair = try Pair(mesh, target: service.address)
+                for _ in 0..<3 { try Wire(pair.upstream).echo() }
+                func replay(_ policy: TestPolicy, _ status: Int32) throws -> JSONValue {
+                    let file = mesh.directory + "/draft.json"
+                    try policy.text.write(toFile: file, atomically: true, encoding: .utf8)
+                    let result = try runProgram(
+                        [TestMesh.binaries + "/mesh", "policy", "replay", file, "--at", "Server", "--json"],
+                        environment: ["MESH_CONTROL": pair.client.controlPath])
+                    try demandEqual(result.status, status, result.output)
+                    return try JSONReader.parse(result.output)
+                }
+                try demandEqual(try replay(mesh.policy, 0)["changed"]?.array?.count, 0)
+                var draft = mesh.policy
+                draft.revoke("service:shop", to: "echo")
+                let changed = try demandValue(try replay(draft, 1)["changed"]?.array, "changes")
+                try demandEqual(changed.count, 1, "\(changed)")
+                try demandEqual(changed[0]["as"]?.string, "service:shop")
+                try demandEqual(changed[0]["target"]?.string, "echo")
+                try demandEqual(changed[0]["count"]?.integer, 3)
+                try demandEqual(changed[0]["allowed"]?.bool, true)
+                try demandEqual(changed[0]["then"]?.string, "no_rule")
+                draft = mesh.policy
+                draft.rules.append(["deny": ["link"], "from": ["node:Client"], "to": ["Server"]])
+                let links = try demandValue(try replay(draft, 1)["changed"]?.array, "changes")
+                try demandEqual(links.compactMap { $0["verb"]?.string }, ["link"], "\(links)")
             }
         }
 
