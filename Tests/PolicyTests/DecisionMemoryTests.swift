@@ -8,7 +8,12 @@ import Testing
 
     init() throws {
         policy = try PolicyDocument.parse(
-            "{ rules: [{ allow: [\"connect\", \"link\"], from: \"node:**\", to: \"**\" }] }", file: "old")
+            """
+            { rules: [
+              { allow: "connect", from: "node:**", to: "**" },
+              { allow: "link", from: "node:**", to: "**" },
+            ] }
+            """, file: "old")
         draft = try PolicyDocument.parse(
             "{ rules: [{ allow: \"connect\", from: \"node:a\", to: \"**\" }] }", file: "new")
     }

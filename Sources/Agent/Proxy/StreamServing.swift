@@ -1,6 +1,7 @@
 import EventLoop
 import JSON
 import Link
+import PKI
 import Policy
 
 /// The serving side: decides about each stream that a peer opens and connects it to its target. This agent always
