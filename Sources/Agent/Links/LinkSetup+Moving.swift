@@ -105,7 +105,8 @@ extension LinkSetup {
         plain.withReadable { leftover.append(contentsOf: $0) }
         let link = LinkConnection(
             owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
-            frames: frames, session: old.session, key: old.key, leftover: leftover, core: core)
+            frames: frames, session: old.session, key: old.key, gate: old.gate, leftover: leftover,
+            core: core)
         link.succeed(old, isHeard: isHeard)
         let epoch = move?.epoch ?? 0
         core.shared.log.info(
@@ -116,7 +117,7 @@ extension LinkSetup {
             ])
         let status = EstablishedLink(
             link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
-            isResumed: false, peerExpires: identity.notAfter, generation: generation)
+            isResumed: false, peerExpires: identity.notAfter, generation: generation, documents: documents(hello))
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.moved(status) }
         core.moved(link)
         core.counters.withdrawn &+= UInt64(link.reevaluate(core.routing))

@@ -260,8 +260,8 @@ extension EndToEnd {
                 }
                 try demandEqual(away["behind"]?.array?.compactMap(\.string), ["policy"], "\(away)")
                 try pair.server.start()
-                try pair.server.waitDocument(.policy, version: 2)
                 try pair.server.waitReady()
+                try pair.server.waitDocument(.policy, version: 2)
                 try demandEqual(try Wire(pair.upstream).receive(), .reset)
                 try demandEqual(service.connections, before, "connections of the service")
                 let link = try LinkEnd(mesh, as: "Client2", to: pair.server)
