@@ -17,6 +17,7 @@ final class DocumentPeers {
         var versions = DocumentVersions()
         /// It takes documents of this mesh.
         var speaks = false
+        /// There is a link, or a session that waits for one.
         var isLinked = false
         var isPushing = false
         /// What it refused; not sent again before there is something newer.
@@ -64,14 +65,18 @@ final class DocumentPeers {
     /// The nodes that are known, by name.
     var known: [Known] {
         peers.sorted { $0.key < $1.key }.map {
-            Known(node: $0.key, isLinked: $0.value.isLinked, versions: $0.value.speaks ? $0.value.versions : nil)
+            Known(
+                node: $0.key, isLinked: agent.supervisor.isLinked(to: $0.key),
+                versions: $0.value.speaks ? $0.value.versions : nil)
         }
     }
 
     /// Linked nodes that take documents and have older ones than this node.
     var behind: Int {
         let own = agent.documents.ledger.versions
-        return peers.values.count { $0.isLinked && $0.speaks && !$0.versions.covers(own) }
+        return peers.count {
+            agent.supervisor.isLinked(to: $0.key) && $0.value.speaks && !$0.value.versions.covers(own)
+        }
     }
 
     // MARK: - Sending
