@@ -11,7 +11,9 @@ extension Agent {
         switch kind {
         case .policy:
             policyChanged(to: documents.ledger.policy ?? policy)
-        case .revocations: reviewOwnIdentity()
+        case .revocations:
+            ca?.use(documents.ledger.revocations)
+            reviewOwnIdentity()
         case .operators: break
         }
         publish()

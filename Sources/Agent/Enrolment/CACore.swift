@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import Enrolment
 import EventLoop
 import HTTP
@@ -22,6 +23,8 @@ final class CACore: AcceptHandler {
     private static let serviceValidity: Int64 = 86_400
 
     let issuer: CAIssuer
+    /// What the mesh has revoked: such a certificate renews nothing, or a stolen key would renew for ever.
+    var revocations = RevocationSet.empty
     private let settings: Settings
     private let log: Log
     private var parts: ChannelLoop?
@@ -128,6 +131,11 @@ final class CACore: AcceptHandler {
                 let request = try JoinRequest(parsing: body)
                 issued = try issuer.join(request, exporter: try exporter(session), now: now)
             } else {
+                if let entry = revocations.entry(for: session.peerChain) {
+                    throw EnrolmentError(
+                        .revoked, "the certificate of \(name ?? "this node") is revoked: \(entry.reason)",
+                        hint: "a node that is trusted again joins anew: mesh ca token create --node \(name ?? "NAME")")
+                }
                 issued = try issuer.renew(RenewRequest(parsing: body), by: session.peerIdentity, now: now)
             }
             count(kind, "issued")

@@ -1,3 +1,4 @@
+import Documents
 import Enrolment
 import EventLoop
 import JSON
@@ -92,6 +93,11 @@ final class CAService: Sendable {
                 log.error("listen_failed", "the CA cannot accept", [("detail", .string("\(error)"))])
             }
         }
+    }
+
+    /// What the mesh has revoked from now on.
+    func use(_ revocations: RevocationSet) {
+        thread.handle.post { [core] in core.value.revocations = revocations }
     }
 
     /// Runs `job` on the CA's thread and gives its result.

@@ -232,6 +232,7 @@ public final class Agent {
             }
         }
         documents.changed = { [unowned self] in self.documentChanged($0) }
+        ca?.use(documents.ledger.revocations)
         registry.changed = { [unowned self] in
             self.publish()
             self.directoryClient?.registrationChanged()

@@ -55,6 +55,24 @@ extension EndToEnd {
             }
         }
 
+        /// A revoked certificate renews nothing: a stolen key is of use until its end at most.
+        @Test func theCARenewsNothingRevoked() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA(ttl: "4s") }
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.start()
+                try ca.waitReady()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                try ca.take(operators.list)
+                try ca.take(try operators.revocations(1, [.node("Node", validBefore: Int64(time(nil)) + 600)]))
+                try node.waitFor("renewal_failed") { $0["reason"] == "revoked" }
+                try ca.waitFor("enrolment_refused") { $0["reason"] == "revoked" && $0["node"] == "Node" }
+            }
+        }
+
         /// After a restart, alone, a node still refuses what is revoked; a new certificate gets in, an old list does not.
         @Test func aRestartedAgentStillRefuses() throws {
             try withMesh { mesh in
