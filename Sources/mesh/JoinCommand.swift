@@ -42,7 +42,7 @@ enum JoinCommand {
             throw .usage("a node cannot be called \(token.node)", hint: "make a token for another name")
         }
         try directory.prepare()
-        try CAFiles.refuseExisting([files.pair.certificate], replace: invocation.isOn("force"))
+        try CAFiles.refuseExisting([files.pair.certificate, files.pair.key], replace: invocation.isOn("force"))
         let credentials: Credentials
         do {
             let key = try files.pair.pendingKey()

@@ -75,11 +75,13 @@ enum OperatorFiles {
 
     // MARK: - With an agent
 
-    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh.
+    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh. `after` is the version
+    /// that it was made from, where it was made from one; another one in force then is the agent's 409.
     ///
     /// - Returns: the document, and the agent's answer.
     static func publish(
-        _ kind: DocumentKind, _ payload: [UInt8], _ context: CommandContext, _ client: ControlClient
+        _ kind: DocumentKind, _ payload: [UInt8], after: UInt64? = nil, _ context: CommandContext,
+        _ client: ControlClient
     ) throws(CommandFailure) -> (document: SignedDocument, answer: JSONValue) {
         let key = try key(context.invocation)
         let state = try client.call(.get, "/v1/documents")
@@ -89,11 +91,11 @@ enum OperatorFiles {
                 hint: "set trust.domain, or give it a certificate with a SPIFFE URI")
         }
         try introduceOperators(context, state, client)
-        let current = state["versions"]?[kind.rawValue]?["version"]?.integer ?? 0
+        let current = after ?? UInt64(state["versions"]?[kind.rawValue]?["version"]?.integer ?? 0)
         let document: SignedDocument
         do throws(CertificateError) {
             document = try SignedDocument(
-                kind, trustDomain: domain, version: UInt64(current) + 1, issued: Clock.unixSeconds(),
+                kind, trustDomain: domain, version: current + 1, issued: Clock.unixSeconds(),
                 payload: payload, signedBy: key)
         } catch {
             throw CommandFailure(error)

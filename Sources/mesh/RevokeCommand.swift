@@ -42,26 +42,30 @@ enum RevokeCommand {
             ])
     ) { (context) throws(CommandFailure) in
         let client = try ControlClient(context)
-        let entries = try current(client)
-        if context.invocation.isOn("list") { return list(context, entries) }
+        let list = try current(client)
+        if context.invocation.isOn("list") { return show(context, list.entries) }
         return context.invocation.isOn("undo")
-            ? try undo(context, client, entries) : try revoke(context, client, entries)
+            ? try undo(context, client, list) : try revoke(context, client, list)
     }
 
+    /// A list, and the version of its document: a change is signed as the next one of that version, so that another
+    /// operator's, made meanwhile, is not undone but in the way (409).
+    private typealias Basis = (entries: [RevocationEntry], version: UInt64)
+
     /// The list in force.
-    private static func current(_ client: ControlClient) throws(CommandFailure) -> [RevocationEntry] {
+    private static func current(_ client: ControlClient) throws(CommandFailure) -> Basis {
         let state = try client.call(.get, "/v1/documents")
-        guard state["versions"]?["revocations"] != nil else { return [] }
+        guard state["versions"]?["revocations"] != nil else { return ([], 0) }
         let envelope = try client.call(.get, "/v1/documents/revocations")
         do throws(DocumentError) {
             let document = try SignedDocument(envelope: envelope.serialized())
-            return try RevocationSet(payload: document.payload).entries
+            return (try RevocationSet(payload: document.payload).entries, document.version)
         } catch {
             throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
         }
     }
 
-    private static func list(_ context: CommandContext, _ entries: [RevocationEntry]) -> ExitCode {
+    private static func show(_ context: CommandContext, _ entries: [RevocationEntry]) -> ExitCode {
         context.print(["revoked": .array(entries.map(\.json))]) {
             var table = TextTable([.init("WHAT"), .init("SINCE"), .init("DETAIL"), .init("REASON")])
             for entry in entries {
@@ -81,7 +85,7 @@ enum RevokeCommand {
     }
 
     private static func revoke(
-        _ context: CommandContext, _ client: ControlClient, _ entries: [RevocationEntry]
+        _ context: CommandContext, _ client: ControlClient, _ list: Basis
     ) throws(CommandFailure) -> ExitCode {
         guard let reason = context.invocation.string("reason"), !reason.isEmpty else {
             throw .usage("a revocation needs a reason", hint: "say why: --reason \"key stolen\"")
@@ -89,8 +93,8 @@ enum RevokeCommand {
         let now = Clock.unixSeconds()
         let entry = RevocationEntry(try target(context, now), revoked: now, reason: reason)
         // One entry for each target: of a node the newest time.
-        let others = entries.filter { !isSame($0.target, entry.target) }
-        return try publish(others + [entry], "revoked \(entry.name)", context, client)
+        let others = list.entries.filter { !isSame($0.target, entry.target) }
+        return try publish((others + [entry], list.version), "revoked \(entry.name)", context, client)
     }
 
     private static func isSame(_ left: RevocationEntry.Target, _ right: RevocationEntry.Target) -> Bool {
@@ -99,29 +103,29 @@ enum RevokeCommand {
     }
 
     private static func undo(
-        _ context: CommandContext, _ client: ControlClient, _ entries: [RevocationEntry]
+        _ context: CommandContext, _ client: ControlClient, _ list: Basis
     ) throws(CommandFailure) -> ExitCode {
         guard let what = context.invocation.positional("WHAT") else {
             throw .usage("nothing is named", hint: "mesh revoke --list shows what can be taken off the list")
         }
-        let rest = entries.filter { $0.name != what && $0.name != "node:\(what)" }
-        guard rest.count < entries.count else {
+        let rest = list.entries.filter { $0.name != what && $0.name != "node:\(what)" }
+        guard rest.count < list.entries.count else {
             throw CommandFailure(
                 .notFound, "not_revoked", "\(what) is not revoked", hint: "mesh revoke --list shows what is")
         }
-        return try publish(rest, "took \(what) off the list", context, client)
+        return try publish((rest, list.version), "took \(what) off the list", context, client)
     }
 
     private static func publish(
-        _ entries: [RevocationEntry], _ done: String, _ context: CommandContext, _ client: ControlClient
+        _ list: Basis, _ done: String, _ context: CommandContext, _ client: ControlClient
     ) throws(CommandFailure) -> ExitCode {
         let (document, answer) = try OperatorFiles.publish(
-            .revocations, RevocationSet.payload(entries), context, client)
+            .revocations, RevocationSet.payload(list.entries), after: list.version, context, client)
         if !context.json { Output.line(DisplayWidth.sanitized("\(done) (revocations version \(document.version))")) }
         let nodes = try OperatorFiles.reportNodes(context, client)
         context.print([
             "version": JSONValue(document.version), "stored": answer["stored"] ?? .null,
-            "entries": JSONValue(entries.count), "nodes": nodes,
+            "entries": JSONValue(list.entries.count), "nodes": nodes,
         ]) {}
         return .ok
     }

@@ -60,6 +60,8 @@ extension LinkSetup {
         case .proven(let claim) where intent == .move: move(claim, hello)
         case .declined:
             endHeld("the peer does not hold the session any more")
+            // The peer took its time to say so: what has been withdrawn meanwhile saw no link to close.
+            guard authorize() else { return false }
             establish(hello, nil)
         case .offered(let claim): answer(&resumption, claim, hello)
         case .proven(let claim): goOn(claim, hello, first: [])
@@ -70,6 +72,7 @@ extension LinkSetup {
     /// The dialler's answer to an offer.
     private func answer(_ resumption: inout LinkResumption, _ claim: ResumeClaim, _ hello: Hello) {
         guard let held = core.parked[node], held.session.peer.bootID == hello.bootID else {
+            guard authorize() else { return }
             send(LinkHandshake.wireMessage(resumption.decline(), role: .dialler, masks: core.maskKeys))
             return establish(hello, nil)
         }
