@@ -506,6 +506,11 @@ void ctls_release_memory(ctls_session *s) {
 
 // ---- Traffic secrets -----------------------------------------------------------------------------------------------
 
+static pthread_once_t kdf_once = PTHREAD_ONCE_INIT;
+static EVP_KDF *kdf = NULL;
+
+static void kdf_fetch(void) { kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL); }
+
 static bool has_aes_gcm(const SSL *ssl) {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     if (cipher == NULL) return false;
@@ -515,8 +520,9 @@ static bool has_aes_gcm(const SSL *ssl) {
 
 size_t ctls_take_secrets(ctls_session *s, unsigned char sending[CTLS_SECRET_BYTES],
                          unsigned char receiving[CTLS_SECRET_BYTES]) {
+    pthread_once(&kdf_once, kdf_fetch);
     size_t count = s->client_secret_count;
-    const bool able = s->connected && s->ending == 0 && count > 0 && count == s->server_secret_count &&
+    const bool able = kdf != NULL && s->connected && s->ending == 0 && count > 0 && count == s->server_secret_count &&
                       SSL_version(s->ssl) == TLS1_3_VERSION && has_aes_gcm(s->ssl) &&
                       // Tickets would be records under the key already.
                       (!SSL_is_server(s->ssl) || SSL_get_num_tickets(s->ssl) == 0) &&
@@ -532,11 +538,6 @@ size_t ctls_take_secrets(ctls_session *s, unsigned char sending[CTLS_SECRET_BYTE
     forget_secrets(s);
     return count;
 }
-
-static pthread_once_t kdf_once = PTHREAD_ONCE_INIT;
-static EVP_KDF *kdf = NULL;
-
-static void kdf_fetch(void) { kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL); }
 
 // HKDF-Expand-Label with an empty context (RFC 8446, section 7.1).
 static bool expand_label(const SSL *ssl, const unsigned char *secret, size_t count, const char *label,

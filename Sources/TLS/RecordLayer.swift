@@ -31,6 +31,9 @@ final class RecordLayer {
     private var quiet = 0
     private var messages = PostHandshakeReader()
     private var isShutDown = false
+    /// The peer has asked for our next key, which comes before the next data (section 4.6.3): once for any number of
+    /// requests, so that a peer which reads nothing cannot make the output grow.
+    private var owesUpdate = false
     /// Why the session failed; nil as long as it has not.
     private(set) var failure: TLSError?
 
@@ -86,7 +89,8 @@ final class RecordLayer {
 
     private func noteWindow() {
         session.pointee.wants_input =
-            session.pointee.input_left == 0 && !session.pointee.end_of_input && surplus.isEmpty && !gathered.isComplete
+            session.pointee.ending == 0 && session.pointee.input_left == 0 && !session.pointee.end_of_input
+            && surplus.isEmpty && !gathered.isComplete
     }
 
     /// The next whole record, in the window or gathered from several; nil when there is none yet or no more.
@@ -166,7 +170,9 @@ final class RecordLayer {
     /// What is not application data, or is none.
     private func take(_ type: UInt8, _ content: UnsafeBufferPointer<UInt8>) {
         switch type {
-        case ContentType.alert: return takeAlert(content)
+        case ContentType.alert:
+            takeAlert(content)
+            if session.pointee.ending != 0 { return }
         case ContentType.handshake: takeMessages(content)
         case ContentType.applicationData where messages.isBetweenMessages: break
         default:
@@ -189,6 +195,8 @@ final class RecordLayer {
         }
         let alert = TLSAlert(rawValue: content[1])
         if alert == .closeNotify { return end(CTLS_CLOSED) }
+        // Java says it before each close_notify (section 6.1).
+        if alert == .userCanceled { return }
         // All others are fatal, whatever level they claim (section 6).
         session.pointee.alert_received = Int32(alert.rawValue)
         fail(.received(alert, server: isServer, sentCertificate: SSL_get_certificate(session.pointee.ssl) != nil))
@@ -199,7 +207,7 @@ final class RecordLayer {
         case .nothing: break
         case .keyUpdate(let requested):
             guard receiving.update() else { return fail(.outOfMemory) }
-            if requested, !isShutDown { _ = updateKey() }
+            if requested { owesUpdate = true }
         case .violation(let alert, let what): _ = violation(alert, what)
         }
     }
@@ -213,6 +221,7 @@ final class RecordLayer {
         }
         guard !isShutDown else { return .failed(TLSError.afterTheEnd) }
         guard let start = plaintext.baseAddress, plaintext.count > 0 else { return .written(0) }
+        if owesUpdate, case .failed(let error) = updateKey() { return .failed(error) }
         guard seal(ContentType.applicationData, start.assumingMemoryBound(to: UInt8.self), plaintext.count) else {
             fail(.outOfMemory)
             return .failed(.outOfMemory)
@@ -230,6 +239,10 @@ final class RecordLayer {
 
     /// Changes the sending key without asking the peer for the same (section 4.6.3).
     func updateKey() -> KeyUpdateStep {
+        guard !isShutDown, session.pointee.ending == 0 || session.pointee.ending == CTLS_CLOSED else {
+            return .failed(failure ?? TLSError.afterTheEnd)
+        }
+        owesUpdate = false
         let message: [UInt8] = [PostHandshakeReader.keyUpdate, 0, 0, 1, 0]
         let good = message.withUnsafeBufferPointer { seal(ContentType.handshake, $0.baseAddress, $0.count) }
         guard good, sending.update() else {
@@ -285,8 +298,10 @@ final class RecordLayer {
 
     /// Tells the peer what it did wrong and ends the session. Always false.
     private func violation(_ alert: TLSAlert, _ what: String) -> Bool {
-        if !isShutDown { send(alert, level: 2) }
-        session.pointee.alert_sent = Int32(alert.rawValue)
+        if !isShutDown {
+            send(alert, level: 2)
+            session.pointee.alert_sent = Int32(alert.rawValue)
+        }
         fail(
             TLSError(
                 .protocolViolation, "the peer broke the protocol: \(what)",

@@ -15,6 +15,8 @@ public struct TLSAlert: RawRepresentable, Hashable, Sendable, CustomStringConver
 
     /// The peer sends nothing more; not an error.
     static let closeNotify = TLSAlert(rawValue: 0)
+    /// The sender gives up what it was about; close_notify follows. Not an error either.
+    static let userCanceled = TLSAlert(rawValue: 90)
     /// A record is longer than TLS allows.
     static let recordOverflow = TLSAlert(rawValue: 22)
     /// A field has a value that is not allowed.

@@ -117,6 +117,7 @@ public final class TLSSession {
     /// `.complete` on a TLS 1.3 client does not mean that the server accepts the client's certificate: that shows in the
     /// first read.
     public func handshake() -> HandshakeStep {
+        if let endingError { return .failed(endingError) }
         guard !isConnected else { return .complete }
         switch ctls_handshake(session) {
         case CTLS_OK: return takeOverRecords()
@@ -131,6 +132,8 @@ public final class TLSSession {
             return .complete
         } catch {
             session.pointee.ending = CTLS_FAILED
+            session.pointee.input = nil
+            session.pointee.input_left = 0
             endingError = error
             return .failed(error)
         }
@@ -165,6 +168,7 @@ public final class TLSSession {
     /// Seals everything into the output, in records of 16 KiB as far as it goes. Never blocks, never writes a part.
     public func write(_ plaintext: UnsafeRawBufferPointer) -> WriteStep {
         guard isConnected else { return .failed(endingError ?? TLSError.notYetConnected) }
+        if session.pointee.ending == CTLS_TRUNCATED { return .failed(end()) }
         if let records { return records.write(plaintext) }
         switch ctls_write(session, plaintext.baseAddress, plaintext.count) {
         case CTLS_OK: return .written(plaintext.count)
@@ -227,7 +231,9 @@ public final class TLSSession {
     /// Key updates of the peer are handled inside ``read(into:)``. OpenSSL sets no bound on them; here more than 32
     /// post-handshake messages in a row without data end the session (`messageFlood`).
     public func requestKeyUpdate() -> KeyUpdateStep {
-        guard endingError == nil, records?.failure == nil else { return .failed(end()) }
+        guard endingError == nil, records?.failure == nil, session.pointee.ending != CTLS_TRUNCATED else {
+            return .failed(end())
+        }
         if let records { return records.updateKey() }
         switch ctls_update_key(session) {
         case 1: return .updated

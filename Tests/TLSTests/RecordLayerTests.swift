@@ -173,6 +173,57 @@ extension TLSTests {
             feed(stale, to: old.server) { #expect(readAll($0).error?.alert == .badRecordMAC) }
         }
 
+        @Test("requests without end cost one answer, which comes with the next data")
+        func requestsAreOneDebt() throws {
+            let peer = try RawPeer()
+            for _ in 0..<200 {
+                var wire: [UInt8] = []
+                for _ in 0..<32 {
+                    wire += peer.record(22, [24, 0, 0, 1, 1])
+                    peer.updateSending()
+                }
+                feed(wire + peer.record(23, [1]), to: peer.server) { #expect(readAll($0).bytes == [1]) }
+            }
+            #expect(peer.server.pendingOutput == 0)
+            write([2], to: peer.server)
+            let wire = take(peer.server)
+            #expect(peer.open(Array(wire[..<27])).map { $0?.type } == [22])
+            peer.updateReceiving()
+            #expect(peer.open(Array(wire[27...])).map { $0?.content } == [[2]])
+        }
+
+        @Test("user_canceled is no error, and not free either")
+        func userCanceled() throws {
+            let peer = try RawPeer()
+            let wire = peer.record(23, [7]) + peer.record(21, [1, 90]) + peer.record(21, [1, 0])
+            feed(wire, to: peer.server) {
+                let reading = readAll($0)
+                #expect(reading.bytes == [7] && reading.isClean)
+            }
+            let endless = try RawPeer()
+            var flood: [UInt8] = []
+            for _ in 0..<33 { flood += endless.record(21, [1, 90]) }
+            feed(flood, to: endless.server) { #expect(readAll($0).error?.code == .messageFlood) }
+        }
+
+        @Test("after our goodbye no key is changed, and the end of the input is an end for writers, too")
+        func afterTheEnd() throws {
+            let peer = try RawPeer()
+            peer.server.shutdown()
+            _ = take(peer.server)
+            guard case .failed = peer.server.requestKeyUpdate() else {
+                Issue.record("a key update behind close_notify")
+                return
+            }
+            #expect(peer.server.pendingOutput == 0)
+            feed(peer.record(20, [1]), to: peer.server) { #expect(readAll($0).error != nil) }
+            #expect(peer.server.alertSent == nil && peer.server.pendingOutput == 0)
+            let cut = try RawPeer()
+            cut.server.receivedEOF()
+            #expect(readAll(cut.server).isTruncated)
+            #expect(write([1], to: cut.server)?.code == .truncated)
+        }
+
         @Test("alerts of the peer: close_notify is a clean end, every other one the end with its name")
         func alerts() throws {
             let clean = try RawPeer()
