@@ -60,7 +60,7 @@ public final class Agent {
     private var signals: SignalSource?
     private var finish: CheckedContinuation<Int32, Never>?
     private var exitCode: Int32?
-    private let startedAt = Clock.monotonicNanoseconds()
+    let startedAt = Clock.monotonicNanoseconds()
     private(set) var reloads: (applied: UInt64, failed: UInt64) = (0, 0)
 
     var configuration: Configuration { effective.configuration }
@@ -520,55 +520,6 @@ public final class Agent {
         shared.workers[0].submit { core in core.stopListening(upstream) }
     }
 
-    /// What an error says, a line each.
-    public nonisolated static func lines(of error: any Error) -> [String] {
-        switch error {
-        case let error as ConfigurationError: error.issues.map(\.description)
-        case let error as CertificateError: [error.description, "hint: \(error.hint)"]
-        case let error as EnrolmentError: [error.description, "hint: \(error.hint)"]
-        case let error as SystemError: [error.description] + (error.hint.map { ["hint: \($0)"] } ?? [])
-        case let error as StartFailure: error.lines + (error.hint.map { ["hint: \($0)"] } ?? [])
-        default: ["\(error)"]
-        }
-    }
-
-    /// The exit code for a start that failed.
-    public nonisolated static func exitCode(of error: any Error) -> Int32 {
-        switch error {
-        case let error as StartFailure: error.exitCode
-        case is ConfigurationError, is PolicyError: 78
-        case is CertificateError, is EnrolmentError: 6
-        default: 1
-        }
-    }
-
-    /// Reads everything that a start would read, and starts nothing.
-    /// - Returns: what is wrong, a line each.
-    public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
-        var problems: [String] = []
-        do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
-        // One that the next start will get cannot be looked at yet.
-        if !FirstIdentity.isAwaited(effective.configuration) {
-            do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
-        }
-        do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
-        for service in effective.configuration.services {
-            do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
-        }
-        problems += CAService.check(effective.configuration.ca)
-        problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds())
-        return problems
-    }
-
-    /// Where this host takes AES-GCM from under a configuration: a code for programs, words for people.
-    public nonisolated static func aesGCM(of configuration: Configuration) -> (code: String, text: String) {
-        guard configuration.tls.acceleration == .auto else {
-            return ("off", "AES-GCM by OpenSSL (tls.acceleration is off)")
-        }
-        let acceleration = TLSAcceleration.load()
-        return (acceleration.code, acceleration.description)
-    }
-
     // MARK: - End
 
     /// Waits until the agent has ended; gives the exit code.
@@ -640,39 +591,6 @@ public final class Agent {
                 }
             }
         }
-    }
-
-    // MARK: - Seen from outside
-
-    /// Whether the agent does its work, and if not, why.
-    var readiness: (isReady: Bool, reasons: [String]) {
-        var reasons: [String] = []
-        if isDraining || isOutOfService { reasons.append("draining") }
-        if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
-        if ownRevocation != nil { reasons.append("identity_revoked") }
-        if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
-        return (reasons.isEmpty, reasons)
-    }
-
-    /// `GET /v1/agent`.
-    var statusJSON: JSONValue {
-        let (isReady, reasons) = readiness
-        return [
-            "node": .string(shared.node), "version": .string(Self.version), "boot": .string(shared.bootID.description),
-            "uptimeSeconds": .init((Clock.monotonicNanoseconds() - startedAt) / 1_000_000_000),
-            "ready": .bool(isReady), "reasons": .init(reasons),
-            "identity": identityJSON,
-            "principal": [
-                "id": .string(own.id.description), "services": .init(own.services.sorted()),
-                "groups": .init(own.groups.sorted()),
-            ],
-            "policy": policyJSON, "documents": documents.ledger.versions.json,
-            "directory": [
-                "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
-                "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),
-            ],
-            "configuration": effective.file.map { .string($0) } ?? .null,
-        ]
     }
 }
 

@@ -1,0 +1,57 @@
+import Enrolment
+import EventLoop
+import PKI
+import Policy
+import TLS
+
+/// What can be said about a configuration, or a start that failed, without an agent that runs.
+extension Agent {
+    /// What an error says, a line each.
+    public nonisolated static func lines(of error: any Error) -> [String] {
+        switch error {
+        case let error as ConfigurationError: error.issues.map(\.description)
+        case let error as CertificateError: [error.description, "hint: \(error.hint)"]
+        case let error as EnrolmentError: [error.description, "hint: \(error.hint)"]
+        case let error as SystemError: [error.description] + (error.hint.map { ["hint: \($0)"] } ?? [])
+        case let error as StartFailure: error.lines + (error.hint.map { ["hint: \($0)"] } ?? [])
+        default: ["\(error)"]
+        }
+    }
+
+    /// The exit code for a start that failed.
+    public nonisolated static func exitCode(of error: any Error) -> Int32 {
+        switch error {
+        case let error as StartFailure: error.exitCode
+        case is ConfigurationError, is PolicyError: 78
+        case is CertificateError, is EnrolmentError: 6
+        default: 1
+        }
+    }
+
+    /// Reads everything that a start would read, and starts nothing.
+    /// - Returns: what is wrong, a line each.
+    public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
+        var problems: [String] = []
+        do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
+        // One that the next start will get cannot be looked at yet.
+        if !FirstIdentity.isAwaited(effective.configuration) {
+            do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
+        }
+        do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
+        for service in effective.configuration.services {
+            do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
+        }
+        problems += CAService.check(effective.configuration.ca)
+        problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds())
+        return problems
+    }
+
+    /// Where this host takes AES-GCM from under a configuration: a code for programs, words for people.
+    public nonisolated static func aesGCM(of configuration: Configuration) -> (code: String, text: String) {
+        guard configuration.tls.acceleration == .auto else {
+            return ("off", "AES-GCM by OpenSSL (tls.acceleration is off)")
+        }
+        let acceleration = TLSAcceleration.load()
+        return (acceleration.code, acceleration.description)
+    }
+}

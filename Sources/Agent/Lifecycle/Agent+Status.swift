@@ -1,0 +1,41 @@
+import Directory
+import Documents
+import EventLoop
+import JSON
+import Link
+import PKI
+import Policy
+
+/// What others see of a running agent.
+extension Agent {
+    /// Whether the agent does its work, and if not, why.
+    var readiness: (isReady: Bool, reasons: [String]) {
+        var reasons: [String] = []
+        if isDraining || isOutOfService { reasons.append("draining") }
+        if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
+        if ownRevocation != nil { reasons.append("identity_revoked") }
+        if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
+        return (reasons.isEmpty, reasons)
+    }
+
+    /// `GET /v1/agent`.
+    var statusJSON: JSONValue {
+        let (isReady, reasons) = readiness
+        return [
+            "node": .string(shared.node), "version": .string(Self.version), "boot": .string(shared.bootID.description),
+            "uptimeSeconds": .init((Clock.monotonicNanoseconds() - startedAt) / 1_000_000_000),
+            "ready": .bool(isReady), "reasons": .init(reasons),
+            "identity": identityJSON,
+            "principal": [
+                "id": .string(own.id.description), "services": .init(own.services.sorted()),
+                "groups": .init(own.groups.sorted()),
+            ],
+            "policy": policyJSON, "documents": documents.ledger.versions.json,
+            "directory": [
+                "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
+                "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),
+            ],
+            "configuration": effective.file.map { .string($0) } ?? .null,
+        ]
+    }
+}
