@@ -25,6 +25,8 @@ final class CACore: AcceptHandler {
     let issuer: CAIssuer
     /// What the mesh has revoked: such a certificate renews nothing, or a stolen key would renew for ever.
     var revocations = RevocationSet.empty
+    /// The CRLs that the agent's links go by; none of their certificates renews anything either.
+    var revocationLists: RevocationLists? { didSet { context = nil } }
     private let settings: Settings
     private let log: Log
     private var parts: ChannelLoop?
@@ -101,6 +103,7 @@ final class CACore: AcceptHandler {
             // Who joins knows the root by its fingerprint only.
             appendedCertificates: [authority.root])
         configuration.expiredFor = settings.renewExpiredFor
+        configuration.revocation = revocationLists
         let made = try TLSContext(configuration)
         context = (made, now + (credentials.leaf.notAfter - now) / 2)
         return made

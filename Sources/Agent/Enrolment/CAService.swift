@@ -100,6 +100,11 @@ final class CAService: Sendable {
         thread.handle.post { [core] in core.value.revocations = revocations }
     }
 
+    /// The CRLs in force from now on.
+    func use(_ lists: RevocationLists?) {
+        thread.handle.post { [core] in core.value.revocationLists = lists }
+    }
+
     /// Runs `job` on the CA's thread and gives its result.
     func ask<Result: Sendable>(_ job: @escaping @Sendable (CACore) throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in

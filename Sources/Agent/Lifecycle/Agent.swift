@@ -233,6 +233,7 @@ public final class Agent {
         }
         documents.changed = { [unowned self] in self.documentChanged($0) }
         ca?.use(documents.ledger.revocations)
+        ca?.use(identity.contexts.server.configuration.revocation)
         registry.changed = { [unowned self] in
             self.publish()
             self.directoryClient?.registrationChanged()
@@ -506,6 +507,7 @@ public final class Agent {
         let isRenewed = identity.credentials.leaf.fingerprintSHA256 != self.identity.credentials.leaf.fingerprintSHA256
         self.identity = identity
         shared.use(identity.contexts, isNew: isRenewed)
+        ca?.use(identity.contexts.server.configuration.revocation)
         return isRenewed
     }
 

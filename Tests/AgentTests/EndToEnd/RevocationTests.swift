@@ -37,6 +37,27 @@ extension EndToEnd {
             rename(mesh.directory + "/next.crl", mesh.directory + "/mesh.crl")
         }
 
+        /// What a CRL withdraws is not renewed: the next certificate would not be on it.
+        @Test func aListedCertificateIsNotRenewed() throws {
+            try withMesh { mesh in
+                try prepare(mesh)
+                let ca = try mesh.node("Directory", directory: true) {
+                    try $0.serveCA(ttl: "12s")
+                    $0.set("trust.revocation.files", [.string(mesh.directory + "/mesh.crl")])
+                }
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.start()
+                try ca.waitReady()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                try openssl(mesh, ["-revoke", node.identityDirectory + "/node.crt"])
+                try list(mesh)
+                try node.waitFor("renewal_failed") { $0["reason"] == "not_authenticated" }
+                try demandEqual(try node.metric("mesh_identity_renewals_total{result=\"renewed\"}") ?? 0, 0)
+            }
+        }
+
         /// The link of a revoked node ends when the CRL changes, and it gets no other; the others stay.
         @Test func revokedWhileLinked() throws {
             try withMesh { mesh in
