@@ -39,8 +39,9 @@ final class CAIssuer {
         guard token.used == 0 || token.key == key else {
             throw EnrolmentError(
                 .tokenUsed, "another key has used the token for \(token.grant.node)",
-                hint: "was it you? If not, forget that node (mesh ca forget \(token.grant.node)); then make a new token"
-            )
+                hint:
+                    "was it you? If not, revoke what was issued (mesh revoke \(token.grant.node)) and forget it (mesh ca forget "
+                    + "\(token.grant.node)); then make a new token")
         }
         guard now < token.expires else {
             throw EnrolmentError(
@@ -66,6 +67,12 @@ final class CAIssuer {
             throw EnrolmentError(
                 .unknownNode, "this CA has not admitted \(name), or has forgotten it",
                 hint: "admit it: mesh ca token create --node \(name)")
+        }
+        guard try stored({ (ledger) throws in try ledger.hasIssued(identity.serial, to: name) }) else {
+            throw EnrolmentError(
+                .unknownNode,
+                "this CA has not issued the certificate \(identity.serial) to \(name), or has forgotten it",
+                hint: "join again: mesh ca token create --node \(name)")
         }
         let csr = try read(request.request)
         try node.grant.check(csr, trustDomain: authority.trustDomain)

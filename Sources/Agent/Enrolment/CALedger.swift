@@ -137,7 +137,10 @@ final class CALedger {
     /// Notes a renewed certificate.
     func renewed(_ node: String, certificate: Certificate, key: String, now: Int64) throws(StoreError) {
         try connection.transaction { () throws(StoreError) in
-            try connection.run("DELETE FROM issued WHERE ends < ?", [.integer(now - Self.memory)])
+            // The newest of a node stays, however long its host is off.
+            try connection.run(
+                "DELETE FROM issued WHERE ends < ? AND made < (SELECT max(made) FROM issued AS other WHERE other.node = issued.node)",
+                [.integer(now - Self.memory)])
             try note(certificate, node: node, key: key, now: now)
         }
     }
@@ -153,6 +156,16 @@ final class CALedger {
         }
     }
 
+    /// Whether a certificate was issued to a node, since it was admitted or, if it was forgotten once, admitted again.
+    func hasIssued(_ serial: String, to node: String) throws(StoreError) -> Bool {
+        var count: Int64 = 0
+        try connection.run(
+            "SELECT count(*) FROM issued WHERE serial = ? AND node = ?",
+            [.text(Array(serial.utf8)), .text(Array(node.utf8))]
+        ) { (row) in count = row.integer(0) }
+        return count > 0
+    }
+
     /// All nodes, by name.
     func nodes() throws(StoreError) -> [Node] {
         var found: [(NodeGrant, Int64)] = []
@@ -166,12 +179,14 @@ final class CALedger {
         return nodes
     }
 
-    /// Forgets a node and withdraws its unused tokens: nothing is renewed for it any more. False when it is not known.
+    /// Forgets a node, its tokens and what was issued to it: none of these certificates renews anything any more, also when
+    /// a node of that name is admitted again. False when it is not known.
     func forget(_ name: String) throws(StoreError) -> Bool {
         let isKnown = try node(name) != nil
         try connection.transaction { () throws(StoreError) in
             try connection.run("DELETE FROM nodes WHERE name = ?", [.text(Array(name.utf8))])
             try connection.run("DELETE FROM tokens WHERE node = ?", [.text(Array(name.utf8))])
+            try connection.run("DELETE FROM issued WHERE node = ?", [.text(Array(name.utf8))])
         }
         return isKnown
     }

@@ -118,6 +118,15 @@ extension EndToEnd {
                 try demandEqual(try joined.ca.mesh(["ca", "forget", "Node"]).status, 0)
                 try joined.node.waitFor("renewal_failed") { $0["reason"] == "unknown_node" }
                 try demand(try renewals(joined.node, "unknown_node") >= 1, "it is counted")
+                // Another host of that name may come: what was issued before is not revived by it.
+                let token = mesh.directory + "/again"
+                try joined.ca.createToken(for: "Node", in: token)
+                try demandEqual(try joined.ca.join(token).status, 0)
+                let refused = try renewals(joined.node, "unknown_node")
+                try Deadline.until("the old certificate is refused again") {
+                    try renewals(joined.node, "unknown_node") > refused
+                }
+                try demandEqual(try renewals(joined.node), 0, "renewals of the old one")
             }
         }
 
