@@ -11,13 +11,19 @@ public struct CertificateError: Error, Sendable, Equatable, CustomStringConverti
     public var hint: String
     /// The file that the trouble is in, where there is one.
     public var file: String?
+    /// For `expired` and `notYetValid`: by how many seconds the clock would have to be set for the certificate to be valid;
+    /// negative where it has expired.
+    public var clockGap: Int64?
 
     /// Makes an error.
-    public init(_ reason: CertificateReason, _ message: String, hint: String, file: String? = nil) {
+    public init(
+        _ reason: CertificateReason, _ message: String, hint: String, file: String? = nil, clockGap: Int64? = nil
+    ) {
         self.reason = reason
         self.message = message
         self.hint = hint
         self.file = file
+        self.clockGap = clockGap
     }
 
     /// The stable reason code, as in logs and JSON.

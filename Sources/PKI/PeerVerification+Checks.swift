@@ -189,8 +189,8 @@ extension CertificateError {
                 + "\(UTCTime.text(certificate.notAfter)), now \(UTCTime.text(now))",
             hint: certificate.isCA
                 ? "make a new CA and issue the nodes' certificates again: mesh ca init"
-                : "issue a new one: mesh ca issue \(certificate.commonName ?? "NODE") (and check the clock of this host)"
-        )
+                : "issue a new one: mesh ca issue \(certificate.commonName ?? "NODE") (and check the clock of this host)",
+            clockGap: certificate.notAfter - now)
     }
 
     static func notYetValid(_ certificate: Certificate, at now: Int64) -> CertificateError {
@@ -199,6 +199,7 @@ extension CertificateError {
             .notYetValid,
             "the certificate of \(certificate.subject) becomes valid in \(wait): valid from "
                 + "\(UTCTime.text(certificate.notBefore)), now \(UTCTime.text(now))",
-            hint: "check the clocks of both hosts (timedatectl), or look at it: mesh ca inspect FILE")
+            hint: "check the clocks of both hosts (timedatectl), or look at it: mesh ca inspect FILE",
+            clockGap: certificate.notBefore - now)
     }
 }

@@ -90,14 +90,16 @@ enum LinksCommand {
             .init("RECEIVED", isRightAligned: true, minimumWidth: 8),
             .init("SENT", isRightAligned: true, minimumWidth: 8), .init("AGE", minimumWidth: 5),
             .init("RESUMED", isRightAligned: true, minimumWidth: 7),
-            .init("MOVED", isRightAligned: true, minimumWidth: 5), .init("REMOTE", minimumWidth: 9),
+            .init("MOVED", isRightAligned: true, minimumWidth: 5),
+            .init("CLOCK", isRightAligned: true, minimumWidth: 6), .init("REMOTE", minimumWidth: 9),
         ])
         for link in links {
             table.append([
                 link.text(of: "node"), link.text(of: "state"),
                 Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
                 Format.bytes(link["bytesReceived"]?.integer), Format.bytes(link["bytesSent"]?.integer),
-                age(link), link.number(of: "resumptions"), link.number(of: "moves"), link.text(of: "remote"),
+                age(link), link.number(of: "resumptions"), link.number(of: "moves"), clock(link),
+                link.text(of: "remote"),
             ])
         }
         return table
@@ -106,6 +108,13 @@ enum LinksCommand {
     /// For how long a link has been there, or a session has waited for one.
     private static func age(_ link: JSONValue) -> String {
         Format.span(seconds: (link["ageSeconds"] ?? link["parkedSeconds"])?.integer)
+    }
+
+    /// How far the node's clock is ahead of this one's.
+    private static func clock(_ link: JSONValue) -> String {
+        guard let offset = link["clockOffsetMilliseconds"]?.integer else { return "–" }
+        return offset.magnitude < 10_000
+            ? "\(offset > 0 ? "+" : "")\(offset)ms" : "\(offset > 0 ? "+" : "")\(offset / 1000)s"
     }
 
     /// What matters most, for a narrow terminal.

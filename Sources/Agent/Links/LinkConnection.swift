@@ -38,6 +38,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var wantsWritable = false
     var locals: [LocalConnection?] = []
     var roundTrip: UInt64?
+    private var toldClock: Int64?
     var isRetiring = false
     var isProbed = false
     var flushScheduled = false
@@ -295,6 +296,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .writable: break
         case .pong(let roundTrip):
             self.roundTrip = roundTrip
+            tellOfClock()
             if isProbed, !session.isProbing { probeEnded(answered: true) }
         case .switched: peerSwitched()
         case .moveLost: lost(.linkLost, "the peer moved to a link that was lost")
@@ -305,6 +307,14 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .violation(let reason):
             close(reason, session.lastNotice.detail)
         }
+    }
+
+    /// The control plane knows clocks to a second: for refusals that a wrong one explains.
+    private func tellOfClock() {
+        guard let offset = session.clockEstimate?.offsetMilliseconds else { return }
+        if let told = toldClock, (told - offset).magnitude < 1_000 { return }
+        toldClock = offset
+        ControlPlane.post { [shared = core.shared, node] in shared.supervisor?.clockSeen(node: node, offset: offset) }
     }
 
     func peerFinished(_ local: LocalConnection, _ stream: StreamHandle) {

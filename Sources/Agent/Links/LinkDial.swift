@@ -26,11 +26,14 @@ struct LinkFailure: Sendable {
     /// Stable code: a certificate's reason, a TLS code, a link reason, a connect error.
     let code: String
     /// What happened.
-    let text: String
+    var text: String
     /// What to do about it, where that is known.
-    let hint: String?
+    var hint: String?
     /// The peer's own reason, where it gave one.
     let reason: LinkReason?
     /// The delay that the peer asked for, in milliseconds; 0 for none.
     let retryAfter: UInt32
+    /// By how many seconds this host's clock would have to be set for the peer's certificate to be valid, where that is what
+    /// is wrong.
+    var clockGap: Int64?
 }

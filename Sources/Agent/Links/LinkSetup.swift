@@ -200,7 +200,9 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         transmit()
         if let certificate = error.certificate, case .tls = phase { core.counters.validated(certificate.code) }
         if error.certificate?.reason == .pinMismatch { core.counters.pinChecked("refused") }
-        fail(error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint)
+        fail(
+            error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint,
+            clockGap: error.certificate?.clockGap)
     }
 
     func authenticated(_ tls: TLSSession) {
@@ -465,7 +467,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     }
 
     func fail(
-        _ code: String, _ text: String, hint: String?, reason: LinkReason? = nil, retryAfter: UInt32 = 0
+        _ code: String, _ text: String, hint: String?, reason: LinkReason? = nil, retryAfter: UInt32 = 0,
+        clockGap: Int64? = nil
     ) {
         if case .over = phase { return }
         phase = .over
@@ -480,7 +483,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         owned = nil
         core.setupEnded(self)
         core.counters.handshakeFailed(code)
-        let failure = LinkFailure(code: code, text: text, hint: hint, reason: reason, retryAfter: retryAfter)
+        let failure = LinkFailure(
+            code: code, text: text, hint: hint, reason: reason, retryAfter: retryAfter, clockGap: clockGap)
         let (id, node, remote, isDialler) = (self.id, self.node, self.remote, self.isDialler)
         ControlPlane.post { [shared = core.shared] in
             shared.supervisor?.setupFailed(node: node, link: id, remote: remote, isDialler: isDialler, failure)

@@ -65,6 +65,8 @@ final class LinkSupervisor {
     var incoming: [UInt64: IncomingLink] = [:]
     var workerOfSetup: [UInt64: Int] = [:]
     private(set) var isStopped = false
+    /// Clocks of nodes that are or were linked, minus ours, in milliseconds. A node each, as `peers`.
+    private var clocks: [String: Int64] = [:]
     private var strangers = StrangerReports()
 
     /// Bounds what those who prove no identity can write into the log: all are counted, a few each second are named, for
@@ -288,13 +290,15 @@ final class LinkSupervisor {
     func setupFailed(node: String, link: UInt64, remote: String, isDialler: Bool, _ failure: LinkFailure) {
         incoming[link] = nil
         workerOfSetup[link] = nil
+        let failure = doubtingClocks(failure, of: node)
         guard isDialler else {
             if !node.isEmpty || strangers.admit(failure.code, now: Clock.monotonicNanoseconds()) {
                 shared.log.warning(
                     "handshake_failed", "a connection did not become a link",
                     [
                         ("remote", .string(remote)), ("node", .string(node)), ("reason", .string(failure.code)),
-                        ("detail", .string(failure.text)), ("unreported", .init(strangers.takeHidden())),
+                        ("detail", .string(failure.text)), ("hint", failure.hint.map { .string($0) } ?? .null),
+                        ("unreported", .init(strangers.takeHidden())),
                     ])
             }
             guard let peer = peers[node] else { return }
@@ -307,6 +311,20 @@ final class LinkSupervisor {
         perform(action, peer)
         if peer.move.attempt == link { return moveFailed(peer, failure) }
         dialEnded(peer, failure)
+    }
+
+    /// A node's clock minus this one's, in milliseconds, as a link has just shown it.
+    func clockSeen(node: String, offset: Int64) { clocks[node] = offset }
+
+    /// A certificate that was refused for its time, with what is known of clocks where that explains it.
+    private func doubtingClocks(_ failure: LinkFailure, of node: String) -> LinkFailure {
+        guard let gap = failure.clockGap, let doubt = ClockDoubt(gap: gap, node: node, offsets: clocks) else {
+            return failure
+        }
+        var failure = failure
+        failure.text += "; " + doubt.text(node: node)
+        failure.hint = doubt.hint(node: node)
+        return failure
     }
 
     private func dialEnded(_ peer: Peer, _ failure: LinkFailure) {

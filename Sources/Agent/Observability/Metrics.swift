@@ -135,6 +135,11 @@ enum Metrics {
             "mesh_link_receive_bytes_total", .counter, "Ciphertext received on links.",
             Double(links.reduce(totals.closedLinkBytesReceived) { $0 + $1.bytesReceived }))
         writer.family(
+            "mesh_link_clock_offset_seconds", .gauge, "The clock of each linked node minus this one's, by node.",
+            links.compactMap { link in
+                link.clockOffset.map { .init(Double($0) / 1e3, ["node": link.node]) }
+            })
+        writer.family(
             "mesh_link_transmit_bytes_total", .counter, "Ciphertext sent on links.",
             Double(links.reduce(totals.closedLinkBytesSent) { $0 + $1.bytesSent }))
         writer.family(

@@ -24,11 +24,15 @@ final class LinkEnd {
     private var frames: FrameReader
     private var fates: [StreamHandle: [Fate]] = [:]
 
-    /// Links with `node` as the node `name`, whose certificate the mesh's CA makes.
+    /// Links with `node` as the node `name`, whose certificate the mesh's CA makes, by clocks that are so many seconds ahead.
     ///
     /// - Parameter documents: what it says in HELLO about mesh documents; nil for an agent that knows none.
-    init(_ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil) throws {
-        let credentials = try mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)))
+    init(
+        _ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil, clockAhead: Int64 = 0,
+        issuedAhead: Int64 = 0
+    ) throws {
+        let credentials = try mesh.authority.issueCredentials(
+            IssueRequest(node: name), now: Int64(time(nil)) + issuedAhead)
         let context = try TLSContext(
             TLSContext.Configuration(
                 role: .client, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
@@ -42,7 +46,8 @@ final class LinkEnd {
         session = Session(
             role: .dialler, parity: StreamParity(local: name, peer: node.name), configuration: own, peer: peer,
             budget: ReceiveBudget(), pool: SegmentPool(), masks: masks, seed: 1,
-            now: Clock.monotonicNanoseconds(), unixMilliseconds: UInt64(Clock.unixMilliseconds()))
+            now: Clock.monotonicNanoseconds(),
+            unixMilliseconds: UInt64(Clock.unixMilliseconds() + clockAhead * 1000))
     }
 
     /// TLS, the upgrade, and HELLO.
