@@ -34,9 +34,10 @@ func tests(
 // mtls-tester see it found. Release builds know nothing of it.
 let faults: [SwiftSetting] = [.define("MESH_FAULTS", .when(configuration: .debug))]
 
-func support(_ name: String, links libraries: [String] = []) -> Target {
+func support(_ name: String, links libraries: [String] = [], settings: [SwiftSetting] = []) -> Target {
     .target(
-        name: name, path: "Tests/Support/\(name)", linkerSettings: libraries.map { .linkedLibrary($0) })
+        name: name, path: "Tests/Support/\(name)", swiftSettings: settings,
+        linkerSettings: libraries.map { .linkedLibrary($0) })
 }
 
 let package = Package(
@@ -101,14 +102,15 @@ let package = Package(
             "mtls-tester",
             ["Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "Link", "PKI", "TLS", "WebSocket", "CLinux"]),
 
-        // For tests only: the WebSocket library wslay as oracle, and a count of heap allocations.
+        // For tests only: the WebSocket library wslay as oracle, a count of heap allocations, programs run to their end.
         support("CWslay", links: ["wslay"]),
         support("CAllocations"),
         support("CTestSystem"),
+        support("TestPrograms", settings: strict),
 
         tests("BytesTests", ["Bytes"]),
         tests("EventLoopTests", ["EventLoop", "Bytes"]),
-        tests("PKITests", ["PKI", "Bytes"]),
+        tests("PKITests", ["PKI", "Bytes", "TestPrograms"]),
         tests("TLSTests", ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration"]),
         tests("JSONTests", ["JSON"]),
         // Its fixtures are read where they lie: Tests/JOSETests/fixtures.
@@ -119,7 +121,7 @@ let package = Package(
         tests("LinkTests", ["Link", "Bytes", "WebSocket", "CAllocations"]),
         tests("GatewayTests", ["Gateway", "Bytes", "HTTP", "WebSocket", "CSodium"]),
         tests("PolicyTests", ["Policy", "JSON"]),
-        tests("EnrolmentTests", ["Enrolment", "Bytes", "JSON", "PKI"]),
+        tests("EnrolmentTests", ["Enrolment", "Bytes", "JSON", "PKI", "TestPrograms"]),
         tests("DocumentsTests", ["Documents", "Bytes", "JSON", "PKI", "Policy"]),
         tests("DirectoryTests", ["Directory", "JSON", "Policy", "CSQLite"]),
         tests(

@@ -1,6 +1,7 @@
 import Enrolment
 import Foundation
 import PKI
+import TestPrograms
 import Testing
 
 @Suite struct NodeGrantTests {
@@ -9,16 +10,12 @@ import Testing
         let directory = NSTemporaryDirectory() + "/csr-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: directory) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments =
-            [
-                "openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                directory + "/key", "-out", directory + "/csr", "-outform", "DER", "-subj", subject,
-            ] + (names.map { ["-addext", "subjectAltName=\($0)"] } ?? [])
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
+        let words = [
+            "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+            directory + "/key", "-out", directory + "/csr", "-outform", "DER", "-subj", subject,
+        ]
+        let program = try runProgram("openssl", words + (names.map { ["-addext", "subjectAltName=\($0)"] } ?? []))
+        try #require(program.status == 0, "\(program.text)")
         return try CertificateSigningRequest(der: Array(Data(contentsOf: URL(fileURLWithPath: directory + "/csr"))))
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import PKI
+import TestPrograms
 import Testing
 
 /// CRLs made by `openssl ca`, as an operator makes them.
@@ -46,13 +47,8 @@ import Testing
         }
 
         func run(_ arguments: [String]) throws {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-            process.arguments = arguments
-            process.standardError = FileHandle.nullDevice
-            try process.run()
-            process.waitUntilExit()
-            #expect(process.terminationStatus == 0, "\(arguments)")
+            let program = try runProgram("openssl", arguments)
+            #expect(program.status == 0, "\(arguments): \(program.text)")
         }
     }
 

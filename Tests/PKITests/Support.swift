@@ -1,5 +1,6 @@
 import Foundation
 import PKI
+import TestPrograms
 import Testing
 
 /// The fixed time of tests that do not run other programs: 2027-01-15T08:00:00Z.
@@ -99,24 +100,8 @@ final class Scratch {
 
     /// Runs the `openssl` program in this directory.
     func run(_ arguments: [String], expecting status: Int32 = 0) throws -> String {
-        // Not Foundation's Process, which leaks and so spoils runs under the leak sanitizer.
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        let output = file(".output-\(UUID().uuidString)")
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT, 0o600)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        var argv: [UnsafeMutablePointer<CChar>?] =
-            (["env", "--chdir=\(path)", "openssl"] + arguments).map { strdup($0) } + [nil]
-        defer { argv.forEach { free($0) } }
-        var process: pid_t = 0
-        try #require(posix_spawn(&process, "/usr/bin/env", &actions, nil, &argv, environ) == 0)
-        var ended: Int32 = 0
-        while waitpid(process, &ended, 0) < 0 && errno == EINTR {}
-        let text = (try? SafeFile.read(output)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        try? FileManager.default.removeItem(atPath: output)
-        #expect((ended >> 8) & 0xFF == status, "openssl \(arguments.joined(separator: " ")): \(text)")
-        return text
+        let program = try runProgram("openssl", arguments, in: path)
+        #expect(program.status == status, "openssl \(arguments.joined(separator: " ")): \(program.text)")
+        return program.text
     }
 }
