@@ -20,6 +20,12 @@ public struct DocumentError: Error, Sendable, Equatable, CustomStringConvertible
         case older = "older_document"
         /// Signed well, and what it says cannot be used.
         case badContent = "bad_document_content"
+        /// Its version is so far above the one in force that it would use up the numbers of those that follow.
+        case tooFarAhead = "version_too_far_ahead"
+        /// It was made from another version than the one in force.
+        case changed = "document_changed"
+        /// It could not be written to the disk, and was therefore not put in force.
+        case notStored = "document_not_stored"
         /// This node has no trust domain, so that no document can be meant for it.
         case noTrustDomain = "no_trust_domain"
     }

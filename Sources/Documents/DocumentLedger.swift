@@ -5,18 +5,24 @@ public import Policy
 /// and spreads.
 ///
 /// A document is taken when it is for this mesh, newer than the one in force (`DocumentStamp`), signed by an operator,
-/// and when its content can be used. The list of operators is signed by a root instead.
+/// and when its content can be used. The list of operators is signed by a root instead. What an operator signed who was
+/// removed later stays in force, together with the list that named it (`witnesses`).
 public struct DocumentLedger: Sendable {
     /// The mesh; nil where the node has no trust domain, and takes no documents.
     public let trustDomain: String?
     /// The roots that may name operators.
-    public var roots: [Certificate]
+    public private(set) var roots: [Certificate]
     /// The documents in force.
     public private(set) var documents: [DocumentKind: SignedDocument] = [:]
     /// Which these are.
     public private(set) var versions = DocumentVersions()
-    /// Who may sign; nil as long as nobody said.
-    public private(set) var operators: OperatorList?
+    /// Who may sign; nil as long as nobody said, and where no root that is trusted now vouches for the list in force.
+    public var operators: OperatorList? { isVouched ? list : nil }
+    /// The root that signed the list of operators in force is trusted; true where there is no list.
+    public private(set) var isVouched = true
+    private var list: OperatorList?
+    /// For documents whose signer the list in force does not name any more: the older list that does.
+    public private(set) var witnesses: [DocumentKind: SignedDocument] = [:]
     /// What is revoked.
     public private(set) var revocations = RevocationSet.empty
     /// The policy; nil as long as there is no document of it.
@@ -26,6 +32,26 @@ public struct DocumentLedger: Sendable {
     public init(trustDomain: String?, roots: [Certificate]) {
         self.trustDomain = trustDomain
         self.roots = roots
+    }
+
+    /// How far a version may be above the one in force, so that nobody can use up the numbers. Where more changes than
+    /// this were missed, the bound by time (`latestVersion`) admits the version.
+    public static let largestStep: UInt64 = 1024
+    /// What a clock may be late, in seconds.
+    private static let clockTolerance: Int64 = 86_400
+
+    /// Versions count changes. There was never more than one a second since 1970, so that no mesh that counts on gets near
+    /// this bound; an operator who signs a huge version is stopped by it, and the numbers that are left last for ever.
+    static func latestVersion(now: Int64) -> UInt64 { UInt64(clamping: now + clockTolerance) }
+
+    /// Takes over other roots. The list of operators stays in force only as far as one of them has signed it: where none
+    /// has, nothing new is taken from these operators (`isVouched`), and what they signed before stays.
+    public mutating func use(roots: [Certificate]) {
+        self.roots = roots
+        isVouched =
+            documents[.operators].map { document in
+                roots.contains { $0.spkiSHA256 == document.signer && document.isSigned(by: $0.publicKey) }
+            } ?? true
     }
 
     /// What came of a document that was not refused.
@@ -38,16 +64,22 @@ public struct DocumentLedger: Sendable {
 
     /// Takes a document, or says why not.
     ///
-    /// - Parameter asNext: it has to have a version of its own, as what an operator hands over: of two operators who
-    ///   change the same version, the second is told. Between nodes a second document of one version can win, so that all
-    ///   come to the same.
+    /// - Parameters:
+    ///   - asNext: it has to have a version of its own, as what an operator hands over: of two operators who
+    ///     change the same version, the second is told. Between nodes a second document of one version can win, so that all
+    ///     come to the same.
+    ///   - base: the version that it was made from, where the operator says so: another one in force is `document_changed`.
+    ///   - now: unix seconds, for the bound of versions.
     ///
     /// Errors: every code of `DocumentError` but those of reading the envelope.
-    public mutating func take(_ document: SignedDocument, asNext: Bool = false) throws(DocumentError) -> Outcome {
+    public mutating func take(
+        _ document: SignedDocument, asNext: Bool = false, base: UInt64? = nil, now: Int64
+    ) throws(DocumentError) -> Outcome {
         try checkMesh(document)
         let stamp = document.stamp
         if let current = versions.stamps[document.kind] {
             if current == stamp { return .known }
+            try checkBase(base, of: document.kind)
             guard current < stamp, !asNext || current.version < stamp.version else {
                 throw DocumentError(
                     .older,
@@ -55,29 +87,84 @@ public struct DocumentLedger: Sendable {
                         + "\(current.version) (\(current.digestText)), which is in force",
                     hint: "read the document in force (mesh documents) and sign the change with a higher version")
             }
+        } else {
+            try checkBase(base, of: document.kind)
         }
         try checkSigner(document)
+        try checkStep(document, now: now)
+        let former = documents[.operators]
         try put(document, stamp)
+        if document.kind == .operators { keepWitnesses(former) } else { witnesses[document.kind] = nil }
         return .taken
     }
 
+    private func checkBase(_ base: UInt64?, of kind: DocumentKind) throws(DocumentError) {
+        let current = versions.stamps[kind]?.version ?? 0
+        guard let base, base != current else { return }
+        throw DocumentError(
+            .changed,
+            "the change was made from version \(base) of \(kind.rawValue), and version \(current) is in force",
+            hint: "somebody else was quicker: look at what is in force, put both changes together, and apply that")
+    }
+
+    private func checkStep(_ document: SignedDocument, now: Int64) throws(DocumentError) {
+        let current = versions.stamps[document.kind]?.version ?? 0
+        guard document.version > max(current + Self.largestStep, Self.latestVersion(now: now)) else { return }
+        throw DocumentError(
+            .tooFarAhead,
+            "\(document.kind.rawValue) version \(document.version) is too far above version \(current), which is in force",
+            hint: "sign the next version; where this host's clock is wrong, correct it")
+    }
+
+    /// After a change of the list: remembers for each document whose signer was removed the list that named it.
+    private mutating func keepWitnesses(_ former: SignedDocument?) {
+        for (kind, document) in documents where kind != .operators {
+            if list?.member(signer: document.signer) != nil {
+                witnesses[kind] = nil
+            } else if witnesses[kind] == nil {
+                witnesses[kind] = former
+            }
+        }
+    }
+
     /// Puts a document back that this node had taken before it was restarted. Its signer may have been removed since:
-    /// what is in force stays in force until somebody replaces it, so that no version can ever go back.
+    /// what is in force stays in force until somebody replaces it, so that no version can ever go back. It still has to
+    /// be signed by somebody whom a list of operators names that a trusted root has signed.
     ///
+    /// - Parameter witness: where the signer was removed, the list that named it.
     /// - Returns: false where the signer is not an operator any more.
     ///
-    /// Errors: those of `take`, but `unknown_operator`.
-    public mutating func restore(_ document: SignedDocument) throws(DocumentError) -> Bool {
+    /// Errors: those of `take`.
+    public mutating func restore(
+        _ document: SignedDocument, under witness: SignedDocument? = nil
+    ) throws(DocumentError) -> Bool {
         try checkMesh(document)
-        var isCurrent = true
+        let isCurrent: Bool
         do {
             try checkSigner(document)
+            isCurrent = true
         } catch {
-            guard error.code == .unknownOperator || error.code == .noOperators else { throw error }
+            guard error.code == .unknownOperator || error.code == .noOperators, document.kind != .operators,
+                let witness
+            else { throw error }
+            try checkFormer(document, witness)
             isCurrent = false
         }
         try put(document, document.stamp)
+        if !isCurrent { witnesses[document.kind] = witness }
         return isCurrent
+    }
+
+    /// Checks the signature of somebody whom an older list names.
+    private func checkFormer(_ document: SignedDocument, _ witness: SignedDocument) throws(DocumentError) {
+        guard witness.kind == .operators else {
+            throw DocumentError(
+                .wrongKind, "the list that shall name the signer is of the kind \(witness.kind.rawValue)",
+                hint: "copy the file from the state directory of another node")
+        }
+        try checkMesh(witness)
+        try checkSigner(witness)
+        try Self.checkMember(document, of: OperatorList(payload: witness.payload))
     }
 
     private func checkMesh(_ document: SignedDocument) throws(DocumentError) {
@@ -108,12 +195,18 @@ public struct DocumentLedger: Sendable {
                 .noOperators, "no operators of this mesh are known here",
                 hint: "apply their list first: mesh operator apply operators.json")
         }
+        try Self.checkMember(document, of: operators)
+    }
+
+    private static func checkMember(
+        _ document: SignedDocument, of operators: OperatorList
+    ) throws(DocumentError) {
         guard let member = operators.member(signer: document.signer) else {
             throw DocumentError(
                 .unknownOperator, "the signer (\(document.signer)) is no operator of this mesh",
                 hint: "sign it with the key of one that mesh operator list shows")
         }
-        guard document.isSigned(by: member.key) else { throw Self.badSignature("the operator \(member.name)") }
+        guard document.isSigned(by: member.key) else { throw badSignature("the operator \(member.name)") }
     }
 
     private static func badSignature(_ whose: String) -> DocumentError {
@@ -125,7 +218,10 @@ public struct DocumentLedger: Sendable {
     /// Reads the content and puts everything in force, or nothing.
     private mutating func put(_ document: SignedDocument, _ stamp: DocumentStamp) throws(DocumentError) {
         switch document.kind {
-        case .operators: operators = try OperatorList(payload: document.payload)
+        case .operators:
+            list = try OperatorList(payload: document.payload)
+            // Only what a root signed gets here.
+            isVouched = true
         case .revocations: revocations = try RevocationSet(payload: document.payload)
         case .policy:
             do throws(PolicyError) {

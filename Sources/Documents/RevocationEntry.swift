@@ -42,6 +42,16 @@ public struct RevocationEntry: Sendable, Hashable {
         }
     }
 
+    /// A serial number as it is compared: whole bytes in lower-case hex without leading zeros, as `Certificate.serialHex` has
+    /// it, whatever tool printed it (`0A`, `00:0a`, `0xa`).
+    public static func canonicalSerial(_ text: String) -> String {
+        var digits = text.lowercased().filter { $0 != ":" && $0 != " " }[...]
+        if digits.hasPrefix("0x") { digits = digits.dropFirst(2) }
+        guard !digits.isEmpty else { return "" }
+        let significant = digits.drop { $0 == "0" }
+        return significant.isEmpty ? "00" : (significant.count.isMultiple(of: 2) ? "" : "0") + significant
+    }
+
     /// As it stands in a document.
     public var json: JSONValue {
         var object: JSONObject

@@ -22,7 +22,8 @@ public final class RevocationSet: Sendable {
         var nodes: [String: (validBefore: Int64, entry: RevocationEntry)] = [:]
         for entry in entries {
             switch entry.target {
-            case .certificate(let issuer, let serial): certificates["\(serial) \(issuer)"] = entry
+            case .certificate(let issuer, let serial):
+                certificates["\(RevocationEntry.canonicalSerial(serial)) \(issuer)"] = entry
             case .key(let digest): keys[digest] = entry
             case .node(let name, let time):
                 if let known = nodes[name], known.validBefore >= time { continue }
@@ -60,14 +61,20 @@ public final class RevocationSet: Sendable {
     }
 
     /// The entry by which a verified chain, leaf first, is revoked; nil where none does.
-    public func entry(for chain: [Certificate]) -> RevocationEntry? {
+    ///
+    /// - Parameter node: the name that policy gives the node. An entry about a node counts for that name and for the one
+    ///   that the certificate has.
+    public func entry(for chain: [Certificate], node: String? = nil) -> RevocationEntry? {
         guard !entries.isEmpty, let leaf = chain.first else { return nil }
         for certificate in chain {
             if let entry = keys[certificate.spkiSHA256] { return entry }
-            if let entry = certificates["\(certificate.serialHex) \(certificate.issuer)"] { return entry }
+            let serial = RevocationEntry.canonicalSerial(certificate.serialHex)
+            if let entry = certificates["\(serial) \(certificate.issuer)"] { return entry }
         }
         let named = leaf.spiffeURIs.first.flatMap { try? SPIFFEID(parsing: $0) }?.nodeName ?? leaf.commonName
-        guard let named, let node = nodes[named], leaf.notBefore < node.validBefore else { return nil }
-        return node.entry
+        for name in [named, node].compactMap({ $0 }) {
+            if let node = nodes[name], leaf.notBefore < node.validBefore { return node.entry }
+        }
+        return nil
     }
 }

@@ -1,5 +1,5 @@
 import Bytes
-import JSON
+public import JSON
 public import PKI
 
 /// `POST /v1/join`: the request for the first certificate, signed with the token's key.
@@ -61,7 +61,7 @@ public struct RenewRequest: Sendable, Equatable {
     }
 }
 
-/// The answer to both: certificate, whom to trust, and the names that were granted.
+/// The answer to both: certificate, whom to trust, the names that were granted, and what the mesh goes by.
 public struct IssuedIdentity: Sendable {
     /// The certificate, then its intermediates.
     public let chain: [Certificate]
@@ -71,9 +71,15 @@ public struct IssuedIdentity: Sendable {
     public let grant: NodeGrant
     /// The trust domain.
     public let trustDomain: String
+    /// The mesh documents in force at the CA, in their envelopes: who may sign, what is revoked, the policy. They are
+    /// checked by their signatures, like those that come over a link.
+    public let documents: [JSONValue]
 
     /// An answer from its parts.
-    public init(chain: [Certificate], trust: TrustBundle, grant: NodeGrant, trustDomain: String) {
+    public init(
+        chain: [Certificate], trust: TrustBundle, grant: NodeGrant, trustDomain: String, documents: [JSONValue] = []
+    ) {
+        self.documents = documents
         self.chain = chain
         self.trust = trust
         self.grant = grant
@@ -101,6 +107,7 @@ public struct IssuedIdentity: Sendable {
             throw Self.bad(error.description)
         }
         trustDomain = domain
+        documents = value["documents"]?.array ?? []
     }
 
     /// The body.
@@ -108,7 +115,7 @@ public struct IssuedIdentity: Sendable {
         JSONValue.object([
             "certificate": .string(chain.map(\.pem).joined()), "trust": .string(trust.roots.map(\.pem).joined()),
             "node": .string(grant.node), "dns": .init(grant.dnsNames), "ip": .init(grant.ipAddresses),
-            "trustDomain": .string(trustDomain),
+            "trustDomain": .string(trustDomain), "documents": .array(documents),
         ]).serialized()
     }
 

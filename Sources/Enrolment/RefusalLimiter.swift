@@ -15,6 +15,17 @@ public struct RefusalLimiter: Sendable {
     /// Addresses that are remembered.
     public static let capacity = 4096
 
+    /// By whom refusals are counted: an IPv4 address, of IPv6 the network of 64 bits, which is what one host can have.
+    ///
+    /// - Parameter bytes: the address in network order, 4 or 16 bytes. An IPv4 address in IPv6's form is the IPv4 address.
+    public static func source(address bytes: [UInt8]) -> String {
+        let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]
+        let address = bytes.count == 16 && bytes.starts(with: mapped) ? Array(bytes.suffix(4)) : bytes
+        guard address.count == 16 else { return address.map { String($0) }.joined(separator: ".") }
+        let groups = (0..<4).map { String(Int(address[2 * $0]) << 8 | Int(address[2 * $0 + 1]), radix: 16) }
+        return groups.joined(separator: ":") + "::/64"
+    }
+
     private var buckets: [String: Bucket] = [:]
 
     /// A limiter that has seen nobody.

@@ -46,9 +46,10 @@ final class ControlClient {
     /// Sends a request and gives the JSON that it is answered with. A problem becomes a failure; `hint` stands in where
     /// the agent has none.
     func call(
-        _ method: HTTPMethod, _ target: String, body: JSONValue? = nil, hint: String? = nil
+        _ method: HTTPMethod, _ target: String, headers: HTTPHeaders = HTTPHeaders(), body: JSONValue? = nil,
+        hint: String? = nil
     ) throws(CommandFailure) -> JSONValue {
-        let head = try start(method, target, body: body)
+        let head = try start(method, target, headers: headers, body: body)
         let bytes = try readBody()
         guard 200...299 ~= head.status else { throw ControlProblem.failure(head.status, bytes, hint: hint) }
         do throws(JSONError) {

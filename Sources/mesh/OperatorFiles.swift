@@ -75,32 +75,44 @@ enum OperatorFiles {
 
     // MARK: - With an agent
 
-    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh. `after` is the version
-    /// that it was made from, where it was made from one; another one in force then is the agent's 409.
+    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh.
     ///
+    /// - Parameters:
+    ///   - base: the version that it was made from, else the one that the agent shows at this moment, before somebody
+    ///     types a passphrase. Where another one is in force when the agent gets the document, it refuses it.
+    ///   - version: the number to sign, instead of the next one.
     /// - Returns: the document, and the agent's answer.
     static func publish(
-        _ kind: DocumentKind, _ payload: [UInt8], after: UInt64? = nil, _ context: CommandContext,
-        _ client: ControlClient
+        _ kind: DocumentKind, _ payload: [UInt8], base: UInt64? = nil, version: UInt64? = nil,
+        _ context: CommandContext, _ client: ControlClient
     ) throws(CommandFailure) -> (document: SignedDocument, answer: JSONValue) {
-        let key = try key(context.invocation)
         let state = try client.call(.get, "/v1/documents")
+        let base = base ?? UInt64(state["versions"]?[kind.rawValue]?["version"]?.integer ?? 0)
+        let key = try key(context.invocation)
         guard let domain = state["trustDomain"]?.string else {
             throw CommandFailure(
                 .failure, DocumentError.Code.noTrustDomain.rawValue, "the agent has no trust domain",
                 hint: "set trust.domain, or give it a certificate with a SPIFFE URI")
         }
         try introduceOperators(context, state, client)
-        let current = after ?? UInt64(state["versions"]?[kind.rawValue]?["version"]?.integer ?? 0)
         let document: SignedDocument
         do throws(CertificateError) {
             document = try SignedDocument(
-                kind, trustDomain: domain, version: current + 1, issued: Clock.unixSeconds(),
+                kind, trustDomain: domain, version: version ?? base + 1, issued: Clock.unixSeconds(),
                 payload: payload, signedBy: key)
         } catch {
             throw CommandFailure(error)
         }
-        return (document, try client.call(.put, "/v1/documents/\(kind.rawValue)", body: document.json))
+        var headers = HTTPHeaders()
+        headers.set("If-Match", "\"\(base)\"")
+        let answer = try client.call(
+            .put, "/v1/documents/\(kind.rawValue)", headers: headers, body: document.json)
+        if answer["stored"]?.bool == false {
+            Output.note(
+                "warning: it is in force, and this node could not store it: a restart would forget it. Look at its disk "
+                    + "(mesh_documents_unstored, document_not_stored)")
+        }
+        return (document, answer)
     }
 
     /// Where the list of operators beside the key is newer than the agent's, it goes first: the first document of a mesh

@@ -15,8 +15,18 @@ enum PolicyApplyCommand {
                 applied, it wins over policy.file and policy.inline on every node, also after a restart; only a newer \
                 version replaces it. What loses its right is closed at once. Nodes that have not answered within two \
                 seconds are listed; they get it when they come back.
+
+                FILE was made from a version: say which with --base, and a change that somebody else has made since is not \
+                undone but reported (document_changed). Without it, that is the version in force when the command starts.
                 """,
-            flags: OperatorFiles.flags + [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)],
+            flags: [
+                FlagSpec(
+                    "base", .integer(0...Int(SignedDocument.largestVersion)), placeholder: "VERSION",
+                    "The version that FILE was made from; 0 for none."),
+                FlagSpec(
+                    "version", .integer(1...Int(SignedDocument.largestVersion)), placeholder: "VERSION",
+                    "Sign as this version instead of the next: to pass one that some node has and others do not take."),
+            ] + OperatorFiles.flags + [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)],
             examples: [
                 .init("mesh policy diff policy.json && mesh policy apply policy.json", "look first, then apply")
             ])
@@ -31,7 +41,9 @@ enum PolicyApplyCommand {
         }
         for warning in policy.warnings { Output.note("warning: \(warning)") }
         let client = try ControlClient(context)
-        let (document, answer) = try OperatorFiles.publish(.policy, bytes, context, client)
+        let (document, answer) = try OperatorFiles.publish(
+            .policy, bytes, base: context.invocation.integer("base").map { UInt64($0) },
+            version: context.invocation.integer("version").map { UInt64($0) }, context, client)
         if !context.json { Output.line("policy version \(document.version) is in force here") }
         let nodes = try OperatorFiles.reportNodes(context, client)
         context.print([

@@ -12,17 +12,21 @@ enum RevokeCommand {
         CommandSpec(
             "revoke", "Revoke a node, a certificate or a key, on every node of the mesh.",
             discussion: """
-                NODE revokes every certificate of that node that is valid from before now, whatever its key, so that a stolen \
-                one cannot renew itself; serial:HEX one certificate; spki-sha256:DIGEST every certificate with that key. Links, \
-                streams, waiting sessions and edge connections that rest on it end at once on all nodes, and new ones are \
-                refused. CAs date certificates back by some minutes (mesh ca issue: five): a new certificate for a revoked node \
-                counts only when it begins after the revocation.
+                NODE (as mesh links shows it, or as its certificate says) revokes every certificate of that node that was \
+                issued so far, whatever its key, so that a stolen one cannot renew itself; serial:HEX one certificate; \
+                spki-sha256:DIGEST every certificate with that key. Links, streams, waiting sessions and edge connections that \
+                rest on it end at once on all nodes, and new ones are refused. Clocks differ, so that NODE covers what becomes \
+                valid within --margin from now, and beyond that what this agent sees of the node; a new certificate counts \
+                from then on, or after --undo at once.
                 """,
             flags: [
                 FlagSpec("reason", .string, placeholder: "TEXT", "Why; needed. Peers are told."),
                 FlagSpec(
                     "issuer", .string, placeholder: "NAME",
                     "With serial:HEX: who issued it, as mesh ca inspect prints it."),
+                FlagSpec(
+                    "margin", .duration,
+                    "With NODE: how far clocks of CAs may be ahead of this host's.", default: "15m"),
                 FlagSpec(
                     "certificate", .path, "Revoke the first certificate of this file, by issuer and serial number.",
                     conflicts: ["issuer"]),
@@ -49,7 +53,7 @@ enum RevokeCommand {
     }
 
     /// A list, and the version of its document: a change is signed as the next one of that version, so that another
-    /// operator's, made meanwhile, is not undone but in the way (409).
+    /// operator's, made meanwhile, is not undone but in the way (`document_changed`).
     private typealias Basis = (entries: [RevocationEntry], version: UInt64)
 
     /// The list in force.
@@ -91,7 +95,7 @@ enum RevokeCommand {
             throw .usage("a revocation needs a reason", hint: "say why: --reason \"key stolen\"")
         }
         let now = Clock.unixSeconds()
-        let entry = RevocationEntry(try target(context, now), revoked: now, reason: reason)
+        let entry = RevocationEntry(try target(context, client, now), revoked: now, reason: reason)
         // One entry for each target: of a node the newest time.
         let others = list.entries.filter { !isSame($0.target, entry.target) }
         return try publish((others + [entry], list.version), "revoked \(entry.name)", context, client)
@@ -120,7 +124,7 @@ enum RevokeCommand {
         _ list: Basis, _ done: String, _ context: CommandContext, _ client: ControlClient
     ) throws(CommandFailure) -> ExitCode {
         let (document, answer) = try OperatorFiles.publish(
-            .revocations, RevocationSet.payload(list.entries), after: list.version, context, client)
+            .revocations, RevocationSet.payload(list.entries), base: list.version, context, client)
         if !context.json { Output.line(DisplayWidth.sanitized("\(done) (revocations version \(document.version))")) }
         let nodes = try OperatorFiles.reportNodes(context, client)
         context.print([
@@ -132,7 +136,7 @@ enum RevokeCommand {
 
     /// What the command line names.
     private static func target(
-        _ context: CommandContext, _ now: Int64
+        _ context: CommandContext, _ client: ControlClient, _ now: Int64
     ) throws(CommandFailure) -> RevocationEntry.Target {
         let what = context.invocation.positional("WHAT")
         if let file = context.invocation.string("certificate") {
@@ -155,14 +159,31 @@ enum RevokeCommand {
                     "a serial number means something only with its issuer",
                     hint: "give --issuer NAME as mesh ca inspect prints it, or --certificate FILE")
             }
-            let serial = what.dropFirst(7).lowercased().filter { $0 != ":" }
+            let serial = RevocationEntry.canonicalSerial(String(what.dropFirst(7)))
             return try checked(.certificate(issuer: issuer, serial: serial))
         }
         let node = what.hasPrefix("node:") ? String(what.dropFirst(5)) : what
         guard Name.isLegal(node) else {
             throw .usage("\"\(node)\" cannot be the name of a node", hint: "a name has \(Name.rule)")
         }
-        return .node(node, validBefore: now)
+        let margin = now + (context.seconds("margin") ?? 0)
+        return .node(node, validBefore: max(margin, try newest(of: node, client) + 1))
+    }
+
+    /// When the newest certificate begins that the agent sees at a node, unix seconds; 0 where it sees none. A caller who may
+    /// revoke and not look is no reason not to revoke.
+    private static func newest(of node: String, _ client: ControlClient) throws(CommandFailure) -> Int64 {
+        let answer: JSONValue
+        do throws(CommandFailure) {
+            answer = try client.call(.get, "/v1/certificates")
+        } catch {
+            guard error.exit == .denied else { throw error }
+            return 0
+        }
+        let seen = answer.elements(of: "certificates").filter {
+            $0["use"]?.string == "peer" && $0["name"]?.string == node
+        }
+        return seen.compactMap { $0["begins"]?.integer }.max() ?? 0
     }
 
     private static func checked(_ target: RevocationEntry.Target) throws(CommandFailure) -> RevocationEntry.Target {

@@ -26,7 +26,7 @@ import Testing
         #expect(try workspace.read("certs/operator.key").hasPrefix("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
         let root = try Certificate.load(file: workspace.path("certs/ca.crt"))[0]
         var ledger = DocumentLedger(trustDomain: "mesh.test", roots: [root])
-        #expect(try ledger.take(try document()) == .taken)
+        #expect(try ledger.take(try document(), now: 1_800_000_000) == .taken)
         let key = try PrivateKey.load(file: workspace.path("certs/operator.key"), passphrase: Passphrase("secret"))
         #expect(ledger.operators?.members.map(\.name) == ["operator"])
         #expect(ledger.operators?.member(signer: key.publicKey.spkiSHA256) != nil)
@@ -46,7 +46,7 @@ import Testing
         #expect(removed.status == 0, "\(removed.errors)")
         let root = try Certificate.load(file: workspace.path("certs/ca.crt"))[0]
         var ledger = DocumentLedger(trustDomain: "mesh.test", roots: [root])
-        #expect(try ledger.take(try document()) == .taken)
+        #expect(try ledger.take(try document(), now: 1_800_000_000) == .taken)
         #expect(ledger.operators?.members.map(\.name) == ["carol"])
         let last = try mesh(["operator", "remove", "carol", "--passphrase-file", "pass"], in: workspace)
         #expect(last.status == 1 && last.errors.contains("last operator"), "\(last.errors)")

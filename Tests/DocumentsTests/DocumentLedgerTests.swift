@@ -103,12 +103,21 @@ import Testing
             "who was removed does not come back with an old list")
     }
 
-    /// After a restart what was in force is in force, also where its signer was removed since; only its signature counts.
+    /// After a restart what was in force is in force, also where its signer was removed since: by the list that named him.
     @Test func restored() throws {
         let policy = try fixture.document(.policy, 4, Fixture.policy)
+        let former = try fixture.operators(1, [("alice", fixture.alice)])
         var ledger = DocumentLedger(trustDomain: Fixture.domain, roots: [fixture.root.root])
         #expect(try ledger.restore(try fixture.operators(2, [("bob", fixture.bob)])))
-        #expect(try !ledger.restore(policy))
+        #expect(code { _ = try ledger.restore(policy) } == .unknownOperator, "a signer whom nothing names")
+        let other = try fixture.operators(1, [("eve", fixture.stranger)])
+        #expect(code { _ = try ledger.restore(policy, under: other) } == .unknownOperator)
+        let foreign = try fixture.operators(1, [("alice", fixture.alice)], by: fixture.otherRoot)
+        #expect(code { _ = try ledger.restore(policy, under: foreign) } == .unknownOperator, "a list of no root")
+        #expect(code { _ = try ledger.restore(policy, under: policy) } == .wrongKind)
+        #expect(ledger.policy == nil)
+        #expect(try !ledger.restore(policy, under: former))
+        #expect(ledger.witnesses == [.policy: former])
         #expect(ledger.versions.stamps[.policy]?.version == 4)
         #expect(
             code { _ = try ledger.take(try fixture.document(.policy, 3, Fixture.policy, by: fixture.bob)) } == .older)
@@ -117,6 +126,85 @@ import Testing
         var known = try fixture.ledger()
         let forged = try SignedDocument(envelope: JSONValue.object(changed).serialized())
         #expect(code { _ = try known.restore(forged) } == .badSignature)
+        #expect(code { _ = try ledger.restore(forged, under: former) } == .badSignature)
+        // Somebody else signs the next one, and the old list is not needed any more.
+        #expect(try ledger.take(try fixture.document(.policy, 5, Fixture.policy, by: fixture.bob)) == .taken)
+        #expect(ledger.witnesses.isEmpty)
+    }
+
+    /// The list that names a signer is kept when the next one does not, and as long as one does not.
+    @Test func witnessesFollowTheList() throws {
+        var ledger = try fixture.ledger()
+        _ = try ledger.take(try fixture.document(.policy, 1, Fixture.policy))
+        _ = try ledger.take(try fixture.document(.revocations, 1, "{\"revoked\":[]}"))
+        #expect(ledger.witnesses.isEmpty)
+        let both = try fixture.operators(2, [("alice", fixture.alice), ("bob", fixture.bob)])
+        _ = try ledger.take(both)
+        #expect(ledger.witnesses.isEmpty)
+        _ = try ledger.take(try fixture.operators(3, [("bob", fixture.bob)]))
+        #expect(ledger.witnesses == [.policy: both, .revocations: both])
+        _ = try ledger.take(try fixture.operators(4, [("bob", fixture.bob)]))
+        #expect(ledger.witnesses == [.policy: both, .revocations: both])
+        _ = try ledger.take(try fixture.document(.policy, 2, Fixture.policy, by: fixture.bob))
+        #expect(ledger.witnesses == [.revocations: both])
+        _ = try ledger.take(try fixture.operators(5, [("alice", fixture.alice)]))
+        #expect(ledger.witnesses[.revocations] == nil, "alice is back")
+        #expect(ledger.witnesses[.policy]?.version == 4)
+    }
+
+    /// A root that is not trusted any more vouches for nobody; what is in force stays.
+    @Test func rootsChange() throws {
+        var ledger = try fixture.ledger()
+        _ = try ledger.take(try fixture.document(.policy, 1, Fixture.policy))
+        ledger.use(roots: [fixture.otherRoot.root])
+        #expect(!ledger.isVouched)
+        #expect(ledger.policy != nil)
+        #expect(code { _ = try ledger.take(try fixture.document(.policy, 2, Fixture.policy)) } == .noOperators)
+        #expect(
+            code { _ = try ledger.take(try fixture.operators(2, [("alice", fixture.alice)])) } == .unknownOperator)
+        let next = try fixture.operators(2, [("alice", fixture.alice)], by: fixture.otherRoot)
+        #expect(try ledger.take(next) == .taken)
+        #expect(ledger.isVouched)
+        #expect(try ledger.take(try fixture.document(.policy, 2, Fixture.policy)) == .taken)
+        ledger.use(roots: [fixture.root.root, fixture.otherRoot.root])
+        #expect(ledger.isVouched)
+    }
+
+    /// Nobody uses up the numbers: a version is at most a step above the newest, or within what counting can have come to.
+    @Test func versionsAreBounded() throws {
+        var ledger = try fixture.ledger()
+        func taken(_ version: UInt64, _ text: String = Fixture.policy, now: Int64 = Fixture.now) throws
+            -> DocumentError.Code?
+        {
+            let document = try fixture.document(.policy, version, text)
+            return code { _ = try ledger.take(document, now: now) }
+        }
+        #expect(try taken(UInt64(SignedDocument.largestVersion)) == .tooFarAhead)
+        #expect(try taken(UInt64(Fixture.now) + 86_401) == .tooFarAhead)
+        #expect(ledger.policy == nil)
+        #expect(try taken(5_000_000) == nil, "a node that was away for five million changes")
+        // Where somebody has gone to the limit, there is room for all that follow, also on a host whose clock is wrong.
+        let limit = UInt64(Fixture.now) + 86_400
+        #expect(try taken(limit) == nil)
+        #expect(try taken(limit + 1, now: 0) == nil)
+        #expect(try taken(limit + 1 + DocumentLedger.largestStep + 1, now: 0) == .tooFarAhead)
+        #expect(try taken(limit + 1 + DocumentLedger.largestStep, now: 0) == nil)
+        #expect(
+            code { _ = try ledger.take(try fixture.operators(1 << 50, [("alice", fixture.alice)])) } == .tooFarAhead)
+    }
+
+    /// An operator who says what he started from is told when it is not in force any more.
+    @Test func theBaseIsCompared() throws {
+        var ledger = try fixture.ledger()
+        let first = try fixture.document(.policy, 1, Fixture.policy)
+        #expect(code { _ = try ledger.take(first, asNext: true, base: 1) } == .changed)
+        #expect(try ledger.take(first, asNext: true, base: 0) == .taken)
+        #expect(try ledger.take(first, asNext: true, base: 0) == .known, "said twice")
+        let third = try fixture.document(.policy, 3, Fixture.policy)
+        for base in [0, 2] as [UInt64] {
+            #expect(code { _ = try ledger.take(third, asNext: true, base: base) } == .changed, "\(base)")
+        }
+        #expect(try ledger.take(third, asNext: true, base: 1) == .taken)
     }
 
     /// A root with any kind of key can name operators.

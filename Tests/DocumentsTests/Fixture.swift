@@ -56,6 +56,15 @@ struct Fixture: Sendable {
     static let policy = "{ version: 1, identities: [], rules: [] }"
 }
 
+extension DocumentLedger {
+    /// Takes a document at the fixture's time.
+    mutating func take(
+        _ document: SignedDocument, asNext: Bool = false, base: UInt64? = nil
+    ) throws(DocumentError) -> Outcome {
+        try take(document, asNext: asNext, base: base, now: Fixture.now)
+    }
+}
+
 /// The code with which `body` fails; nil when it does not.
 func code(_ body: () throws -> Void) -> DocumentError.Code? {
     do {

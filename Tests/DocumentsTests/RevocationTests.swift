@@ -54,6 +54,33 @@ import Testing
         #expect(set.entry(for: []) == nil)
     }
 
+    /// Policy may give a node another name than its certificate has; both are names by which it is revoked.
+    @Test func aNodeByTheNameThatPolicyGives() throws {
+        let set = try set(.node("db-1", validBefore: Fixture.now + 9000))
+        let legacy = try chain("host-17.example")
+        #expect(set.entry(for: legacy) == nil)
+        #expect(set.entry(for: legacy, node: "db-1")?.reason == "lost")
+        #expect(set.entry(for: legacy, node: "db-2") == nil)
+        #expect(set.entry(for: try chain("db-1"), node: "other") != nil)
+        #expect(set.entry(for: try chain("host-17.example", at: Fixture.now + 10_000), node: "db-1") == nil)
+    }
+
+    @Test(arguments: ["0A", "0a", "a", "00:0A", "0x0a", "000a"])
+    func serialsAsToolsPrintThem(_ text: String) throws {
+        #expect(RevocationEntry.canonicalSerial(text) == "0a")
+        let chain = try chain("db-1")
+        let serial = "00" + chain[0].serialHex
+        let set = RevocationSet([
+            RevocationEntry(.certificate(issuer: chain[0].issuer, serial: serial.uppercased()), revoked: 0, reason: "")
+        ])
+        #expect(set.entry(for: chain) != nil)
+    }
+
+    @Test func theSerialNought() {
+        #expect(RevocationEntry.canonicalSerial("0") == "00")
+        #expect(RevocationEntry.canonicalSerial("") == "")
+    }
+
     /// Of two entries about a node the one that takes away more counts, in whatever order.
     @Test func theLaterTimeCounts() throws {
         let (early, late) = (Fixture.now + 2000, Fixture.now + 9000)

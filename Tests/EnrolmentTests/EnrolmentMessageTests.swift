@@ -49,7 +49,8 @@ import Testing
         func answer(_ request: IssueRequest? = nil, trust: CertificateAuthority? = nil) throws -> IssuedIdentity {
             let leaf = try ca.issue(request ?? grant.issueRequest(validity: 60), for: key.publicKey, now: noon)
             return IssuedIdentity(
-                chain: [leaf], trust: try TrustBundle(roots: [(trust ?? ca).root]), grant: grant, trustDomain: domain)
+                chain: [leaf], trust: try TrustBundle(roots: [(trust ?? ca).root]), grant: grant, trustDomain: domain,
+                documents: [["kind": "operators"]])
         }
     }
 
@@ -60,6 +61,7 @@ import Testing
         #expect(credentials.leaf.dnsNames == ["db.test"])
         #expect(read.trust.roots == [made.ca.root])
         #expect(read.trustDomain == domain)
+        #expect(read.documents == [["kind": "operators"]])
     }
 
     @Test func aCertificateThatPeersWouldRefuseIsNotTaken() throws {

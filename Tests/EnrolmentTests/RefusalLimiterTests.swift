@@ -2,6 +2,19 @@ import Enrolment
 import Testing
 
 @Suite struct RefusalLimiterTests {
+    /// By the bytes of an address, not by its text, which has many forms.
+    @Test(arguments: [
+        ([192, 0, 2, 7], "192.0.2.7"),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 7], "192.0.2.7"),
+        ([0x20, 1, 0x0D, 0xB8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9], "2001:db8:0:1::/64"),
+        ([0x20, 1, 0x0D, 0xB8, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8], "2001:db8:0:1::/64"),
+        ([0x20, 1, 0x0D, 0xB8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9], "2001:db8:0:2::/64"),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], "0:0:0:0::/64"),
+    ])
+    func sources(_ address: [UInt8], _ source: String) {
+        #expect(RefusalLimiter.source(address: address) == source)
+    }
+
     @Test func tenRefusalsThenOneEverySixSeconds() {
         var limiter = RefusalLimiter()
         for _ in 0..<10 {

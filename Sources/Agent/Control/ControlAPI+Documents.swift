@@ -52,10 +52,12 @@ extension ControlAPI {
 
     private func takeDocument(_ call: Call) async throws -> ControlAnswer {
         let kind = try kind(call)
+        let base = try base(call)
         let outcome: DocumentLedger.Outcome
         do throws(DocumentError) {
             outcome = try agent.documents.take(
-                call.request.body, as: kind, from: call.request.caller.description, asNext: call.door == .control)
+                call.request.body, as: kind, from: call.request.caller.description, asNext: call.door == .control,
+                base: base)
         } catch {
             throw Problem(error.code.rawValue, status: error.status, detail: error.message, hint: error.hint)
         }
@@ -67,6 +69,17 @@ extension ControlAPI {
             "stored": .bool(!agent.documents.unstored.contains(kind)),
             "documents": agent.documents.ledger.versions.json,
         ])
+    }
+
+    /// The version that an operator's change was made from: If-Match (RFC 9110, section 13.1.1), whose tag here is the number.
+    private func base(_ call: Call) throws -> UInt64? {
+        guard call.door == .control, let text = call.request.head.headers["If-Match"] else { return nil }
+        guard text.hasPrefix("\""), text.hasSuffix("\""), let version = UInt64(text.dropFirst().dropLast()) else {
+            throw Problem(
+                "bad_request", status: 400, detail: "If-Match holds no version",
+                hint: "write the version of the document in quotes; \"0\" where there is none yet")
+        }
+        return version
     }
 
     /// The text of the policy in force, as it was written.
@@ -133,7 +146,9 @@ extension DocumentError {
         case .tooLarge: 413
         case .otherMesh, .unknownOperator, .badSignature: 403
         case .older, .noOperators, .noTrustDomain: 409
-        case .badContent: 422
+        case .badContent, .tooFarAhead: 422
+        case .changed: 412
+        case .notStored: 507
         }
     }
 }

@@ -12,12 +12,19 @@ extension Agent {
         case .policy:
             policyChanged(to: documents.ledger.policy ?? policy)
         case .revocations:
-            ca?.use(documents.ledger.revocations)
             reviewOwnIdentity()
         case .operators: break
         }
         publish()
         documentPeers.changed()
+    }
+
+    /// What the CA of this node has to know.
+    var meshForCA: CAIssuer.Mesh {
+        CAIssuer.Mesh(
+            revoked: routing.revoked,
+            documents: DocumentKind.inOrder.compactMap { documents.ledger.documents[$0] },
+            roots: documents.ledger.roots)
     }
 
     /// Says it loudly when this node itself is revoked: its peers refuse it from now on.
@@ -29,7 +36,10 @@ extension Agent {
     }
 
     /// The entry that revokes this node's own certificate.
-    var ownRevocation: RevocationEntry? { documents.ledger.revocations.entry(for: identity.credentials.chain) }
+    var ownRevocation: RevocationEntry? {
+        RevocationCheck(revocations: documents.ledger.revocations, policy: policy).entry(
+            for: identity.credentials.chain)
+    }
 
     /// The policy in force, and where it comes from.
     var policyJSON: JSONValue {
@@ -45,7 +55,7 @@ extension Agent {
     public nonisolated static func documentsInForce(_ configuration: Configuration) -> [String] {
         let store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
         guard let documents = try? store.load() else { return [] }
-        return documents.map { document in
+        return documents.map(\.document).map { document in
             let wins = document.kind == .policy ? "; it wins over policy.file and policy.inline" : ""
             return "\(document.kind.rawValue) version \(document.version) of \(UTCTime.text(document.issued))\(wins)"
         }

@@ -1,5 +1,6 @@
 import Documents
 import EventLoop
+import Glibc
 import JSON
 import PKI
 import Policy
@@ -7,12 +8,16 @@ import Policy
 /// The mesh documents of this node: takes them from operators and peers, stores them, puts them in force, and lets them
 /// travel on.
 ///
-/// A document that was taken is in force even where it cannot be stored, since what it takes away must not wait for a
-/// disk; storing is tried again, and a metric says so.
+/// What an operator hands over is stored before it is in force; where the disk does not take it, it is refused, but for
+/// revocations. Those, and what comes from other nodes, are in force all the same, since what they take away must not wait
+/// for a disk; storing is tried again, and a metric says so.
 @ControlPlane
 final class DocumentHost {
-    /// How often a document that could not be stored is tried again, in nanoseconds.
-    private static let storeRetry: UInt64 = 10_000_000_000
+    /// How often the stored files are looked at, and those that could not be written tried again, in nanoseconds.
+    private static let storeInterval: UInt64 = 5_000_000_000
+
+    private static let fromConfiguration = "trust.operators"
+    private static let fromEnrolment = "enrolment"
 
     /// What came of documents, for metrics: kind and outcome, `taken` or an error's code.
     struct Result: Hashable, Comparable {
@@ -30,7 +35,8 @@ final class DocumentHost {
     private(set) var results: [Result: UInt64] = [:]
     /// Documents that are in force and not on disk.
     private(set) var unstored: Set<DocumentKind> = []
-    private var isRetrying = false
+    /// The files as this agent left them.
+    private var stamps: [DocumentKind: FileStamp?] = [:]
     /// A document of this kind came into force.
     var changed: @ControlPlane (DocumentKind) -> Void = { _ in }
 
@@ -41,33 +47,87 @@ final class DocumentHost {
         self.log = log
         store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
         ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.documentRoots)
-        for document in try store.load() {
-            do throws(DocumentError) {
-                guard try !ledger.restore(document) else { continue }
-                log.warning(
-                    "document_signer_retired",
-                    "a document stays in force whose signer is not an operator any more; sign it anew",
-                    [("kind", .string(document.kind.rawValue)), ("signer", .string(document.signer))])
-            } catch {
-                throw store.failure(document.kind, error)
-            }
-        }
+        let stored = try store.load()
+        for item in stored { try restore(item, configuration) }
+        warnOfRetiredSigners()
         try StateDirectory.prepare(store.directory)
         try configure(identity, configuration)
+        for item in stored where stamps[item.document.kind] == nil {
+            stamps[item.document.kind] = store.stamp(item.document.kind)
+        }
+        takeEnrolled(configuration)
+        watchStore()
+    }
+
+    /// Takes what the CA gave with the first certificate, so that a new node knows who may sign, and what is revoked, before
+    /// it meets anybody.
+    private func takeEnrolled(_ configuration: Configuration) {
+        guard let file = EnrolmentFiles(configuration)?.documents, SafeFile.exists(file),
+            let bytes = try? SafeFile.read(file, limit: SignedDocument.largestEnvelope),
+            let list = try? JSONReader.parse(bytes).array
+        else { return }
+        for value in list {
+            guard let kind = DocumentKind(rawValue: value["kind"]?.string ?? "") else { continue }
+            _ = try? take(value.serialized(), as: kind, from: Self.fromEnrolment)
+        }
+        if unstored.isEmpty { unlink(file) }
+    }
+
+    private func restore(_ item: DocumentStore.Stored, _ configuration: Configuration) throws(StartFailure) {
+        let document = item.document
+        do throws(DocumentError) {
+            _ = try ledger.restore(document, under: item.witness)
+        } catch {
+            // A list of a root that is not trusted any more: the configuration may name the next one, of another root.
+            if document.kind == .operators, error.code == .unknownOperator, let file = configuration.trust.operators,
+                let bytes = try? SafeFile.read(file, limit: SignedDocument.largestEnvelope),
+                let next = try? SignedDocument(envelope: bytes), next.kind == .operators, document.stamp < next.stamp,
+                (try? ledger.take(next, now: Clock.unixSeconds())) == .taken
+            {
+                return save(.operators)
+            }
+            throw store.failure(document.kind, error)
+        }
+    }
+
+    private func warnOfRetiredSigners() {
+        for kind in DocumentKind.inOrder where ledger.witnesses[kind] != nil {
+            log.warning(
+                "document_signer_retired",
+                "a document stays in force whose signer is not an operator any more; sign it anew",
+                [
+                    ("kind", .string(kind.rawValue)),
+                    ("signer", ledger.documents[kind].map { .string($0.signer) } ?? .null),
+                ])
+        }
+    }
+
+    /// Takes over the roots of a changed identity. Where none of them has signed the list of operators, nothing more is taken
+    /// from those.
+    func use(_ identity: NodeIdentity) {
+        let wasVouched = ledger.isVouched
+        ledger.use(roots: identity.documentRoots)
+        guard wasVouched, !ledger.isVouched else { return }
+        log.error(
+            "operators_not_vouched",
+            "the root that signed the list of operators is not trusted any more: no documents are taken from them, and a "
+                + "restart will be refused, until there is a list of a trusted root (mesh operator apply)",
+            [("signer", ledger.documents[.operators].map { .string($0.signer) } ?? .null)])
     }
 
     /// Takes over what a reload brings: other roots, and a newer list of operators.
     func configure(_ identity: NodeIdentity, _ configuration: Configuration) throws(StartFailure) {
-        let before = ledger.roots
-        ledger.roots = identity.documentRoots
+        let before = ledger
+        use(identity)
         guard let file = configuration.trust.operators else { return }
         do {
             _ = try take(
-                SafeFile.read(file, limit: SignedDocument.largestEnvelope), as: .operators, from: "trust.operators")
+                SafeFile.read(file, limit: SignedDocument.largestEnvelope), as: .operators,
+                from: Self.fromConfiguration)
         } catch let error as DocumentError where error.code == .older {
             // The mesh has a newer list by now, and this node knows it.
         } catch {
-            ledger.roots = before
+            ledger.use(roots: before.roots)
             throw StartFailure(
                 exitCode: 78, lines: ["trust.operators: \(file): \(error)"],
                 hint: "give the operators.json that mesh ca init wrote beside the CA's certificate")
@@ -78,9 +138,10 @@ final class DocumentHost {
     ///
     /// - Parameters:
     ///   - source: who gave it, for the log.
-    ///   - asNext: an operator hands it over: it has to have a version of its own.
+    ///   - asNext: an operator hands it over: it has to have a version of its own, and to be stored.
+    ///   - base: the version that the operator started from, where that was said.
     func take(
-        _ envelope: [UInt8], as kind: DocumentKind, from source: String, asNext: Bool = false
+        _ envelope: [UInt8], as kind: DocumentKind, from source: String, asNext: Bool = false, base: UInt64? = nil
     ) throws(DocumentError) -> DocumentLedger.Outcome {
         do throws(DocumentError) {
             let document = try SignedDocument(envelope: envelope)
@@ -89,9 +150,14 @@ final class DocumentHost {
                     .wrongKind, "the document is of the kind \(document.kind.rawValue), not \(kind.rawValue)",
                     hint: "give a document of the kind \(kind.rawValue)")
             }
-            guard try ledger.take(document, asNext: asNext) == .taken else { return .known }
+            var next = ledger
+            guard try next.take(document, asNext: asNext, base: base, now: Clock.unixSeconds()) == .taken else {
+                return .known
+            }
+            if asNext, kind != .revocations { try storeFirst(kind, of: next) }
+            ledger = next
             count(kind, "taken")
-            save(document)
+            save(kind)
             log.info(
                 "document_taken", "\(kind.rawValue) version \(document.version) is in force",
                 [
@@ -99,12 +165,13 @@ final class DocumentHost {
                     ("digest", .string(document.stamp.digestText)), ("signer", .string(signerName(document))),
                     ("from", .string(source)),
                 ])
+            if kind == .operators { warnOfRetiredSigners() }
             changed(kind)
             return .taken
         } catch {
             count(kind, error.code.rawValue)
-            // Of the list that a configuration still names an old version is nothing to be told.
-            if error.code != .older || source != "trust.operators" {
+            // Of a list that a configuration or a token's file still has an old version is nothing to be told.
+            if error.code != .older || source != Self.fromConfiguration && source != Self.fromEnrolment {
                 log.warning(
                     "document_refused", "a mesh document was refused",
                     [
@@ -120,27 +187,56 @@ final class DocumentHost {
         results[Result(kind: kind.rawValue, outcome: outcome), default: 0] += 1
     }
 
-    private func save(_ document: SignedDocument) {
+    // MARK: - The disk
+
+    /// Writes what an operator hands over before it is in force, or refuses it: a restart would bring the version before back.
+    private func storeFirst(_ kind: DocumentKind, of next: DocumentLedger) throws(DocumentError) {
         do throws(CertificateError) {
-            try store.save(document)
-            unstored.remove(document.kind)
+            try store.save(kind, of: next)
         } catch {
-            unstored.insert(document.kind)
-            log.error(
-                "document_not_stored", "a document is in force and could not be stored; it is tried again",
-                [("kind", .string(document.kind.rawValue)), ("detail", .string("\(error)"))])
-            retry()
+            throw DocumentError(
+                .notStored, "nothing was changed, since this node cannot store the document: \(error.message)",
+                hint: "make room on this host's disk, or give the document to another node")
         }
     }
 
-    private func retry() {
-        guard !isRetrying else { return }
-        isRetrying = true
+    private func save(_ kind: DocumentKind) {
+        do throws(CertificateError) {
+            try store.save(kind, of: ledger)
+            unstored.remove(kind)
+            stamps[kind] = store.stamp(kind)
+        } catch {
+            unstored.insert(kind)
+            log.error(
+                "document_not_stored",
+                "a document is in force and could not be stored: a restart would bring the version before back; it is "
+                    + "tried again",
+                [("kind", .string(kind.rawValue)), ("detail", .string("\(error)"))])
+        }
+    }
+
+    /// Looks after the files as long as the host lives.
+    private func watchStore() {
         Task { @ControlPlane [weak self] in
-            await ControlPlane.sleep(nanoseconds: Self.storeRetry)
-            guard let self else { return }
-            isRetrying = false
-            for kind in unstored { if let document = ledger.documents[kind] { save(document) } }
+            while self != nil {
+                await ControlPlane.sleep(nanoseconds: Self.storeInterval)
+                self?.lookAtStore()
+            }
+        }
+    }
+
+    private func lookAtStore() {
+        for kind in DocumentKind.inOrder where ledger.documents[kind] != nil {
+            if unstored.contains(kind) {
+                save(kind)
+            } else if let known = stamps[kind], known != store.stamp(kind) {
+                log.error(
+                    "document_file_changed",
+                    "somebody else has changed or removed a stored document; it is written again",
+                    [("kind", .string(kind.rawValue)), ("directory", .string(store.directory))])
+                try? StateDirectory.prepare(store.directory)
+                save(kind)
+            }
         }
     }
 

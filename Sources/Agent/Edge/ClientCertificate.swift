@@ -28,7 +28,7 @@ struct ClientCertificate: Sendable {
             return ClientCertificate(identity, isForeign: isForeign)
         }
         return try client.certificate.map { der throws(EdgeRefusal) in
-            try ClientCertificate(forwarded: der, connection.core.revocations())
+            try ClientCertificate(forwarded: der, connection.core.revoked())
         }
     }
 
@@ -42,10 +42,10 @@ struct ClientCertificate: Sendable {
     }
 
     /// One that a proxy has verified.
-    private init(forwarded der: [UInt8], _ revocations: RevocationSet) throws(EdgeRefusal) {
+    private init(forwarded der: [UInt8], _ revoked: RevocationCheck) throws(EdgeRefusal) {
         do throws(CertificateError) {
             let leaf = try Certificate(der: der)
-            if revocations.entry(for: [leaf]) != nil { throw Self.revoked }
+            if revoked.entry(for: [leaf]) != nil { throw Self.revoked }
             isForeign = false
             let uris = leaf.spiffeURIs
             guard uris.count <= 1, let thumbprint = Hex.decode(leaf.fingerprintSHA256) else { throw Self.several }

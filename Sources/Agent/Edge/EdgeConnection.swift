@@ -239,7 +239,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
         facts.peerHasCertificate = session.peerIdentity != nil
         noticePins(session)
-        if let entry = core.revocations().entry(for: session.peerChain) {
+        if let entry = core.revoked().entry(for: session.peerChain) {
             return refuseConnection("certificate_revoked", detail: "\(entry.name): \(entry.reason)")
         }
         speakHTTP()
@@ -520,7 +520,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
 
     /// Looks again whether the client may go on: after a change of policy, keys or revocations, and when a token ends.
     func recheck() {
-        if let session = channel.session, let entry = core.revocations().entry(for: session.peerChain) {
+        if let session = channel.session, let entry = core.revoked().entry(for: session.peerChain) {
             return revoked(entry)
         }
         switch phase {

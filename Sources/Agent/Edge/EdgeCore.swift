@@ -32,7 +32,7 @@ final class EdgeCore {
     /// Fetches keys for tokens that name unknown ones; nil where no issuer has a URL.
     var wantsKeys: KeyFetch?
     /// What the mesh has revoked, at the moment; nothing where there is no mesh.
-    var revocations: () -> RevocationSet = { .empty }
+    var revoked: () -> RevocationCheck = { .none }
 
     /// Fetches an issuer's keys if that may help, and calls back when it has ended, or at once.
     typealias KeyFetch = @Sendable (_ issuer: String, _ done: @escaping @Sendable () -> Void) -> Void

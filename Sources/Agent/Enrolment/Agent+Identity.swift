@@ -26,6 +26,7 @@ extension Agent {
             next.credentials.chain == identity.credentials.chain && next.servers == identity.servers && edge == nil
         guard !isSame else { return .applied([], needRestart: []) }
         let isRenewed = use(next)
+        documents.use(next)
         if let edge { self.edge.reload(edge) }
         if isRenewed { supervisor.identityChanged() }
         publish()

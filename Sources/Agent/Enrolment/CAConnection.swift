@@ -5,13 +5,16 @@ import TLS
 
 /// One connection to the CA: a handshake, one request, its answer.
 final class CAConnection: ByteChannelOwner, TimerHandler {
-    /// From the connection to the end of the request, in nanoseconds.
-    private static let patience: UInt64 = 10_000_000_000
+    /// From the connection to the end of the request, in nanoseconds: a handshake and a CSR need a few round trips.
+    private static let patience: UInt64 = 5_000_000_000
     /// A request holds a CSR of a few KiB.
     private static let maximumBody = 64 << 10
 
     private let channel: ByteChannel
-    private let source: String
+    /// Who it is, as connections are counted.
+    let source: String
+    /// Its place in the order of connections.
+    let number: UInt64
     private let parts: ChannelLoop
     private unowned let core: CACore
     private var session: TLSSession?
@@ -23,11 +26,13 @@ final class CAConnection: ByteChannelOwner, TimerHandler {
     private var own: CAConnection?
 
     init(
-        _ descriptor: consuming FileDescriptor, _ session: TLSSession, from source: String, core: CACore,
+        _ descriptor: consuming FileDescriptor, _ session: TLSSession, number: UInt64, from source: String,
+        core: CACore,
         parts: ChannelLoop
     ) {
         channel = ByteChannel(descriptor, parts: parts)
         self.session = session
+        self.number = number
         self.source = source
         self.core = core
         self.parts = parts
@@ -62,6 +67,11 @@ final class CAConnection: ByteChannelOwner, TimerHandler {
 
     func timerFired(tag: Int, loop: EventLoop) {
         timer = nil
+        giveUp()
+    }
+
+    /// Ends a connection whose request has not come.
+    func giveUp() {
         channel.close()
         end()
     }

@@ -1,5 +1,4 @@
 import Bytes
-import Documents
 import Enrolment
 import EventLoop
 import HTTP
@@ -17,14 +16,15 @@ final class CACore: AcceptHandler {
         let checks: StrictChecks
     }
 
-    /// Connections at a time: each costs a handshake, a signature and a write to the disk, and lasts for milliseconds.
+    /// Connections at a time: each costs a handshake, a signature and a write to the disk, and lasts for milliseconds. Whoever
+    /// comes when there are so many takes the place of the one that has kept its request back longest.
     private static let maximumConnections = 256
+    /// Connections of one source at a time: a network behind one address has dozens of nodes that renew at once.
+    private static let maximumOfSource = 32
     /// Validity of the service's own certificate in seconds; it is made anew at half of it and lives in memory only.
     private static let serviceValidity: Int64 = 86_400
 
     let issuer: CAIssuer
-    /// What the mesh has revoked: such a certificate renews nothing, or a stolen key would renew for ever.
-    var revocations = RevocationSet.empty
     /// The CRLs that the agent's links go by; none of their certificates renews anything either.
     var revocationLists: RevocationLists? { didSet { context = nil } }
     private let settings: Settings
@@ -33,7 +33,9 @@ final class CACore: AcceptHandler {
     private var listener: Listener?
     private var context: (TLSContext, renewAt: Int64)?
     private var limiter = RefusalLimiter()
-    private var connections: Set<ObjectIdentifier> = []
+    /// The connections in the order in which they came.
+    private var connections: [UInt64: CAConnection] = [:]
+    private var next: UInt64 = 0
     private(set) var counts: [String: UInt64] = [:]
 
     init(issuer: CAIssuer, settings: Settings, log: Log) {
@@ -59,11 +61,14 @@ final class CACore: AcceptHandler {
     func accepted(
         _ descriptor: consuming FileDescriptor, from peer: SocketAddress, listener: Listener, loop: EventLoop
     ) {
-        guard let parts, connections.count < Self.maximumConnections else { return count("connect", "overloaded") }
+        guard let parts else { return }
+        makeRoom(for: Self.source(peer))
         do {
             let session = try TLSSession(context: try serverContext(Clock.unixSeconds()), expecting: .anyIdentity)
-            let connection = CAConnection(descriptor, session, from: Self.source(peer), core: self, parts: parts)
-            connections.insert(ObjectIdentifier(connection))
+            next += 1
+            let connection = CAConnection(
+                descriptor, session, number: next, from: Self.source(peer), core: self, parts: parts)
+            connections[next] = connection
             try connection.start()
         } catch {
             count("connect", EnrolmentError.Reason.caFailed.rawValue)
@@ -75,21 +80,36 @@ final class CACore: AcceptHandler {
         log.error("accept_failed", "a connection to the CA could not be accepted", [("detail", .string("\(error)"))])
     }
 
+    /// Where all places are taken, those of a source or all together, the oldest connection has to go: none lives on once
+    /// its request is complete, so it is one that kept its request back. Who comes with a request is not kept out by it.
+    private func makeRoom(for source: String) {
+        let same = connections.values.filter { $0.source == source }
+        if same.count >= Self.maximumOfSource {
+            count("connect", "too_many_of_source")
+            same.min { $0.number < $1.number }?.giveUp()
+        } else if connections.count >= Self.maximumConnections {
+            count("connect", "overloaded")
+            connections.values.min { $0.number < $1.number }?.giveUp()
+        }
+    }
+
     /// The connection is over.
-    func ended(_ connection: CAConnection) { connections.remove(ObjectIdentifier(connection)) }
+    func ended(_ connection: CAConnection) { connections[connection.number] = nil }
 
     /// The handshake failed, by the client's certificate for instance.
     func handshakeFailed(_ error: ChannelError, from source: String) {
         count("connect", error.reason)
         guard case .tls = error else { return }
-        refused("connect", error.reason, error.description, node: nil, from: source)
+        refused("connect", error.reason, error.description, node: nil, from: source, party: source)
     }
 
-    /// By whom refusals are counted: the address, of IPv6 the network of 64 bits, which is what one host can have.
+    /// By whom connections and refusals are counted.
     private static func source(_ peer: SocketAddress) -> String {
-        let host = peer.host
-        guard host.contains(":") else { return host }
-        return host.split(separator: ":", omittingEmptySubsequences: false).prefix(4).joined(separator: ":") + "::/64"
+        switch peer {
+        case .ipv4(let address, _): RefusalLimiter.source(address: address.bytes)
+        case .ipv6(let address, _, _): RefusalLimiter.source(address: address.bytes)
+        case .unix: "a local socket"
+        }
     }
 
     private func serverContext(_ now: Int64) throws -> TLSContext {
@@ -120,33 +140,31 @@ final class CACore: AcceptHandler {
         default: return Problem("not_found", status: 404, detail: "a CA has no \(head.path)").response()
         }
         let now = Clock.unixSeconds()
-        guard limiter.admits(source, now: Self.milliseconds) else {
+        let name = session.peerIdentity?.nodeName
+        // Who has proven to be a node of this mesh is counted as that node: strangers at the same address cannot starve it.
+        let party = kind == "renew" ? name.map { "node \($0)" } ?? source : source
+        guard limiter.admits(party, now: Self.milliseconds) else {
             count(kind, EnrolmentError.Reason.rateLimited.rawValue)
             return response(
                 EnrolmentError(
-                    .rateLimited, "too many refusals from this address",
+                    .rateLimited, "too many refusals (\(party))",
                     hint: "mend what was refused before (see the CA's log), and try again in some seconds"))
         }
-        let name = session.peerIdentity?.nodeName
         do throws(EnrolmentError) {
             let issued: IssuedIdentity
             if kind == "join" {
                 let request = try JoinRequest(parsing: body)
                 issued = try issuer.join(request, exporter: try exporter(session), now: now)
             } else {
-                if let entry = revocations.entry(for: session.peerChain) {
-                    throw EnrolmentError(
-                        .revoked, "the certificate of \(name ?? "this node") is revoked: \(entry.reason)",
-                        hint: "a node that is trusted again joins anew: mesh ca token create --node \(name ?? "NAME")")
-                }
-                issued = try issuer.renew(RenewRequest(parsing: body), by: session.peerIdentity, now: now)
+                issued = try issuer.renew(
+                    RenewRequest(parsing: body), by: session.peerIdentity, chain: session.peerChain, now: now)
             }
             count(kind, "issued")
             noteIssued(kind, issued, session, from: source)
             return HTTPResponse.json(String(decoding: issued.body, as: UTF8.self))
         } catch {
             count(kind, error.code)
-            refused(kind, error.code, error.message, node: name, from: source)
+            refused(kind, error.code, error.message, node: name, from: source, party: party)
             return response(error)
         }
     }
@@ -176,20 +194,22 @@ final class CACore: AcceptHandler {
             ])
     }
 
-    private func refused(_ kind: String, _ reason: String, _ message: String, node: String?, from source: String) {
+    private func refused(
+        _ kind: String, _ reason: String, _ message: String, node: String?, from source: String, party: String
+    ) {
         // Who is not heard any more is counted, and fills no log.
-        let isHeard = limiter.admits(source, now: Self.milliseconds)
-        limiter.refused(source, now: Self.milliseconds)
+        let isHeard = limiter.admits(party, now: Self.milliseconds)
+        limiter.refused(party, now: Self.milliseconds)
         guard isHeard else { return }
         let fields: [Log.Field] = [
             ("kind", .string(kind)), ("reason", .string(reason)), ("detail", .string(message)),
             ("node", node.map { .string($0) } ?? .null), ("from", .string(source)),
         ]
         log.warning("enrolment_refused", "the CA refused a request", fields)
-        if !limiter.admits(source, now: Self.milliseconds) {
+        if !limiter.admits(party, now: Self.milliseconds) {
             log.warning(
-                "enrolment_rate_limited", "an address is refused so often that it is not heard for a while",
-                [("from", .string(source))])
+                "enrolment_rate_limited", "somebody is refused so often that he is not heard for a while",
+                [("who", .string(party)), ("from", .string(source))])
         }
     }
 

@@ -13,6 +13,13 @@ final class CAExchange: BackendConnecting, ByteChannelOwner, TimerHandler {
     /// From the connection to the whole answer, in nanoseconds.
     private static let patience: UInt64 = 15_000_000_000
 
+    /// Certificates, roots and a MiB of documents, which are twice as long in text.
+    private static let limits: HTTPLimits = {
+        var limits = HTTPLimits()
+        limits.body = 8 << 20
+        return limits
+    }()
+
     private let parts: ChannelLoop
     private let endpoint: Endpoint
     private let path: String
@@ -21,7 +28,7 @@ final class CAExchange: BackendConnecting, ByteChannelOwner, TimerHandler {
     private var attempt: DirectAttempt?
     private var channel: ByteChannel?
     private var session: TLSSession?
-    private var parser = ResponseParser()
+    private var parser = ResponseParser(limits: limits)
     private var head: HTTPResponseHead?
     private var body: [UInt8] = []
     private var timer: TimerID?

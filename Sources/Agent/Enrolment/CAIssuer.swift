@@ -1,4 +1,6 @@
+import Documents
 import Enrolment
+import JSON
 import PKI
 
 /// What the CA decides: who gets which certificate. Knows no sockets; the time is a parameter.
@@ -9,6 +11,22 @@ final class CAIssuer {
     let ledger: CALedger
     /// How long a certificate is valid, in seconds.
     let validity: Int64
+    /// What the CA's node knows of its mesh.
+    var mesh = Mesh()
+
+    /// What the CA's node knows of its mesh.
+    struct Mesh: Sendable {
+        /// What is revoked: a revoked certificate renews nothing, or a stolen key would renew for ever, and nothing is
+        /// issued that would be refused everywhere.
+        var revoked = RevocationCheck.none
+        /// The documents in force, for nodes that join.
+        var documents: [SignedDocument] = []
+        /// The mesh's roots as this node trusts them, for everybody who asks.
+        var roots: [Certificate] = []
+    }
+
+    /// The most bytes of documents in an answer; what is larger reaches the node over its first link.
+    private static let maximumDocuments = 1 << 20
 
     /// A CA over its ledger.
     init(authority: CertificateAuthority, ledger: CALedger, validity: Int64) {
@@ -51,12 +69,12 @@ final class CAIssuer {
         try token.grant.check(csr, trustDomain: authority.trustDomain)
         let certificate = try issue(token.grant, csr.publicKey, now)
         try stored { (ledger) throws in try ledger.admit(token, certificate: certificate, key: key, now: now) }
-        return answer(certificate, token.grant)
+        return answer(certificate, token.grant, withDocuments: true)
     }
 
-    /// The next certificate for a node that has proven by its present one who it is.
+    /// The next certificate for a node that has proven by its present one who it is; `chain` is the verified one.
     func renew(
-        _ request: RenewRequest, by identity: PeerIdentity?, now: Int64
+        _ request: RenewRequest, by identity: PeerIdentity?, chain: [Certificate], now: Int64
     ) throws(EnrolmentError) -> IssuedIdentity {
         guard let identity, let name = identity.spiffe?.nodeName else {
             throw EnrolmentError(
@@ -74,13 +92,14 @@ final class CAIssuer {
                 "this CA has not issued the certificate \(identity.serial) to \(name), or has forgotten it",
                 hint: "join again: mesh ca token create --node \(name)")
         }
+        try checkNotRevoked(chain, of: name, before: now)
         let csr = try read(request.request)
         try node.grant.check(csr, trustDomain: authority.trustDomain)
         let certificate = try issue(node.grant, csr.publicKey, now)
         try stored { (ledger) throws in
             try ledger.renewed(name, certificate: certificate, key: csr.publicKey.spkiSHA256, now: now)
         }
-        return answer(certificate, node.grant)
+        return answer(certificate, node.grant, withDocuments: false)
     }
 
     /// Key and certificate for the CA's own node, which needs no token.
@@ -95,21 +114,33 @@ final class CAIssuer {
         try stored { (ledger) throws in
             try ledger.admit(grant, certificate: certificate, key: key.publicKey.spkiSHA256, now: now)
         }
-        return answer(certificate, grant)
+        return answer(certificate, grant, withDocuments: false)
     }
 
-    private func answer(_ certificate: Certificate, _ grant: NodeGrant) -> IssuedIdentity {
+    private func answer(
+        _ certificate: Certificate, _ grant: NodeGrant, withDocuments: Bool
+    ) -> IssuedIdentity {
         IssuedIdentity(
             chain: [certificate] + authority.intermediates, trust: trust, grant: grant,
-            trustDomain: authority.trustDomain)
+            trustDomain: authority.trustDomain, documents: withDocuments ? documents : [])
     }
 
-    /// The root, which was checked when the CA was loaded.
+    /// The documents for a new node, those that matter most first.
+    private var documents: [JSONValue] {
+        var left = Self.maximumDocuments
+        return mesh.documents.compactMap { document in
+            guard document.payload.count <= left / 2 else { return nil }
+            left -= document.payload.count * 2
+            return document.json
+        }
+    }
+
+    /// The CA's root, which was checked when the CA was loaded, and the mesh's others.
     private var trust: TrustBundle {
-        guard let trust = try? TrustBundle(roots: [authority.root]) else {
+        guard let own = try? TrustBundle(roots: [authority.root]) else {
             preconditionFailure("the CA's root is a CA: checked when it was loaded")
         }
-        return trust
+        return (try? TrustBundle(roots: mesh.roots)).map { own.merging($0) } ?? own
     }
 
     private func read(_ der: [UInt8]) throws(EnrolmentError) -> CertificateSigningRequest {
@@ -123,11 +154,27 @@ final class CAIssuer {
     private func issue(
         _ grant: NodeGrant, _ key: PublicKey, _ now: Int64
     ) throws(EnrolmentError) -> Certificate {
+        let certificate: Certificate
         do throws(CertificateError) {
-            return try authority.issue(grant.issueRequest(validity: validity), for: key, now: now)
+            certificate = try authority.issue(grant.issueRequest(validity: validity), for: key, now: now)
         } catch {
             throw EnrolmentError(.caFailed, error.description, hint: error.hint)
         }
+        try checkNotRevoked([certificate] + authority.intermediates + [authority.root], of: grant.node, before: now)
+        return certificate
+    }
+
+    /// Refuses what the mesh has revoked; of a new certificate that is what a revocation of its node still covers.
+    private func checkNotRevoked(
+        _ chain: [Certificate], of node: String, before now: Int64
+    ) throws(EnrolmentError) {
+        guard let entry = mesh.revoked.entry(for: chain) else { return }
+        var hint = "a node that is trusted again joins anew: mesh ca token create --node \(node)"
+        if case .node(_, let time) = entry.target, time + CertificateAuthority.backdating > now {
+            let wait = UTCTime.duration(time + CertificateAuthority.backdating - now)
+            hint = "where it is trusted again: mesh revoke \(node) --undo, or let it join in \(wait)"
+        }
+        throw EnrolmentError(.revoked, "certificates of \(node) are revoked: \(entry.reason)", hint: hint)
     }
 
     private func stored<Result>(_ body: (CALedger) throws -> Result) throws(EnrolmentError) -> Result {

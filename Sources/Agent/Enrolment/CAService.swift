@@ -1,4 +1,3 @@
-import Documents
 import Enrolment
 import EventLoop
 import JSON
@@ -95,9 +94,9 @@ final class CAService: Sendable {
         }
     }
 
-    /// What the mesh has revoked from now on.
-    func use(_ revocations: RevocationSet) {
-        thread.handle.post { [core] in core.value.revocations = revocations }
+    /// What the CA's node knows of its mesh from now on.
+    func use(_ mesh: CAIssuer.Mesh) {
+        thread.handle.post { [core] in core.value.issuer.mesh = mesh }
     }
 
     /// The CRLs in force from now on.

@@ -41,14 +41,14 @@ public enum EnrolmentClient {
         return (credentials, issued)
     }
 
-    /// The next certificate, by the present one.
+    /// The next certificate, by the present one, and what the CA said besides.
     ///
     /// - Parameters:
     ///   - address: where the CA listens.
     ///   - trust: the roots that vouch for the CA.
     public static func renew(
         _ present: Credentials, node: String, trustDomain: String, address: String, trust: TrustBundle, key: PrivateKey
-    ) async throws(EnrolmentError) -> Credentials {
+    ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
         let request = try made { () throws(CertificateError) in
             try CertificateSigningRequest.make(node: node, key: key)
         }
@@ -57,7 +57,7 @@ public enum EnrolmentClient {
         let issued = try await ask(address, configuration, RenewRequest.path) { _ in
             RenewRequest(request: request.der).body
         }
-        return try issued.credentials(for: node, key: key, now: Clock.unixSeconds())
+        return (try issued.credentials(for: node, key: key, now: Clock.unixSeconds()), issued)
     }
 
     private static func ask(

@@ -26,6 +26,10 @@ public struct EnrolmentFiles: Sendable {
     /// Where the agent remembers at which CA the node has joined: beside the certificate.
     public var memory: String { pair.certificate + ".ca.json" }
 
+    /// What the mesh goes by, as the CA gave it with the first certificate, until the agent has taken it: beside the
+    /// certificate.
+    public var documents: String { pair.certificate + ".documents.json" }
+
     /// The address of the CA at which the node has joined; nil where it has not.
     var rememberedAddress: String? {
         guard let bytes = try? SafeFile.read(memory), let value = try? JSONReader.parse(bytes) else { return nil }
@@ -38,11 +42,36 @@ public struct EnrolmentFiles: Sendable {
     public func write(
         _ credentials: Credentials, _ issued: IssuedIdentity, address: String
     ) throws(CertificateError) {
-        let known = SafeFile.exists(trust) ? try TrustBundle.load(file: trust) : nil
-        let roots = known?.merging(issued.trust) ?? issued.trust
-        if roots != known { try SafeFile.write(Array(roots.roots.map(\.pem).joined().utf8), to: trust, mode: 0o644) }
+        _ = try addRoots(of: issued.trust)
+        if !issued.documents.isEmpty {
+            try SafeFile.write(JSONValue.array(issued.documents).serialized(), to: documents, mode: 0o600)
+        }
         let memory: JSONValue = ["address": .string(address), "trustDomain": .string(issued.trustDomain)]
         try SafeFile.write(memory.serialized(), to: self.memory, mode: 0o644)
         try pair.replace(by: credentials)
+    }
+
+    /// Writes what a renewal brought: the roots of the trust domain that are new, then the pair. Roots are only added: taking
+    /// one away is an operator's decision.
+    ///
+    /// - Returns: the roots that were added.
+    ///
+    /// Errors: those of `write`.
+    func renew(by credentials: Credentials, _ issued: IssuedIdentity) throws(CertificateError) -> [Certificate] {
+        // A CA vouches for its own domain; partners' roots are not its business.
+        let own = issued.trust.roots.filter {
+            $0.spiffeURIs.isEmpty || $0.spiffeURIs == ["spiffe://\(issued.trustDomain)"]
+        }
+        let added = try own.isEmpty ? [] : addRoots(of: TrustBundle(roots: own))
+        try pair.replace(by: credentials)
+        return added
+    }
+
+    private func addRoots(of bundle: TrustBundle) throws(CertificateError) -> [Certificate] {
+        let known = SafeFile.exists(trust) ? try TrustBundle.load(file: trust) : nil
+        let roots = known?.merging(bundle) ?? bundle
+        guard roots != known else { return [] }
+        try SafeFile.write(Array(roots.roots.map(\.pem).joined().utf8), to: trust, mode: 0o644)
+        return roots.roots.filter { known?.roots.contains($0) != true }
     }
 }

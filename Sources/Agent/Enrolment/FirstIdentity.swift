@@ -85,7 +85,7 @@ enum FirstIdentity {
                 try await EnrolmentClient.renew(
                     present, node: node, trustDomain: identity.trustDomain, address: address, trust: trust, key: key)
             }
-            try files.pair.replace(by: next)
+            _ = try files.renew(by: next.credentials, next.issued)
         } catch {
             log.error("renewal_failed", "the certificate was not renewed", [("detail", .string("\(error)"))])
         }

@@ -106,8 +106,9 @@ final class IdentityRenewal: TimerHandler {
                 let next = try await EnrolmentClient.renew(
                     present.credentials, node: present.node, trustDomain: domain, address: address,
                     trust: present.servers, key: key)
-                try files.pair.replace(by: next)
+                let added = try files.renew(by: next.credentials, next.issued)
                 isAsking = false
+                noteRoots(added, files.trust)
                 guard !isStopped else { return }
                 if case .failed(let lines) = agent.reloadIdentity(by: "renewal") {
                     throw EnrolmentError(
@@ -120,6 +121,17 @@ final class IdentityRenewal: TimerHandler {
                 failed(error)
             }
             update()
+        }
+    }
+
+    private func noteRoots(_ added: [Certificate], _ file: String) {
+        for root in added {
+            agent.log.warning(
+                "trust_changed", "the CA named another root of this mesh, which is trusted from now on",
+                [
+                    ("subject", .string(root.subject)), ("fingerprint", .string(root.fingerprintSHA256)),
+                    ("file", .string(file)),
+                ])
         }
     }
 

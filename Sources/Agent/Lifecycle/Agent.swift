@@ -232,7 +232,6 @@ public final class Agent {
             }
         }
         documents.changed = { [unowned self] in self.documentChanged($0) }
-        ca?.use(documents.ledger.revocations)
         ca?.use(identity.contexts.server.configuration.revocation)
         registry.changed = { [unowned self] in
             self.publish()
@@ -292,7 +291,7 @@ public final class Agent {
                     loop: core.loop, parts: parts, shared: edgeShared, handle: loop,
                     connector: MeshConnector(worker: core, parts: parts), runtime: runtime)
                 edge.wantsKeys = keyFetch
-                edge.revocations = { [unowned core] in core.routing.revocations }
+                edge.revoked = { [unowned core] in core.routing.revoked }
                 core.policyChanged = { edge.recheck() }
                 loop.install(edge)
             }
@@ -372,6 +371,7 @@ public final class Agent {
             directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
             isDraining: isDraining, isOutOfService: isOutOfService, documents: documents.ledger.versions,
             revocations: documents.ledger.revocations)
+        ca?.use(meshForCA)
         for worker in shared.workers {
             worker.submit { [routing] core in core.apply(routing) }
         }
@@ -454,6 +454,7 @@ public final class Agent {
             edge = try self.edge.prepare(next.configuration.edge, mesh: identity.meshTrust)
         } catch {
             reloads.failed += 1
+            documents.use(self.identity)
             let lines = Self.lines(of: error)
             log.error(
                 "reload_failed", "the new configuration was refused; the old one stays in force",

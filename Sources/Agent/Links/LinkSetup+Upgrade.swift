@@ -187,7 +187,7 @@ extension LinkSetup {
             return false
         }
         let routing = core.routing
-        if let tls, let entry = routing.revocations.entry(for: tls.peerChain) {
+        if let tls, let entry = routing.revoked.entry(for: tls.peerChain) {
             let text = "the certificate of node \(identity.nodeName ?? "?") is revoked: \(entry.reason)"
             refuse(.identityRevoked, "revoked: \(entry.reason)")
             fail(

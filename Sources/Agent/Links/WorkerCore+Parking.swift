@@ -79,7 +79,7 @@ extension WorkerCore {
         var closed = 0
         for session in Array(parked.values) {
             let link = session.link
-            if let entry = routing.revocations.entry(for: link.tls.peerChain) {
+            if let entry = routing.revoked.entry(for: link.tls.peerChain) {
                 closed += link.session.streamCount
                 endParked(
                     link.node, .identityRevoked, outcome: .revoked, "the peer's certificate is revoked: \(entry.reason)"

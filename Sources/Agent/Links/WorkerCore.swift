@@ -108,7 +108,7 @@ final class WorkerCore: TimerHandler {
     private func reevaluate() {
         var closedStreams = 0
         for link in Array(links.values) + Array(retiring.values) {
-            if let entry = routing.revocations.entry(for: link.tls.peerChain) {
+            if let entry = routing.revoked.entry(for: link.tls.peerChain) {
                 closedStreams += link.session.streamCount
                 link.close(.identityRevoked, "the certificate of node \(link.node) is revoked: \(entry.reason)")
                 continue

@@ -24,6 +24,8 @@ struct KnownCertificate: Sendable {
     let serial: String
     let fingerprint: String
     let expiry: CertificateExpiry
+    /// Begin of validity, unix seconds.
+    let notBefore: Int64
 
     init(_ use: Use, _ name: String, _ certificate: Certificate) {
         self.use = use
@@ -32,13 +34,14 @@ struct KnownCertificate: Sendable {
         serial = certificate.serialHex
         fingerprint = certificate.fingerprintSHA256
         expiry = CertificateExpiry(certificate)
+        notBefore = certificate.notBefore
     }
 
     /// As the control API has it.
     func json(now: Int64) -> JSONValue {
         [
             "use": .string(use.rawValue), "name": .string(name), "subject": .string(subject), "serial": .string(serial),
-            "fingerprint": .string(fingerprint),
+            "fingerprint": .string(fingerprint), "begins": .integer(notBefore),
             "expires": .string(Timestamp.rfc3339(milliseconds: expiry.notAfter * 1000)),
             "secondsRemaining": .integer(expiry.notAfter - now), "valid": .bool(now < expiry.notAfter),
             "expiringSoon": .bool(expiry.isSoon(at: now)),

@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import Enrolment
 import Foundation
 import JSON
@@ -158,6 +159,71 @@ extension EndToEnd {
                 }
                 try demandEqual(reasons.last, "rate_limited")
                 try demandEqual(ca.count("enrolment_rate_limited") > 0, true)
+            }
+        }
+
+        /// Strangers at the address of a node that renews: neither their refusals nor their idle connections keep it out.
+        @Test func strangersStarveNobody() throws {
+            try withMesh { mesh in
+                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA(ttl: "4s") }
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.start()
+                try ca.waitReady()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                // Both are 127.0.0.1 to the CA.
+                for _ in 0..<16 {
+                    _ = try runProgram(["curl", "-sk", "--data", "{}", "https://\(ca.host):7443/v1/join"])
+                }
+                try ca.waitFor("enrolment_rate_limited")
+                func renewals() throws -> Double {
+                    try node.metric("mesh_identity_renewals_total{result=\"renewed\"}") ?? 0
+                }
+                let before = try renewals()
+                try Deadline.until("it renews", within: 20) { try renewals() >= before + 2 }
+                try demandEqual(node.count("renewal_failed"), 0)
+                // Idle connections of one source have a bound, and those there are end soon.
+                let idle = try (0..<48).map { _ in try Wire("\(ca.host):7443") }
+                let refused = #"mesh_ca_requests_total{kind="connect",result="too_many_of_source"}"#
+                try Deadline.until("some are refused") { (try ca.metric(refused) ?? 0) >= 16 }
+                for wire in idle { try demand(wire.receive() != .nothing, "an idle connection stays") }
+                let later = try renewals()
+                try Deadline.until("it renews again", within: 20) { try renewals() >= later + 2 }
+            }
+        }
+
+        /// A new node knows who may sign, and what is revoked, before it meets anybody; a revoked one does not get in, and its
+        /// token stays good.
+        @Test func documentsComeWithTheCertificate() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA() }
+                let node = try mesh.node("Node") { node in
+                    node.joinsByToken()
+                    // Nobody to learn it from.
+                    node.set("directory.address", .string("\(mesh.network).99:7400"))
+                }
+                try ca.start()
+                try ca.waitReady()
+                try ca.take(operators.list)
+                try ca.take(try operators.sign(.policy, 3, mesh.policy.text))
+                let entry = RevocationEntry.Target.node("Node", validBefore: Int64(time(nil)) + 600)
+                try ca.take(try operators.revocations(1, [entry]))
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                let refused = try ca.join(node.tokenFile)
+                try demandEqual(refused.reason, "revoked", refused.output)
+                try ca.take(try operators.revocations(2, []))
+                try node.start()
+                for kind in ["operators", "revocations", "policy"] {
+                    try node.waitFor("document_taken") { $0["from"] == "enrolment" && $0["kind"] == kind }
+                }
+                try Deadline.until("the agent says so") {
+                    (try? node.documentVersion(.policy)) == 3 && (try? node.documentVersion(.revocations)) == 2
+                }
+                try demand(
+                    !FileManager.default.fileExists(atPath: node.identityDirectory + "/node.crt.documents.json"),
+                    "the file is left behind")
             }
         }
 

@@ -28,6 +28,17 @@ final class TestOperator {
         try SafeFile.write(list.envelope, to: mesh.directory + "/operators.json", mode: 0o644)
     }
 
+    /// Another list of operators, by the mesh's root or another one.
+    func list(
+        _ version: UInt64, _ members: [(String, PrivateKey)], by root: PrivateKey? = nil
+    ) throws -> SignedDocument {
+        guard case .issuer(_, let own) = mesh.authority.signer else { throw Failure("the CA has no key") }
+        let list = OperatorList(members.map { OperatorList.Member(name: $0.0, key: $0.1.publicKey) })
+        return try SignedDocument(
+            .operators, trustDomain: TestMesh.trustDomain, version: version, issued: Int64(time(nil)),
+            payload: list.payload, signedBy: root ?? own)
+    }
+
     /// A document with these contents.
     func sign(
         _ kind: DocumentKind, _ version: UInt64, _ text: String, domain: String = TestMesh.trustDomain,

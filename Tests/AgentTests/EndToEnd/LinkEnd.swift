@@ -18,6 +18,9 @@ final class LinkEnd {
     }
 
     let session: Session
+    /// By what it can come back as the same run of the same node.
+    let credentials: Credentials
+    let bootID: BootID
     private let tls: TLSSession
     private let wire: Wire
     private var plain: ByteQueue
@@ -26,13 +29,19 @@ final class LinkEnd {
 
     /// Links with `node` as the node `name`, whose certificate the mesh's CA makes, by clocks that are so many seconds ahead.
     ///
-    /// - Parameter documents: what it says in HELLO about mesh documents; nil for an agent that knows none.
+    /// - Parameters:
+    ///   - documents: what it says in HELLO about mesh documents; nil for an agent that knows none.
+    ///   - former: a link whose node this is, in the same run: the other end may have kept its session.
+    ///   - beforeDecline: it resumes sessions, and says no to one that is offered; this comes before the answer.
     init(
         _ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil, clockAhead: Int64 = 0,
-        issuedAhead: Int64 = 0
+        issuedAhead: Int64 = 0, after former: LinkEnd? = nil, beforeDecline: (() throws -> Void)? = nil
     ) throws {
-        let credentials = try mesh.authority.issueCredentials(
-            IssueRequest(node: name), now: Int64(time(nil)) + issuedAhead)
+        credentials =
+            try former?.credentials
+            ?? mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)) + issuedAhead)
+        var random = SystemRandomNumberGenerator()
+        bootID = former?.bootID ?? .random(using: &random)
         let context = try TLSContext(
             TLSContext.Configuration(
                 role: .client, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
@@ -42,7 +51,15 @@ final class LinkEnd {
         plain = ByteQueue()
         frames = FrameReader(role: .client, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
         let masks = MaskKeys()
-        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, documents)
+        var hello = Hello(
+            bootID: bootID, intent: .initial, unixMilliseconds: UInt64(Clock.unixMilliseconds()), agent: "test",
+            configuration: SessionConfiguration())
+        hello.documents = documents
+        if beforeDecline != nil { hello.resumptionEpoch = 0 }
+        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, hello)
+        if peer.resumptionEpoch != nil, let beforeDecline {
+            try Self.decline(tls, wire, &plain, &frames, masks, after: beforeDecline)
+        }
         session = Session(
             role: .dialler, parity: StreamParity(local: name, peer: node.name), configuration: own, peer: peer,
             budget: ReceiveBudget(), pool: SegmentPool(), masks: masks, seed: 1,
@@ -53,7 +70,7 @@ final class LinkEnd {
     /// TLS, the upgrade, and HELLO.
     private static func meet(
         _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys,
-        _ documents: [UInt8]?
+        _ own: Hello
     ) throws -> (SessionConfiguration, Hello) {
         shaking: while true {
             let step = tls.handshake()
@@ -73,12 +90,6 @@ final class LinkEnd {
         guard head.starts(with: Array("HTTP/1.1 101 ".utf8)), let end = head.firstRange(of: Array("\r\n\r\n".utf8))
         else { throw Failure("no upgrade: \(String(decoding: head, as: UTF8.self))") }
         plain.consume(end.upperBound)
-        let configuration = SessionConfiguration()
-        var random = SystemRandomNumberGenerator()
-        var own = Hello(
-            bootID: .random(using: &random), intent: .initial, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
-            agent: "test", configuration: configuration)
-        own.documents = documents
         var (handshake, hello) = LinkHandshake.dial(own)
         try send(LinkHandshake.wireMessage(hello, role: .dialler, masks: masks), tls, wire)
         while true {
@@ -92,10 +103,43 @@ final class LinkEnd {
             }
             if let step {
                 plain.consume(step.1)
-                if case .complete(let peer)? = step.0 { return (configuration, peer) }
+                if case .complete(let peer)? = step.0 { return (SessionConfiguration(), peer) }
                 if let other = step.0 { throw Failure("no link: \(other)") }
             }
             try receive(tls, wire, into: &plain)
+        }
+    }
+
+    /// Takes the offer of a session and declines it, late.
+    private static func decline(
+        _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys,
+        after body: () throws -> Void
+    ) throws {
+        var resumption = LinkResumption.awaitOffer(nil)
+        while true {
+            let step: (LinkResumption.Step, Int)? = plain.withMutableReadable { bytes in
+                guard case .message(_, let payload, let consumed) = frames.next(bytes) else { return nil }
+                return (resumption.received(UnsafeRawBufferPointer(rebasing: bytes[payload])), consumed)
+            }
+            if let (step, consumed) = step {
+                plain.consume(consumed)
+                if step == .more { continue }
+                guard case .offered = step else { throw Failure("no offer: \(step)") }
+                try body()
+                return try send(
+                    LinkHandshake.wireMessage(resumption.decline(), role: .dialler, masks: masks), tls, wire)
+            }
+            try receive(tls, wire, into: &plain)
+        }
+    }
+
+    /// The connection is gone, without a word.
+    func abort() { wire.abort() }
+
+    /// Waits for the other end to close the connection.
+    func waitClosed() throws {
+        while true {
+            do { try turn() } catch { return }
         }
     }
 

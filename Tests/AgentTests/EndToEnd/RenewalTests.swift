@@ -130,6 +130,32 @@ extension EndToEnd {
             }
         }
 
+        /// What the CA's node trusts for this mesh reaches everybody with the next renewal.
+        @Test func anotherRootComesWithARenewal() throws {
+            try withMesh { mesh in
+                let joined = try Joined(mesh, ttl: "4s")
+                let (own, partner) = (
+                    try CertificateAuthority.createRoot(
+                        name: "E2E root 2", trustDomain: TestMesh.trustDomain, now: Int64(time(nil))),
+                    try CertificateAuthority.createRoot(
+                        name: "Partner", trustDomain: "partner.test", now: Int64(time(nil)))
+                )
+                let file = joined.ca.identityDirectory + "/ca.crt"
+                let text = try String(contentsOfFile: file, encoding: .utf8)
+                try (text + own.root.pem + partner.root.pem).write(toFile: file, atomically: true, encoding: .utf8)
+                try joined.node.waitFor("trust_changed", within: 20) {
+                    $0["fingerprint"] == own.root.fingerprintSHA256
+                }
+                let roots = try TrustBundle.load(file: joined.node.identityDirectory + "/ca.crt").roots
+                try demandEqual(
+                    Set(roots.map(\.fingerprintSHA256)),
+                    [
+                        mesh.authority.root.fingerprintSHA256, own.root.fingerprintSHA256,
+                    ])
+                try Deadline.until("it renews on") { try renewals(joined.node) >= 3 }
+            }
+        }
+
         // MARK: - Files from elsewhere
 
         /// Files that somebody else writes: one after the other, behind a symlink, wrong at first.

@@ -1,0 +1,45 @@
+import Documents
+import Foundation
+import JSON
+import Link
+import PKI
+import Testing
+
+extension EndToEnd {
+    /// A peer that takes its time to answer cannot get past what was withdrawn meanwhile.
+    @Suite struct LateAnswers {
+        /// The acceptor offers a session that it kept, and waits; the peer holds its answer back until it is revoked.
+        @Test func declineAfterRevocation() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                mesh.policy.connect("node:Peer", to: "mesh.documents")
+                let server = try mesh.node("Directory", directory: true) { $0.set("links.resumeFor", "60s") }
+                try mesh.start()
+                try server.take(operators.list)
+                let first = try LinkEnd(mesh, as: "Peer", to: server, beforeDecline: {})
+                try Deadline.until("the peer is linked") {
+                    try server.control.get("/v1/links").json["links"]?.array?.contains {
+                        $0["node"]?.string == "Peer" && $0["state"]?.string == "established"
+                    } == true
+                }
+                first.abort()
+                try server.waitFor("link_lost") { $0["node"] == "Peer" && $0.value["parked"]?.bool == true }
+                var offered = false
+                let second = try LinkEnd(
+                    mesh, as: "Peer", to: server, after: first,
+                    beforeDecline: {
+                        offered = true
+                        try server.take(
+                            try operators.revocations(1, [.node("Peer", validBefore: Int64(time(nil)) + 60)]))
+                    })
+                try demand(offered, "no session was offered")
+                try server.waitFor("handshake_failed") { $0["node"] == "Peer" && $0["reason"] == "identity_revoked" }
+                try second.waitClosed()
+                let links = try server.control.get("/v1/links").json["links"]?.array ?? []
+                try demand(
+                    !links.contains { $0["node"]?.string == "Peer" && $0["state"]?.string == "established" },
+                    "a revoked peer is linked: \(links)")
+            }
+        }
+    }
+}
