@@ -41,7 +41,8 @@ class Mesh:
             "log": {"level": "warning"}, **more}
         path = self.write(node + ".json", configuration)
         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        ready.bind(os.path.join(self.dir, "notify-" + node))
+        name = os.path.join(self.dir, f"notify-{node}-{len(self.started)}")
+        ready.bind(name)
         ready.settimeout(20)
         begin = time.monotonic()
         process = subprocess.Popen(
