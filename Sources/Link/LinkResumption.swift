@@ -116,7 +116,8 @@ public struct LinkResumption: Sendable {
         return ResumeClaim.declined.frame
     }
 
-    /// A GOAWAY that ends the exchange; to be followed by a close frame with the reason's code.
+    /// To the dialler: a GOAWAY that ends the exchange; to be followed by a close frame with the reason's code. The acceptor
+    /// sends the close frame alone, as the dialler may take its frames for those of the session already.
     public mutating func refuse(_ notice: Notice) -> [UInt8] {
         state = .over
         return LinkFrame(type: .goAway).encoded(payload: notice.encodedPayload(for: .goAway))

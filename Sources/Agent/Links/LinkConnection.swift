@@ -54,6 +54,9 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var hasLeftover = false
     /// Whether streams may be opened, as far as mesh documents are concerned.
     var gate: DocumentGate
+    /// Whether the peer is known to have the session on this link; the dialler of one that resumes it learns that from the
+    /// first frame.
+    var isConfirmed = true
     private(set) var bytesReceived: UInt64 = 0
     /// The peer's kernel ended the connection, without a reset.
     private(set) var endedInOrder = false
@@ -240,6 +243,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     /// Takes one frame of the session.
     private func take(_ frame: UnsafeRawBufferPointer) {
+        isConfirmed = true
         guard let successor else { return handle(session.received(frame, now: core.loop.now), frame) }
         guard !session.isPeerSwitched else {
             return successor.close(.protocolError, "a frame behind SWITCH")
@@ -253,7 +257,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         guard opcode == .close else { return }
         if case .success(let close) = ClosePayload.parse(payload) {
             let reason = close.code.flatMap { LinkReason(closeCode: $0.rawValue) } ?? .normal
-            lost(reason, close.reason.isEmpty ? "the peer closed the link" : close.reason)
+            // It has the session parked, and gives up a link that it never used, unless it says something that lasts.
+            let leavesSession = !isConfirmed && reason.retry != .unlikely
+            lost(
+                reason, close.reason.isEmpty ? "the peer closed the link" : close.reason, leavesSession: leavesSession)
         } else {
             lost(.protocolError, "the peer sent a malformed close frame")
         }
@@ -461,7 +468,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     }
 
     /// The link is gone. Its session waits for another one, unless the reason says that it is over.
-    func lost(_ reason: LinkReason, _ text: String) {
+    func lost(_ reason: LinkReason, _ text: String, leavesSession: Bool = false) {
         guard !isClosed else { return }
         if let successor { return successor.predecessorLost(reason, text) }
         isClosed = true
@@ -469,7 +476,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         if let deadline { core.loop.cancel(deadline.id) }
         deadline = nil
         leaveLoop()
-        let isParked = reason.leavesSession && core.park(self)
+        let isParked = (leavesSession || reason.leavesSession) && core.park(self)
         core.linkClosed(self, reason, text, isParked: isParked)
         if !isParked { endStreams(reason, text) }
     }

@@ -430,7 +430,10 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
             frames: frames, session: session, key: key,
             gate: DocumentGate(own: core.routing.documents, peer: documents(hello)), leftover: leftover, core: core)
-        if let held { link.continueStreams(of: held.link) }
+        if let held {
+            link.continueStreams(of: held.link)
+            link.isConfirmed = !isDialler
+        }
         core.establish(link)
         let status = EstablishedLink(
             link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
@@ -455,11 +458,13 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             let role: LinkRole = isDialler ? .dialler : .acceptor
             send(LinkHandshake.wireMessage(handshake.refuse(notice), role: role, masks: core.maskKeys))
             send(CloseFrame.encode(reason, detail, masked: isDialler))
+        case .resuming where !isDialler:
+            // The dialler may have the session on this link by now, where GOAWAY would be one of the session's frames.
+            send(CloseFrame.encode(reason, detail, masked: false))
         case .resuming(var resumption, _):
             let notice = Notice(reason, retryAfter: retryAfter, detail: detail)
-            let role: LinkRole = isDialler ? .dialler : .acceptor
-            send(LinkHandshake.wireMessage(resumption.refuse(notice), role: role, masks: core.maskKeys))
-            send(CloseFrame.encode(reason, detail, masked: isDialler))
+            send(LinkHandshake.wireMessage(resumption.refuse(notice), role: .dialler, masks: core.maskKeys))
+            send(CloseFrame.encode(reason, detail, masked: true))
         case .greeting: send(CloseFrame.encode(reason, detail, masked: true))
         case .switching: send(CloseFrame.encode(reason, detail, masked: isDialler))
         case .connecting, .tls, .clientUpgrade, .serverUpgrade, .over: break

@@ -48,6 +48,38 @@ extension EndToEnd {
             }
         }
 
+        /// The dialler has proven the session and goes on, but its proof never arrives: the acceptor gives the link up, and
+        /// what it says about that must not end the session that it still holds.
+        @Test func aProofThatIsLostCostsNothing() throws {
+            try withMesh { mesh in
+                let service = try echo(mesh)
+                var relay: Relay?
+                let pair = try Pair(mesh, target: service.address) { client, server in
+                    let between = try Relay(mesh, to: server.meshAddress)
+                    client.peers.append(["node": "Server", "address": .string(between.address)])
+                    // Nobody listens there: the server's own dials come to nothing.
+                    client.set("node.advertise", ["\(client.host):9"])
+                    server.set("links.handshakeTimeout", .string("\(Int(1_000 * Deadline.slowness))ms"))
+                    relay = between
+                }
+                let between = try #require(relay)
+                try pair.client.waitLinked(to: pair.server)
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                // TLS, the upgrade, and HELLO with the offer: the dialler's RESUME is what gets lost.
+                between.goDeaf(fromServersFlight: 3)
+                between.cut()
+                try pair.client.waitFor("session_resumed")
+                try demand(between.hasGoneDeaf, "the relay did not go deaf")
+                try pair.server.waitFor("handshake_failed") { $0["reason"] == "handshake_timeout" }
+                try pair.client.waitFor("session_resumed", skipping: 1)
+                try wire.echo("after")
+                for node in [pair.client, pair.server] {
+                    try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
+                }
+            }
+        }
+
         /// Half-closed, not yet accepted, and ended streams go on as well.
         @Test func everyStateOfAStreamSurvives() throws {
             guard getuid() == 0 else { return try mustBeRoot() }

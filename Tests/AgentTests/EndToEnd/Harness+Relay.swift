@@ -1,0 +1,100 @@
+import Foundation
+
+/// Carries connections to another address, and can go deaf in one direction at a moment of the protocol.
+///
+/// Moments are counted in *flights*: what one end says before the other one speaks.
+final class Relay: @unchecked Sendable {
+    private let lock = NSLock()
+    private var pairs: [(client: Wire, server: Wire)] = []
+    private var deafFrom: Int?
+    private(set) var service: ThreadedService!
+
+    var address: String { service.address }
+
+    init(_ mesh: TestMesh, to target: String) throws {
+        service = try mesh.service { [unowned self] client in try self.carry(client, to: target) }
+    }
+
+    /// The next connection that gets so far loses what the client says once the server's `flight`th flight has begun.
+    func goDeaf(fromServersFlight flight: Int) { lock.withLock { deafFrom = flight } }
+
+    /// Whether a connection has gone deaf since.
+    var hasGoneDeaf: Bool { lock.withLock { deafFrom == nil } }
+
+    /// Resets all connections.
+    func cut() {
+        let pairs = lock.withLock {
+            defer { self.pairs = [] }
+            return self.pairs
+        }
+        for pair in pairs {
+            // A thread reads each: shutdown wakes it, and what follows is a reset.
+            for wire in [pair.client, pair.server] {
+                shutdown(wire.descriptor, Int32(SHUT_RD))
+                wire.abort()
+            }
+        }
+    }
+
+    private func carry(_ client: Wire, to target: String) throws {
+        let server = try Wire(target)
+        let flights = Flights()
+        lock.withLock { pairs.append((client, server)) }
+        let back = Background { [self] in
+            try copy(server, client) {
+                self.noteServer(flights)
+                return true
+            }
+        }
+        try? copy(client, server) { flights.clientSpeaks() }
+        server.finishSending()
+        _ = try? back.value()
+    }
+
+    private func noteServer(_ flights: Flights) {
+        lock.withLock {
+            guard flights.serverSpeaks() == deafFrom else { return }
+            deafFrom = nil
+            flights.isDeaf = true
+        }
+    }
+
+    /// - Parameter passes: asked about each piece before it goes on.
+    private func copy(_ from: Wire, _ to: Wire, _ passes: () -> Bool) throws {
+        while true {
+            switch from.receive() {
+            case .bytes(let bytes): if passes() { try to.send(bytes) }
+            case .nothing: continue
+            case .end, .reset: return to.finishSending()
+            }
+        }
+    }
+
+    private final class Flights: @unchecked Sendable {
+        private let lock = NSLock()
+        private var count = 0
+        private var clientSpokeLast = true
+        private var deaf = false
+
+        var isDeaf: Bool {
+            get { lock.withLock { deaf } }
+            set { lock.withLock { deaf = newValue } }
+        }
+
+        func serverSpeaks() -> Int {
+            lock.withLock {
+                if clientSpokeLast { count += 1 }
+                clientSpokeLast = false
+                return count
+            }
+        }
+
+        /// Whether the piece goes on.
+        func clientSpeaks() -> Bool {
+            lock.withLock {
+                clientSpokeLast = true
+                return !deaf
+            }
+        }
+    }
+}
