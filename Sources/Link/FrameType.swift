@@ -1,7 +1,7 @@
 /// The kind of a link frame: the first byte of its header.
 ///
 /// The top bit says whether the frame is outside the sequence (0x80: not counted, not retained, not sent again). The
-/// other numbers up to `0x0A` and `0x86` are assigned, see `docs/link-protocol.md`.
+/// other numbers up to `0x0A` and `0x87` are assigned, see `docs/link-protocol.md`.
 public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     /// Asks for a new stream to a service.
     case open = 0x01
@@ -38,6 +38,8 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     case auth = 0x85
     /// Asks the peer to dial a link to which the session moves.
     case move = 0x86
+    /// How many lanes the sender takes from now on.
+    case lanes = 0x87
 
     /// Whether the frame counts in the sequence of its lane and is kept until acknowledged.
     @inlinable
@@ -47,7 +49,7 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     public var isStreamFrame: Bool {
         switch self {
         case .open, .accept, .refuse, .data, .end, .reset, .credit, .moved: true
-        case .goAway, .switchLink, .hello, .ack, .ping, .pong, .resume, .auth, .move: false
+        case .goAway, .switchLink, .hello, .ack, .ping, .pong, .resume, .auth, .move, .lanes: false
         }
     }
 

@@ -6,26 +6,22 @@ public enum LinkIntent: Sendable, Hashable {
     case initial
     /// The dialler believes its link to this agent to be dead; the new one takes its place.
     case replace
-    /// Another lane of a session, numbered from 1. Reserved: refused by version 1.
-    case lane(UInt8)
     /// The session moves here on purpose, while its link is in use: another certificate, another address.
     case move
 
-    var code: (intent: UInt8, lane: UInt8) {
+    var code: UInt8 {
         switch self {
-        case .initial: (0, 0)
-        case .replace: (1, 0)
-        case .lane(let number): (2, number)
-        case .move: (3, 0)
+        case .initial: 0
+        case .replace: 1
+        case .move: 3
         }
     }
 
-    init(code: UInt8, lane: UInt8) throws(PayloadError) {
-        switch (code, lane) {
-        case (0, 0): self = .initial
-        case (1, 0): self = .replace
-        case (2, 1...): self = .lane(lane)
-        case (3, 0): self = .move
+    init(code: UInt8) throws(PayloadError) {
+        switch code {
+        case 0: self = .initial
+        case 1: self = .replace
+        case 3: self = .move
         default: throw .badField("intent")
         }
     }
@@ -37,6 +33,8 @@ public struct Hello: Sendable, Hashable {
     public static let currentVersion: UInt8 = 1
     /// Longest payload of a HELLO that is accepted, in bytes.
     public static let maximumSize = 4_096
+    /// The most lanes between two agents.
+    public static let maximumLanes = 16
 
     /// Lowest and highest version the sender speaks; in an answer both are the version chosen.
     public var versions: ClosedRange<UInt8>
@@ -44,6 +42,9 @@ public struct Hello: Sendable, Hashable {
     public var bootID: BootID
     /// What the link is for. In an answer: a copy of the dialler's.
     public var intent: LinkIntent
+    /// Which of the lanes between the two agents the link is for, from zero; others than zero only to a peer that takes
+    /// several (`lanes`). In an answer: a copy of the dialler's.
+    public var lane: UInt8 = 0
     /// The sender's clock, milliseconds since 1970.
     public var unixMilliseconds: UInt64
     /// Longest frame payload the sender takes, `LinkFrame.minimumPayloadLimit…LinkFrame.maximumPayload`.
@@ -84,8 +85,9 @@ public struct Hello: Sendable, Hashable {
         let highest = try reader.uint8()
         guard lowest >= 1, lowest <= highest else { throw .badField("versions") }
         versions = lowest...highest
-        let intent = try reader.uint8()
-        self.intent = try LinkIntent(code: intent, lane: try reader.uint8())
+        intent = try LinkIntent(code: try reader.uint8())
+        lane = try reader.uint8()
+        guard lane < Hello.maximumLanes else { throw .badField("lane") }
         bootID = BootID(high: try reader.uint64(), low: try reader.uint64())
         unixMilliseconds = try reader.uint64()
         maximumPayload = try reader.uint32()
@@ -105,8 +107,8 @@ public struct Hello: Sendable, Hashable {
         var writer = ByteWriter(minimumCapacity: 96)
         writer.writeUInt8(versions.lowerBound)
         writer.writeUInt8(versions.upperBound)
-        writer.writeUInt8(intent.code.intent)
-        writer.writeUInt8(intent.code.lane)
+        writer.writeUInt8(intent.code)
+        writer.writeUInt8(lane)
         writer.writeUInt64(bootID.high)
         writer.writeUInt64(bootID.low)
         writer.writeUInt64(unixMilliseconds)

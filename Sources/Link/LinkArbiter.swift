@@ -10,7 +10,7 @@ public struct LinkID: Sendable, Hashable, CustomStringConvertible {
     public var description: String { "link \(rawValue)" }
 }
 
-/// Decides which link between two nodes stays. One arbiter per pair; pure: each input returns the one action to take.
+/// Decides which link between two nodes stays. One arbiter per pair and lane; pure: each input returns the one action to take.
 ///
 /// The rules (`docs/link-protocol.md`, "Which link wins"), in short. Once both ends have said HELLO on links of their own,
 /// the link dialled by the smaller identity stays, and only that end refuses the other. The smaller end therefore holds a
@@ -111,6 +111,9 @@ public struct LinkArbiter: Sendable {
     /// The link in use.
     public var established: LinkID? { current?.link }
 
+    /// The boot id of the agent that was linked last.
+    public var peerBoot: BootID? { lastBoot }
+
     /// Whether a dial is under way.
     public var isDialling: Bool { dialling != nil }
 
@@ -182,7 +185,6 @@ public struct LinkArbiter: Sendable {
     public mutating func received(_ link: LinkID, bootID: BootID, intent: LinkIntent) -> Action {
         switch intent {
         case .initial, .replace: break
-        case .lane: return .close([Closing(link, .resumeRefused)])
         case .move: return receivedMove(link, bootID: bootID)
         }
         let newcomer = Newcomer(link: link, bootID: bootID, intent: intent)

@@ -78,14 +78,15 @@ public struct LinkHandshake: Sendable {
         }
     }
 
-    /// The acceptor's answer to the HELLO it decided on; with this frame the link is established. Version and intent are
-    /// set here.
+    /// The acceptor's answer to the HELLO it decided on; with this frame the link is established. Version, intent and lane
+    /// are set here.
     public mutating func answer(_ hello: Hello) -> [UInt8] {
         guard case .deciding(let offer) = state else { preconditionFailure("answer without a HELLO to answer") }
         state = .over
         var answer = hello
         answer.versions = Hello.currentVersion...Hello.currentVersion
         answer.intent = offer.intent
+        answer.lane = offer.lane
         return answer.encodedFrame()
     }
 

@@ -38,6 +38,7 @@ extension Session {
         case .hello: return fail(.protocolError, "second HELLO")
         case .switchLink: return receivedSwitch(payload)
         case .move: return receivedMove(payload)
+        case .lanes: return receivedLanes(payload)
         case .data, .moved, .resume, .auth: return fail(.protocolError, "unexpected \(frame.type)")
         }
     }
@@ -88,6 +89,7 @@ extension Session {
         stream.pointee.receiveOffset += length
         count.dataIn += length
         let name = StreamHandle(slot: slot, generation: stream.pointee.generation)
+        if length >= UInt64(configuration.sharedQuantum) { lastBulk = now }
         if finished { stopReceiving(slot) }
         return length == 0 ? .finished(name) : .data(name, LinkFrame.headerSize..<size, finished: finished)
     }

@@ -58,6 +58,7 @@ extension Session {
         found.pointee.sendOffset += UInt64(count)
         self.count.dataOut += UInt64(count)
         found.pointee.isBulk = count >= configuration.sharedQuantum
+        if found.pointee.isBulk { lastBulk = now }
         if finish {
             stopSending(stream.slot)
             freeIfComplete(stream.slot)

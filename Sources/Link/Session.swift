@@ -1,6 +1,6 @@
 internal import Bytes
 
-/// A pair of running agents and the streams between them, without sockets, threads or clocks.
+/// A pair of running agents and the streams of one lane between them, without sockets, threads or clocks.
 ///
 /// **Use**, all on one worker. For each binary WebSocket message call `received` and act on its event. At the end of a
 /// tick, while the transport is writable: `nextReady`, `sendRoom`, read(2) the application's socket into the room,
@@ -55,6 +55,8 @@ public final class Session {
     var acknowledgeAt = UInt64.max
 
     var lastHeard: UInt64
+    /// When a frame of a stream that moves bulk was sent or received last; zero: never.
+    public internal(set) var lastBulk: UInt64 = 0
     var nextPing: UInt64
     var pingToken: UInt64 = 0
     var pingDue = false

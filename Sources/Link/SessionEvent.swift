@@ -35,6 +35,8 @@ public enum SessionEvent: Sendable, Hashable {
     case moveLost
     /// The peer wants the session to move and asks this end to dial.
     case moveWanted
+    /// The peer takes so many lanes from now on. To be believed on lane 0 only.
+    case lanes(Int)
     /// The peer broke the protocol. A GOAWAY waits to be sent; then the link is to be closed with the reason's close code,
     /// and `linkLost` gives the streams. `Session.lastNotice` has the text.
     case violation(LinkReason)

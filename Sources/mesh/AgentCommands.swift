@@ -68,7 +68,8 @@ enum LinksCommand {
                 Below the table stands what keeps links from coming up, and which peers' certificates match no pin that is \
                 only reported (pin_mismatch). A link whose state is "parked" was lost; its streams wait for the next one. \
                 RESUMED counts how often streams went on over a new link, MOVED how often they changed to another link on \
-                purpose: another certificate, another address.
+                purpose: another certificate, another address. Where two nodes keep several lanes (links.lanes), each is a \
+                line of its own, with its number behind the node's name.
                 """,
             flags: [.json])
     ) { (context) throws(CommandFailure) in
@@ -95,7 +96,7 @@ enum LinksCommand {
         ])
         for link in links {
             table.append([
-                link.text(of: "node"), link.text(of: "state"),
+                name(link), link.text(of: "state"),
                 Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
                 Format.bytes(link["bytesReceived"]?.integer), Format.bytes(link["bytesSent"]?.integer),
                 age(link), link.number(of: "resumptions"), link.number(of: "moves"), clock(link),
@@ -103,6 +104,12 @@ enum LinksCommand {
             ])
         }
         return table
+    }
+
+    /// The node, and the number of the lane where that is not the first.
+    private static func name(_ link: JSONValue) -> String {
+        guard let lane = link["lane"]?.integer, lane > 0 else { return link.text(of: "node") }
+        return "\(link.text(of: "node"))/\(lane)"
     }
 
     /// For how long a link has been there, or a session has waited for one.
@@ -126,7 +133,7 @@ enum LinksCommand {
         ])
         for link in links {
             table.append([
-                link.text(of: "node"), link.text(of: "state"),
+                name(link), link.text(of: "state"),
                 Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"), age(link),
             ])
         }
@@ -138,7 +145,7 @@ enum LinksCommand {
         guard let reason = link["reason"]?.string else { return }
         Output.line("")
         Output.line(
-            DisplayWidth.sanitized("\(link.text(of: "node")): \(link["detail"]?.string ?? reason) (\(reason))"))
+            DisplayWidth.sanitized("\(name(link)): \(link["detail"]?.string ?? reason) (\(reason))"))
         if let hint = link["hint"]?.string { Output.line(DisplayWidth.sanitized("hint: \(hint)")) }
     }
 }

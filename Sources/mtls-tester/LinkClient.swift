@@ -258,7 +258,7 @@ final class LinkClient {
             ending = "the node breaks the link protocol: \(reason.name), \(session.lastNotice.detail)"
         case .goAway(let reason): ending = "the node takes no more streams: \(reason.name) \(session.lastNotice.detail)"
         // A tester has one link and makes no other.
-        case .switched, .moveLost, .moveWanted: break
+        case .switched, .moveLost, .moveWanted, .lanes: break
         case .none, .accepted, .writable: break
         }
     }

@@ -175,12 +175,6 @@ import Testing
                 == .establish(third, closing: [Closing(mine, .replaced)], sameAgent: false))
     }
 
-    @Test func reservedIntentsAreRefused() {
-        var arbiter = arbiter(smaller: true)
-        #expect(
-            arbiter.received(theirs, bootID: one, intent: .lane(1)) == .close([Closing(theirs, .resumeRefused)]))
-    }
-
     @Test func answersToDialsGivenUpAreClosed() {
         var arbiter = arbiter(smaller: true)
         #expect(arbiter.answered(mine, bootID: one) == .close([Closing(mine, .superseded)]))

@@ -30,6 +30,7 @@ import Testing
         let numbers: [FrameType: UInt8] = [
             .open: 1, .accept: 2, .refuse: 3, .data: 4, .end: 5, .reset: 6, .credit: 7, .goAway: 8, .switchLink: 9,
             .moved: 10, .hello: 0x80, .ack: 0x81, .ping: 0x82, .pong: 0x83, .resume: 0x84, .auth: 0x85, .move: 0x86,
+            .lanes: 0x87,
         ]
         #expect(numbers.count == FrameType.allCases.count)
         for (type, number) in numbers { #expect(type.rawValue == number) }
@@ -92,9 +93,10 @@ import Testing
     }
 
     @Test func helloSurvivesTheWayThere() throws {
-        for intent: LinkIntent in [.initial, .replace, .lane(3), .move] {
+        for (intent, lane): (LinkIntent, UInt8) in [(.initial, 0), (.replace, 15), (.initial, 3), (.move, 1)] {
             let original = Harness.hello {
                 $0.intent = intent
+                $0.lane = lane
                 $0.versions = 1...9
                 $0.agent = "ä"
                 $0.extensions = [FrameExtension(type: 500, value: [1, 2]), FrameExtension(type: 1, value: [])]
@@ -117,7 +119,7 @@ import Testing
         }
         let cases: [([UInt8], PayloadError)] = [
             (changed(0, [0, 1]), .badField("versions")), (changed(0, [2, 1]), .badField("versions")),
-            (changed(2, [4, 0]), .badField("intent")), (changed(2, [0, 1]), .badField("intent")),
+            (changed(2, [4, 0]), .badField("intent")), (changed(2, [0, 16]), .badField("lane")),
             (changed(2, [2, 0]), .badField("intent")), (changed(28, [0, 0, 0x0F, 0xFF]), .badField("maximum payload")),
             (changed(28, [0, 0, 0xFF, 1]), .badField("maximum payload")),
             (changed(32, [0, 0x10, 0, 1]), .badField("initial credit")), (changed(49, [0xFF]), .invalidUTF8),

@@ -284,7 +284,7 @@ final class SimulatedNode {
         _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ randomness: inout Randomness
     ) throws -> SimulatedStream? {
         switch event {
-        case .none, .moveWanted: return nil
+        case .none, .moveWanted, .lanes: return nil
         case .switched, .moveLost:
             try moving(event)
             return nil

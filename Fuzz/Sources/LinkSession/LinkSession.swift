@@ -191,7 +191,7 @@ private struct Run {
         case .violation(let reason):
             precondition(session.currentState == .failed(reason), "a violation without consequence")
         case .switched: preconditionFailure("a session moved that nobody offered to move")
-        case .none, .accepted, .finished, .writable, .goAway, .pong, .moveLost, .moveWanted: break
+        case .none, .accepted, .finished, .writable, .goAway, .pong, .moveLost, .moveWanted, .lanes: break
         }
     }
 

@@ -175,6 +175,8 @@ extension Configuration {
         public var node = ""
         /// Where it is dialled.
         public var address = Address.unset
+        /// How many lanes are kept with it, at most; nil: `links.lanes`.
+        public var lanes: Int?
 
         /// A peer without name and address, to be filled in.
         public init() {}
@@ -329,6 +331,8 @@ extension Configuration {
         public var reconnectMaxPermanent: Duration = .milliseconds(500)
         /// How long a session waits for a new link after the loss of its own; zero ends it with the link.
         public var resumeFor: Duration = .seconds(30)
+        /// How many lanes are kept with each node, at most.
+        public var lanes = 1
     }
 
     /// Flow control of streams, in bytes.

@@ -1,3 +1,5 @@
+import Link
+
 /// All keys: their names, types, limits, defaults, words and how a change is applied.
 ///
 /// Parsing, defaults, flags, variables, the schema, `docs/configuration.md` and reload all follow this table.
@@ -143,6 +145,9 @@ public enum ConfigurationTable {
             "node", \.node, .name("a node's name", "NAME"), "The peer's name, which its certificate must prove.",
             required: true),
         .value("address", \.address, .address([.names]), "Where the peer is dialled.", required: true),
+        .value(
+            "lanes", \.lanes, .optional(.integer(1...Hello.maximumLanes)),
+            "The most lanes (links side by side) with this peer.", default: "`links.lanes`"),
     ]
 
     private static let directoryFields: [Field<Configuration>] = [
@@ -215,6 +220,11 @@ public enum ConfigurationTable {
             "How long streams wait for a new link when theirs is lost, before they are reset; 0 resets them at once, and "
                 + "sessions do not move to links with a newer certificate.",
             effect: .restart),
+        .value(
+            "links.lanes", \.links.lanes, .integer(1...Hello.maximumLanes),
+            "The most lanes to each node: links side by side, on several workers, so that two busy nodes use more than one "
+                + "core and a packet that is lost on one does not hold up the others. Two nodes keep as many as the one with "
+                + "the smaller number takes."),
         .value(
             "streams.window", \.streams.window, .size(16 << 10...1 << 30),
             "The most bytes that one stream may have under way; small windows limit throughput over distance.",

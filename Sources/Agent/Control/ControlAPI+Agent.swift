@@ -46,13 +46,15 @@ extension ControlAPI {
         let live = Dictionary(
             reports.flatMap(\.links).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let parked = Dictionary(
-            reports.flatMap(\.parked).map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
+            reports.flatMap(\.parked).map { ($0.lane, $0) }, uniquingKeysWith: { first, _ in first })
         let now = Clock.unixMilliseconds()
         let links = agent.supervisor.status.map { peer -> JSONValue in
             var object: JSONObject = [
-                "node": .string(peer.node), "state": .string(peer.state), "permanent": .bool(peer.isPermanent),
+                "node": .string(peer.node), "lane": .init(Int(peer.lane.number)), "state": .string(peer.state),
+                "permanent": .bool(peer.isPermanent),
                 "resumptions": .init(peer.resumptions), "moves": .init(peer.moves),
             ]
+            if peer.lane.isFirst { object["lanes"] = .init(peer.lanes) }
             if let link = peer.link {
                 object["remote"] = .string(link.remote)
                 object["dialled"] = .bool(link.isDialler)
@@ -77,7 +79,7 @@ extension ControlAPI {
                     }
                     object["clockOffsetMilliseconds"] = status.clockOffset.map { .integer($0) } ?? .null
                 }
-            } else if let session = parked[peer.node] {
+            } else if let session = parked[peer.lane] {
                 object["streams"] = .init(session.streams)
                 object["retainedBytes"] = .init(session.retained)
                 object["parkedSeconds"] = .integer(max(0, now - session.since) / 1000)

@@ -48,6 +48,14 @@ final class DocumentPeers {
         push(to: node)
     }
 
+    /// Another lane to `node` has a link, whose HELLO may have been said before the node caught up.
+    func laneLinked(_ node: String) {
+        guard let peer = peers[node], peer.isLinked, peer.versions.covers(agent.documents.ledger.versions) else {
+            return
+        }
+        for worker in agent.shared.workers { worker.submit { $0.peerHasDocuments(node) } }
+    }
+
     /// The link to `node` is gone.
     func unlinked(_ node: String) { peers[node]?.isLinked = false }
 

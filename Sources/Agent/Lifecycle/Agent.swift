@@ -50,7 +50,7 @@ public final class Agent {
     private(set) var isDraining = false
     /// Taken out of service by an operator, see `leaveService`.
     var isOutOfService = false
-    private var links: [String: Int] = [:]
+    private var links: [String: [LaneRoute]] = [:]
     private var meshDoor: Door?
     /// Control socket and metrics: open to the end, so that a drain can be watched.
     private var doors: [Door] = []
@@ -128,7 +128,7 @@ public final class Agent {
             servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
             parking: ParkingSpace(
                 resumeFor: configuration.links.resumeFor.nanoseconds, limit: configuration.limits.parkedMemory),
-            tls: identity.contexts)
+            lanes: configuration.laneCounts, tls: identity.contexts)
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory, log: log)
         supervisor = LinkSupervisor(
@@ -231,6 +231,7 @@ public final class Agent {
                 self.documentPeers.unlinked(node)
             }
         }
+        supervisor.laneEstablished = { [unowned self] in self.documentPeers.laneLinked($0) }
         documents.changed = { [unowned self] in self.documentChanged($0) }
         ca?.use(identity.contexts.server.configuration.revocation)
         registry.changed = { [unowned self] in
@@ -384,7 +385,7 @@ public final class Agent {
 
     /// The worker that should open a stream to `node`: its link's, so that nothing needs to move.
     func worker(for node: String?) -> Worker {
-        shared.workers[node.flatMap { links[$0] } ?? 0]
+        shared.workers[node.flatMap { links[$0]?.first?.worker } ?? 0]
     }
 
     /// What all workers show of themselves.
@@ -485,7 +486,9 @@ public final class Agent {
         watchPolicy()
         identityWatcher.update()
         renewal.update()
+        shared.lanes = configuration.laneCounts
         supervisor.keep(permanentPeers)
+        supervisor.lanesChanged()
         if isRenewed { supervisor.identityChanged() }
         registry.configure(targets)
         publish()

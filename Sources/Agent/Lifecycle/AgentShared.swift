@@ -32,6 +32,7 @@ final class AgentShared: Sendable {
     /// How streams of `mesh connect` ended.
     let outcomes = StreamOutcomes()
 
+    private let laneCounts: Locked<LaneCounts>
     private let tls: Locked<(contexts: TLSContexts, generation: UInt64)>
     private let workerList = Locked<[Worker]>([])
     private let nextLink = Atomic<UInt64>(1)
@@ -39,7 +40,7 @@ final class AgentShared: Sendable {
     init(
         node: String, bootID: BootID, version: String, log: Log, budget: ReceiveBudget, session: SessionConfiguration,
         handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, parking: ParkingSpace,
-        tls: TLSContexts
+        lanes: LaneCounts, tls: TLSContexts
     ) {
         self.node = node
         self.bootID = bootID
@@ -51,7 +52,14 @@ final class AgentShared: Sendable {
         self.servesDirectory = servesDirectory
         self.maximumLinks = maximumLinks
         self.parking = parking
+        laneCounts = Locked(lanes)
         self.tls = Locked((tls, 0))
+    }
+
+    /// How many lanes this node takes; replaced by a reload.
+    var lanes: LaneCounts {
+        get { laneCounts.withLock { $0 } }
+        set { laneCounts.withLock { $0 = newValue } }
     }
 
     /// The TLS contexts in force for new links, and which of this node's identities they have, counted from zero: a link

@@ -66,6 +66,8 @@ extension LinkConnection {
         guard let old = predecessor else { return }
         predecessor = nil
         old.successor = nil
+        // Its socket may be broken by now, which must not look like the loss of the session.
+        old.hasNoSession = true
         _ = CloseFrame.encode(.replaced, "the session moved", masked: old.isDialler).withUnsafeBytes {
             old.tls.write($0)
         }
@@ -95,7 +97,7 @@ extension LinkConnection {
     }
 
     /// An old link is at its end; its session has left it.
-    private func retire() {
+    func retire() {
         guard !isClosed else { return }
         isClosed = true
         leaveLoop()

@@ -14,6 +14,10 @@ extension LinkConnection {
             let fate = local.stream.flatMap { fates[$0] }
             local.detach()
             if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {
+                if !lane.isFirst {
+                    core.opening.laneFailed(local, attempt, lane, text)
+                    continue
+                }
                 core.opening.failed(local, .unreachable, "the link to \(node) was lost: \(text)", reason: "link_lost")
             } else {
                 if let attempt = local.attempt {
@@ -27,6 +31,7 @@ extension LinkConnection {
 
     /// Takes over the streams of the link that its session lost.
     func continueStreams(of old: LinkConnection) {
+        load = old.load
         locals = old.locals
         old.locals = []
         for case let local? in locals { local.carried(by: self) }

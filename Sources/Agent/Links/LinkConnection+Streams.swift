@@ -91,8 +91,7 @@ extension LinkConnection: StreamCarrier {
 
     func probeEnded(answered: Bool) {
         isProbed = false
-        let node = node
-        ControlPlane.post { [shared = core.shared] in shared.supervisor?.probeEnded(node: node, answered: answered) }
+        ControlPlane.post { [shared = core.shared, lane] in shared.supervisor?.probeEnded(lane, answered: answered) }
     }
 
     func localConnectFailed(_ local: LocalConnection, _ error: TargetError) {

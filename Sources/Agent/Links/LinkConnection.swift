@@ -16,8 +16,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     let id: UInt64
     /// What the peer's certificate proved.
     let peer: PeerIdentity
+    /// Which lane to which node it is.
+    let lane: Lane
     /// The node at the other end.
-    let node: String
+    var node: String { lane.node }
     /// The peer after mapping, under the policy in force.
     var principal: Principal
     /// When the link was established, milliseconds since 1970.
@@ -26,6 +28,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     let isDialler: Bool
 
     let session: Session
+    /// How busy the lane is, for all workers.
+    var load = LaneLoad()
     /// Proves the session on its next link; nil where sessions end with their links.
     let key: SessionKey?
     let tls: TLSSession
@@ -48,6 +52,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var predecessor: LinkConnection?
     /// The link to which the session moves from this one: what still comes here is handled there.
     var successor: LinkConnection?
+    /// The session has left this link for another one, and is of no concern to it any more.
+    var hasNoSession = false
     /// Whether frames are taken from this link; not while the peer's are still on their way on the old one.
     var isHeard = true
     /// What came along with the handshake is still to be worked on.
@@ -75,14 +81,14 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     static let sealBytes = 128 * 1024
 
     init(
-        _ owned: consuming FileDescriptor, id: UInt64, node: String, peer: PeerIdentity, principal: Principal,
+        _ owned: consuming FileDescriptor, id: UInt64, lane: Lane, peer: PeerIdentity, principal: Principal,
         isDialler: Bool, tls: TLSSession, frames: FrameReader, session: Session, key: SessionKey?,
         gate: DocumentGate, leftover: [UInt8], core: WorkerCore
     ) {
         descriptor = owned.rawValue
         self.owned = consume owned
         self.id = id
-        self.node = node
+        self.lane = lane
         self.peer = peer
         self.principal = principal
         self.isDialler = isDialler
@@ -307,7 +313,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             if isProbed, !session.isProbing { probeEnded(answered: true) }
         case .switched: peerSwitched()
         case .moveLost: lost(.linkLost, "the peer moved to a link that was lost")
-        case .moveWanted: core.moveWanted(node)
+        case .moveWanted: core.moveWanted(lane)
+        case .lanes(let count): peerTakes(lanes: count)
         case .goAway(let reason):
             isRetiring = true
             core.linkRetiring(self, reason, session.lastNotice)
@@ -344,6 +351,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
                     detail: "node \(node) denied it"))
         case .noSuchService, .noSuchInstance:
             core.opening.failed(local, .notFound, "node \(node): \(detail)", reason: reason.name)
+        case .goingAway where !lane.isFirst: core.opening.laneFailed(local, attempt, lane, "node \(node): \(detail)")
         default:
             core.opening.failed(local, .unreachable, "node \(node): \(detail)", reason: reason.name)
         }
@@ -384,6 +392,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         seal()
         transmit()
         finishMove()
+        load.update(streams: session.streamCount, lastBulk: session.lastBulk)
         scheduleTimer()
     }
 
@@ -471,6 +480,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func lost(_ reason: LinkReason, _ text: String, leavesSession: Bool = false) {
         guard !isClosed else { return }
         if let successor { return successor.predecessorLost(reason, text) }
+        if hasNoSession { return retire() }
         isClosed = true
         dropPredecessor()
         if let deadline { core.loop.cancel(deadline.id) }
@@ -499,7 +509,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// What operators see of the link.
     var status: LinkStatus {
         LinkStatus(
-            node: node, id: id, worker: core.index, isDialler: isDialler, establishedAt: establishedAt,
+            lane: lane, id: id, worker: core.index, isDialler: isDialler, establishedAt: establishedAt,
             roundTrip: roundTrip, streams: session.streamCount, bytesReceived: bytesReceived, bytesSent: bytesSent,
             retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
             cipher: tls.cipherName ?? "",

@@ -5,8 +5,8 @@ import Link
 struct LinkDial: Sendable {
     /// Names the attempt, and the link that comes of it.
     let id: UInt64
-    /// The node that must answer: its certificate has to prove it.
-    let node: String
+    /// The lane that the link is for; its node must answer, and its certificate has to prove it.
+    let lane: Lane
     /// Where it may be reached, in order.
     let endpoints: [Endpoint]
 }

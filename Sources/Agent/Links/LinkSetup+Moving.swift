@@ -21,7 +21,7 @@ extension LinkSetup {
 
     /// The link whose session could move to this one: of the same running agent and the same identity.
     private func movable(_ hello: Hello) -> LinkConnection? {
-        guard let identity = tls?.peerIdentity, let link = core.links[node], link.key != nil, link.session.canMove,
+        guard let identity = tls?.peerIdentity, let link = core.links[lane], link.key != nil, link.session.canMove,
             link.session.peer.bootID == hello.bootID, link.peer.commonName == identity.commonName,
             link.peer.spiffe == identity.spiffe
         else { return nil }
@@ -104,7 +104,7 @@ extension LinkSetup {
         var leftover: [UInt8] = []
         plain.withReadable { leftover.append(contentsOf: $0) }
         let link = LinkConnection(
-            owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
+            owned, id: id, lane: lane, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
             frames: frames, session: old.session, key: old.key, gate: old.gate, leftover: leftover,
             core: core)
         link.succeed(old, isHeard: isHeard)
@@ -112,12 +112,11 @@ extension LinkSetup {
         core.shared.log.info(
             "session_moving", "the session with node \(node) moves to a new link",
             [
-                ("node", .string(node)), ("streams", .init(link.session.streamCount)), ("epoch", .init(epoch)),
+                ("node", .string(node)), ("lane", .init(Int(number))), ("streams", .init(link.session.streamCount)),
+                ("epoch", .init(epoch)),
                 ("dialled", .bool(isDialler)), ("fingerprint", .string(identity.fingerprint)),
             ])
-        let status = EstablishedLink(
-            link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
-            isResumed: false, peerExpires: identity.notAfter, generation: generation, documents: documents(hello))
+        let status = status(of: link, hello, isResumed: false)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.moved(status) }
         core.moved(link)
         core.counters.withdrawn &+= UInt64(link.reevaluate(core.routing))
@@ -127,7 +126,7 @@ extension LinkSetup {
     func moveFailed(_ code: String) {
         guard intent == .move else { return }
         core.counters.move(code == LinkReason.superseded.name ? .superseded : .failed)
-        guard let move, let link = core.links[node], link.id == move.link else { return }
+        guard let move, let link = core.links[lane], link.id == move.link else { return }
         link.session.moveFailed(move.epoch)
     }
 

@@ -10,7 +10,7 @@ extension LinkSetup {
     func begin(_ handshake: consuming LinkHandshake, _ hello: Hello) {
         if intent == .move { return beginMove(handshake, hello) }
         guard let tls, let identity = tls.peerIdentity else { return }
-        let held = core.heldSession(node, bootID: hello.bootID, identity: identity)
+        let held = core.heldSession(lane, bootID: hello.bootID, identity: identity)
         if isDialler {
             guard hello.resumptionEpoch != nil else {
                 endHeld("the peer does not hold the session any more")
@@ -71,7 +71,7 @@ extension LinkSetup {
 
     /// The dialler's answer to an offer.
     private func answer(_ resumption: inout LinkResumption, _ claim: ResumeClaim, _ hello: Hello) {
-        guard let held = core.parked[node], held.session.peer.bootID == hello.bootID else {
+        guard let held = core.parked[lane], held.session.peer.bootID == hello.bootID else {
             guard authorize() else { return }
             send(LinkHandshake.wireMessage(resumption.decline(), role: .dialler, masks: core.maskKeys))
             return establish(hello, nil)
@@ -86,7 +86,7 @@ extension LinkSetup {
 
     /// The peer has proven the session. Its streams are authorised again, then it goes on; `first` goes out before it.
     private func goOn(_ claim: ResumeClaim, _ hello: Hello, first: [[UInt8]]) {
-        guard let held = core.parked[node], held.session.peer.bootID == hello.bootID, authorize(), let principal else {
+        guard let held = core.parked[lane], held.session.peer.bootID == hello.bootID, authorize(), let principal else {
             if registration != nil { giveUp(.resumeRefused, "the session is over") }
             return
         }
@@ -99,17 +99,18 @@ extension LinkSetup {
                 unixMilliseconds: UInt64(Clock.unixMilliseconds()))
         } catch {
             if error.isFatal {
-                core.endParked(node, .protocolError, outcome: .failed, "its counts make no sense: \(error.code)")
+                core.endParked(lane, .protocolError, outcome: .failed, "its counts make no sense: \(error.code)")
             }
             return giveUp(error.isFatal ? .protocolError : .resumeRefused, "no resumption: \(error.code)")
         }
         for frame in first { send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys)) }
-        _ = core.unpark(node)
+        _ = core.unpark(lane)
         core.counters.resumption(.resumed)
         core.shared.log.info(
             "session_resumed", "the session with node \(node) goes on over a new link",
             [
-                ("node", .string(node)), ("streams", .init(held.session.streamCount)), ("epoch", .init(claim.epoch)),
+                ("node", .string(node)), ("lane", .init(Int(number))), ("streams", .init(held.session.streamCount)),
+                ("epoch", .init(claim.epoch)),
                 ("resent_bytes", .init(held.session.unsentBytes)),
                 ("parked_ms", .integer(Clock.unixMilliseconds() - held.since)),
             ])
@@ -118,7 +119,7 @@ extension LinkSetup {
 
     /// A session that is parked here and that the peer does not go on with is over.
     private func endHeld(_ text: String) {
-        core.endParked(node, .resumeRefused, outcome: .refused, text)
+        core.endParked(lane, .resumeRefused, outcome: .refused, text)
     }
 
     /// The link is not to be. A parked session stays.

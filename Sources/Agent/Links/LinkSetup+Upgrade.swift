@@ -41,8 +41,8 @@ extension LinkSetup {
                     }
                 case .switched:
                     phase = .greeting
-                    let (node, id) = (self.node, self.id)
-                    ControlPlane.post { [shared = core.shared] in shared.supervisor?.canGreet(node: node, link: id) }
+                    let (lane, id) = (self.lane, self.id)
+                    ControlPlane.post { [shared = core.shared] in shared.supervisor?.canGreet(lane, link: id) }
                     return false
                 case .interim, .body, .trailers, .end: break
                 }
@@ -154,9 +154,10 @@ extension LinkSetup {
         case .complete(let hello):
             phase = .deciding(handshake, hello)
             guard authorize() else { return false }
-            let (node, id, bootID) = (self.node, self.id, hello.bootID)
+            guard let identity = tls?.peerIdentity else { return false }
+            let (lane, id, bootID, peer) = (self.lane, self.id, hello.bootID, PeerNames(identity))
             ControlPlane.post { [shared = core.shared] in
-                shared.supervisor?.answered(node: node, link: id, bootID: bootID)
+                shared.supervisor?.answered(lane, link: id, bootID: bootID, peer: peer)
             }
         case .refused(let notice):
             fail(
@@ -173,9 +174,11 @@ extension LinkSetup {
     func arrived(_ hello: Hello, _ handshake: LinkHandshake) {
         phase = .deciding(handshake, hello)
         intent = hello.intent
-        guard authorize() else { return }
+        number = hello.lane
+        guard authorize(), let identity = tls?.peerIdentity else { return }
         let incoming = IncomingLink(
-            link: id, worker: core.index, node: node, bootID: hello.bootID, intent: hello.intent, remote: remote)
+            link: id, worker: core.index, lane: lane, peer: PeerNames(identity), bootID: hello.bootID,
+            intent: hello.intent, remote: remote)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.arrived(incoming) }
     }
 

@@ -54,11 +54,15 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     var plain = ByteQueue()
     let startedAt: UInt64
     var node: String
+    /// Which lane the link is for, as the dialler says.
+    var number: UInt8 = 0
     var principal: Principal?
     /// What the dialler says that the link is for.
     var intent = LinkIntent.initial
     /// The move that this end has offered or answered.
     var move: PendingMove?
+    /// How many lanes this end's HELLO said that it takes.
+    var saidLanes = 1
     /// Which of this node's identities the link was made with (`AgentShared.identity`).
     var generation: UInt64 = 0
 
@@ -66,7 +70,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     init(dial: LinkDial, core: WorkerCore) {
         id = dial.id
         self.dial = dial
-        node = dial.node
+        node = dial.lane.node
+        number = dial.lane.number
         remote = dial.endpoints.map(\.description).joined(separator: ", ")
         self.core = core
         startedAt = core.loop.now
@@ -91,6 +96,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         id = other.id
         dial = other.dial
         node = other.node
+        number = other.number
         remote = other.remote
         self.core = core
         startedAt = other.startedAt
@@ -118,12 +124,15 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     var isDialler: Bool { dial != nil }
 
+    /// The lane that the link is for.
+    var lane: Lane { Lane(node, number) }
+
     /// Starts; ends by itself, one way or the other, within the handshake timeout.
     func start() {
         timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
         if let dial {
             guard let endpoint = dial.endpoints.first else {
-                return fail("no_address", "no address is known for node \(dial.node)", hint: nil)
+                return fail("no_address", "no address is known for node \(dial.lane.node)", hint: nil)
             }
             connector = Connector(
                 to: endpoint, timeout: core.shared.handshakeTimeout, loop: core.loop, handler: self)
@@ -162,7 +171,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             }
             if let dial {
                 let name = dial.endpoints.first?.address == nil ? dial.endpoints.first?.host : nil
-                tls = try TLSSession(context: contexts.client, serverName: name, expecting: .node(dial.node))
+                tls = try TLSSession(context: contexts.client, serverName: name, expecting: .node(dial.lane.node))
             } else {
                 tls = try TLSSession(context: contexts.server, expecting: .anyIdentity)
             }
@@ -395,9 +404,12 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         var hello = Hello(
             bootID: core.shared.bootID, intent: intent, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
             agent: core.shared.version, configuration: core.shared.session)
+        hello.lane = number
+        hello.lanes = core.shared.lanes.count(node)
+        saidLanes = hello.lanes ?? 1
         if core.routing.trustDomain != nil { hello.documents = core.routing.documents.encoded }
         if core.shared.parking.resumeFor > 0 {
-            hello.resumptionEpoch = (core.parked[node]?.session ?? core.links[node]?.session)?.resumptionEpoch ?? 0
+            hello.resumptionEpoch = (core.parked[lane]?.session ?? core.links[lane]?.session)?.resumptionEpoch ?? 0
         }
         return hello
     }
@@ -427,7 +439,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         var leftover: [UInt8] = []
         plain.withReadable { leftover.append(contentsOf: $0) }
         let link = LinkConnection(
-            owned, id: id, node: node, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
+            owned, id: id, lane: lane, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
             frames: frames, session: session, key: key,
             gate: DocumentGate(own: core.routing.documents, peer: documents(hello)), leftover: leftover, core: core)
         if let held {
@@ -435,10 +447,17 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             link.isConfirmed = !isDialler
         }
         core.establish(link)
-        let status = EstablishedLink(
-            link: id, worker: core.index, node: node, remote: remote, peerVersion: hello.agent, isDialler: isDialler,
-            isResumed: held != nil, peerExpires: identity.notAfter, generation: generation, documents: documents(hello))
+        let status = status(of: link, hello, isResumed: held != nil)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
+    }
+
+    /// What the control plane is told of the link that came of this.
+    func status(of link: LinkConnection, _ hello: Hello, isResumed: Bool) -> EstablishedLink {
+        EstablishedLink(
+            link: id, worker: core.index, lane: lane, remote: remote, peer: PeerNames(link.peer),
+            peerVersion: hello.agent, isDialler: isDialler, isResumed: isResumed, peerExpires: link.peer.notAfter,
+            generation: generation, documents: documents(hello), lanes: hello.lanes, saidLanes: saidLanes,
+            load: link.load)
     }
 
     /// The setup has come to its end well; its socket goes on as a link.
@@ -490,9 +509,9 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         core.counters.handshakeFailed(code)
         let failure = LinkFailure(
             code: code, text: text, hint: hint, reason: reason, retryAfter: retryAfter, clockGap: clockGap)
-        let (id, node, remote, isDialler) = (self.id, self.node, self.remote, self.isDialler)
+        let (id, lane, remote, isDialler) = (self.id, self.lane, self.remote, self.isDialler)
         ControlPlane.post { [shared = core.shared] in
-            shared.supervisor?.setupFailed(node: node, link: id, remote: remote, isDialler: isDialler, failure)
+            shared.supervisor?.setupFailed(lane, link: id, remote: remote, isDialler: isDialler, failure)
         }
     }
 
@@ -502,32 +521,4 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         if let registration { core.loop.deregister(registration) }
         registration = nil
     }
-}
-
-/// A peer's HELLO, for the control plane to decide about.
-struct IncomingLink: Sendable {
-    let link: UInt64
-    let worker: Int
-    let node: String
-    let bootID: BootID
-    let intent: LinkIntent
-    let remote: String
-}
-
-/// A link that was established, for the control plane's books.
-struct EstablishedLink: Sendable {
-    let link: UInt64
-    let worker: Int
-    let node: String
-    let remote: String
-    let peerVersion: String
-    let isDialler: Bool
-    /// It carries the session of the link before.
-    let isResumed: Bool
-    /// When the peer's certificate ends, seconds since 1970.
-    let peerExpires: Int64
-    /// Which of this node's identities the link was made with.
-    let generation: UInt64
-    /// The mesh documents that the peer had when it said HELLO; nil where it takes none of this mesh.
-    let documents: DocumentVersions?
 }

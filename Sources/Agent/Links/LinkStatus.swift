@@ -2,7 +2,8 @@ import PKI
 
 /// What operators see of a link.
 struct LinkStatus: Sendable {
-    let node: String
+    let lane: Lane
+    var node: String { lane.node }
     let id: UInt64
     let worker: Int
     let isDialler: Bool

@@ -47,8 +47,8 @@ extension LinkSupervisor {
     }
 
     /// A peer asks this end to dial.
-    func moveWanted(_ node: String) {
-        guard let peer = peers[node], peer.move.reason == nil, !endpoints(of: peer).isEmpty else { return }
+    func moveWanted(_ lane: Lane) {
+        guard let peer = peers[lane], peer.move.reason == nil, !endpoints(of: peer).isEmpty else { return }
         wantMove(peer, .asked)
     }
 
@@ -62,7 +62,7 @@ extension LinkSupervisor {
 
     private func scheduleMove(_ peer: Peer, after delay: UInt64) {
         if let timer = peer.move.timer { ControlPlane.loop.cancel(timer) }
-        peer.move.timer = ControlPlane.loop.schedule(after: delay, MoveTimer(self, peer.node), tag: MoveTimer.attempt)
+        peer.move.timer = ControlPlane.loop.schedule(after: delay, MoveTimer(self, peer.lane), tag: MoveTimer.attempt)
     }
 
     /// Dials a link to move to, or asks the peer to, where this end has no address to dial.
@@ -70,13 +70,13 @@ extension LinkSupervisor {
         guard !isStopped, let link = peer.link, let reason = peer.move.reason, peer.move.attempt == nil else { return }
         // Whether it comes to anything or not, until the session has moved this is not over.
         scheduleMove(peer, after: nextDelay(peer))
-        let known = reason == .address ? peer.configured.map { [$0] } ?? [] : endpoints(of: peer)
+        let known = reason == .address ? peers[peer.lane.first]?.configured.map { [$0] } ?? [] : endpoints(of: peer)
         guard let endpoint = known.randomElement() else { return ask(peer, link) }
         let id = shared.newLinkID()
         guard case .dial = peer.arbiter.dialMove(LinkID(id)) else { return }
         peer.move.attempt = id
         workerOfSetup[id] = link.worker
-        let order = LinkDial(id: id, node: peer.node, endpoints: [endpoint])
+        let order = LinkDial(id: id, lane: peer.lane, endpoints: [endpoint])
         shared.workers[link.worker].submit { $0.dial(order) }
     }
 
@@ -86,8 +86,8 @@ extension LinkSupervisor {
     }
 
     private func ask(_ peer: Peer, _ link: EstablishedLink) {
-        let node = peer.node
-        shared.workers[link.worker].submit { $0.askForMove(node) }
+        let lane = peer.lane
+        shared.workers[link.worker].submit { $0.askForMove(lane) }
     }
 
     /// A dial of a link to move to came to nothing. The session is where it was.
@@ -99,7 +99,8 @@ extension LinkSupervisor {
             shared.log.warning(
                 "move_failed", "the session with node \(peer.node) stays on its link",
                 [
-                    ("node", .string(peer.node)), ("why", .string(reason.rawValue)), ("reason", .string(failure.code)),
+                    ("node", .string(peer.node)), ("lane", .init(Int(peer.lane.number))),
+                    ("why", .string(reason.rawValue)), ("reason", .string(failure.code)),
                     ("detail", .string(failure.text)),
                 ])
         }
@@ -112,7 +113,7 @@ extension LinkSupervisor {
     /// A session moves to a link: that is the one in use now.
     func moved(_ link: EstablishedLink) {
         incoming[link.link] = nil
-        guard let peer = peers[link.node], peer.arbiter.moved(LinkID(link.link)) else {
+        guard let peer = peers[link.lane], peer.arbiter.moved(LinkID(link.link)) else {
             return end(link.link, .replaced, "another link is used")
         }
         peer.link = link
@@ -121,9 +122,10 @@ extension LinkSupervisor {
         if peer.move.attempt == link.link { peer.move.attempt = nil }
         tookPlace(link, peer)
         shared.log.info(
-            "link_moved", "the session with node \(link.node) goes on over a new link",
+            "link_moved", "the session with node \(link.lane.node) goes on over a new link",
             [
-                ("node", .string(link.node)), ("remote", .string(link.remote)), ("dialled", .bool(link.isDialler)),
+                ("node", .string(link.lane.node)), ("lane", .init(Int(link.lane.number))),
+                ("remote", .string(link.remote)), ("dialled", .bool(link.isDialler)),
                 ("peer_expires", .string(Timestamp.rfc3339(milliseconds: link.peerExpires * 1_000))),
             ])
     }
@@ -155,7 +157,7 @@ extension LinkSupervisor {
         let lead = min(Self.expiryLead, max(left, 0) / 3)
         let wait = min(max(left - lead, 1), Self.expiryLead)
         peer.move.expiry = ControlPlane.loop.schedule(
-            after: UInt64(wait) * 1_000_000_000, MoveTimer(self, peer.node), tag: MoveTimer.expiry)
+            after: UInt64(wait) * 1_000_000_000, MoveTimer(self, peer.lane), tag: MoveTimer.expiry)
     }
 
     private func expiryDue(_ peer: Peer) {
@@ -175,16 +177,16 @@ extension LinkSupervisor {
         static let expiry = 1
 
         private let supervisor: LinkSupervisor
-        private let node: String
+        private let lane: Lane
 
-        init(_ supervisor: LinkSupervisor, _ node: String) {
+        init(_ supervisor: LinkSupervisor, _ lane: Lane) {
             self.supervisor = supervisor
-            self.node = node
+            self.lane = lane
         }
 
         func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor, node] in
-                guard let peer = supervisor.peers[node] else { return }
+            ControlPlane.assumeIsolated { [supervisor, lane] in
+                guard let peer = supervisor.peers[lane] else { return }
                 if tag == Self.attempt {
                     peer.move.timer = nil
                     supervisor.tryMove(peer)

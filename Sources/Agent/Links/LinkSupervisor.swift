@@ -17,21 +17,26 @@ final class LinkSupervisor {
         var reconnectMaximumPermanent: UInt64
     }
 
-    /// What is known about one node as a peer.
+    /// What is known about one lane to a node.
     struct PeerStatus: Sendable {
-        let node: String
+        let lane: Lane
+        var node: String { lane.node }
         let isPermanent: Bool
         let state: String
         let link: EstablishedLink?
         let lastError: LinkFailure?
-        /// Sessions with this node that went on over another link.
+        /// How often its session went on over another link.
         let resumptions: Int
         /// How often its session changed to another link on purpose.
         let moves: Int
+        /// How many lanes both ends take.
+        let lanes: Int
     }
 
+    /// One lane to a node: which of its links is in use, and what becomes of its session between two of them.
     final class Peer {
-        let node: String
+        let lane: Lane
+        var node: String { lane.node }
         var arbiter: LinkArbiter
         var isPermanent = false
         var configured: Endpoint?
@@ -48,11 +53,13 @@ final class LinkSupervisor {
         var redials = ParkedRedials()
         var resumptions = 0
         var move = MoveWish()
+        /// What is agreed with the node about lanes; of the first one only.
+        var lanes = LaneAgreement()
 
-        init(node: String, own: String, backoff: Backoff) {
-            self.node = node
+        init(_ lane: Lane, own: String, backoff: Backoff) {
+            self.lane = lane
             self.backoff = backoff
-            arbiter = LinkArbiter(local: own, peer: node)
+            arbiter = LinkArbiter(local: own, peer: lane.node)
         }
     }
 
@@ -61,7 +68,9 @@ final class LinkSupervisor {
 
     let shared: AgentShared
     private let settings: Settings
-    private(set) var peers: [String: Peer] = [:]
+    var peers: [Lane: Peer] = [:]
+    /// Looks after lanes that are not needed any more, while there are any.
+    var laneSweep: TimerID?
     var incoming: [UInt64: IncomingLink] = [:]
     var workerOfSetup: [UInt64: Int] = [:]
     private(set) var isStopped = false
@@ -97,10 +106,13 @@ final class LinkSupervisor {
 
     /// Where the directory says a node is.
     var addresses: @ControlPlane (String) -> [Endpoint] = { _ in [] }
-    /// The set of links changed: node → worker.
-    var linksChanged: @ControlPlane ([String: Int]) -> Void = { _ in }
+    /// The links that take new streams changed, by node.
+    var linksChanged: @ControlPlane ([String: [LaneRoute]]) -> Void = { _ in }
     /// A link to a node was established or lost.
     var linkStateChanged: @ControlPlane (_ node: String, _ isUp: Bool) -> Void = { _, _ in }
+
+    /// A link of another lane to a node was established.
+    var laneEstablished: @ControlPlane (_ node: String) -> Void = { _ in }
 
     init(shared: AgentShared, settings: Settings) {
         self.shared = shared
@@ -112,9 +124,9 @@ final class LinkSupervisor {
     /// The nodes to which a link is always kept, with their addresses. Replaces the ones before.
     func keep(_ permanent: [String: Endpoint]) {
         for (node, endpoint) in permanent where node != shared.node {
-            let peer = peer(node)
-            if let before = peer.configured, before != endpoint, peer.link?.isDialler == true {
-                wantMove(peer, .address)
+            let peer = peer(Lane(node))
+            if let before = peer.configured, before != endpoint {
+                for lane in lanes(of: node) where lane.link?.isDialler == true { wantMove(lane, .address) }
             }
             peer.configured = endpoint
             if !peer.isPermanent {
@@ -123,7 +135,7 @@ final class LinkSupervisor {
             }
             dial(peer)
         }
-        for peer in peers.values where peer.isPermanent && permanent[peer.node] == nil {
+        for peer in peers.values where peer.lane.isFirst && peer.isPermanent && permanent[peer.node] == nil {
             peer.isPermanent = false
             peer.configured = nil
             peer.backoff = backoff(permanent: false)
@@ -133,9 +145,9 @@ final class LinkSupervisor {
     /// Somebody wants to reach `node`.
     func want(_ node: String) {
         guard node != shared.node, !isStopped else { return }
-        let peer = peer(node)
-        if let link = peer.link {
-            return shared.workers.forEach { $0.submit { $0.opening.linkAvailable(link.node) } }
+        let peer = peer(Lane(node))
+        if peer.link != nil {
+            return shared.workers.forEach { $0.submit { $0.opening.linkAvailable(node) } }
         }
         if peer.isRetiring {
             return shared.workers.forEach { $0.submit { $0.opening.linkFailed(node, "it takes no new streams") } }
@@ -149,10 +161,10 @@ final class LinkSupervisor {
         dial(peer)
     }
 
-    private func peer(_ node: String) -> Peer {
-        if let peer = peers[node] { return peer }
-        let peer = Peer(node: node, own: shared.node, backoff: backoff(permanent: false))
-        peers[node] = peer
+    func peer(_ lane: Lane) -> Peer {
+        if let peer = peers[lane] { return peer }
+        let peer = Peer(lane, own: shared.node, backoff: backoff(permanent: !lane.isFirst))
+        peers[lane] = peer
         return peer
     }
 
@@ -162,9 +174,12 @@ final class LinkSupervisor {
             cap: permanent ? settings.reconnectMaximumPermanent : settings.reconnectMaximum)
     }
 
-    private func dial(_ peer: Peer) {
+    func dial(_ peer: Peer) {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.timer == nil else { return }
+        guard peer.lane.isFirst || peer.parkedOn != nil || isLaneWanted(peer) else { return }
         guard let endpoint = endpoints(of: peer).randomElement() else {
+            // Whoever dialled the first lane dials the others.
+            guard peer.lane.isFirst || peer.parkedOn != nil else { return }
             let failure = LinkFailure(
                 code: "no_address", text: "no address is known for node \(peer.node)",
                 hint: "it must register with the directory, or be listed in peers", reason: nil, retryAfter: 0)
@@ -174,15 +189,15 @@ final class LinkSupervisor {
         guard case .dial = peer.arbiter.dial(LinkID(id)) else { return }
         peer.attempt = id
         // A session goes on where its streams live.
-        let worker = peer.parkedOn ?? leastLoadedWorker()
+        let worker = home(of: peer) ?? leastLoadedWorker()
         workerOfSetup[id] = worker
-        let order = LinkDial(id: id, node: peer.node, endpoints: [endpoint])
+        let order = LinkDial(id: id, lane: peer.lane, endpoints: [endpoint])
         shared.workers[worker].submit { $0.dial(order) }
     }
 
     /// Where a node may be reached.
     func endpoints(of peer: Peer) -> [Endpoint] {
-        var endpoints = peer.configured.map { [$0] } ?? []
+        var endpoints = peers[peer.lane.first]?.configured.map { [$0] } ?? []
         for address in addresses(peer.node) where !endpoints.contains(address) { endpoints.append(address) }
         return endpoints
     }
@@ -196,43 +211,50 @@ final class LinkSupervisor {
         return counts.indices.min { counts[$0] < counts[$1] } ?? 0
     }
 
-    /// The number of links in use.
-    var linkCount: Int { peers.values.count { $0.link != nil } }
+    /// The number of nodes with a link in use on the first lane.
+    var linkCount: Int { peers.values.count { $0.lane.isFirst && $0.link != nil } }
 
     // MARK: - What workers tell
 
     /// A dial stands and could say HELLO.
-    func canGreet(node: String, link: UInt64) {
+    func canGreet(_ lane: Lane, link: UInt64) {
         guard let worker = workerOfSetup[link] else { return }
-        switch peer(node).arbiter.greet(LinkID(link)) {
+        switch peer(lane).arbiter.greet(LinkID(link)) {
         case .hello(let intent): shared.workers[worker].submit { $0.decide(link, .greet(intent)) }
         case .abandon: end(link, .superseded, "another link is used")
         }
     }
 
     /// The peer answered our HELLO.
-    func answered(node: String, link: UInt64, bootID: BootID) {
-        let peer = peer(node)
+    func answered(_ lane: Lane, link: UInt64, bootID: BootID, peer names: PeerNames) {
+        let peer = peer(lane)
+        guard lane.isFirst || hasSession(lane.first, bootID, names) else {
+            return end(link, .resumeRefused, Self.noFirstLane)
+        }
         if let worker = workerOfSetup[link], let home = home(of: peer), home != worker {
-            return move(link, from: worker, to: home) { $0.answered(node: node, link: link, bootID: bootID) }
+            return move(link, from: worker, to: home) { $0.answered(lane, link: link, bootID: bootID, peer: names) }
         }
         perform(peer.arbiter.answered(LinkID(link), bootID: bootID), peer)
     }
 
     /// A peer said HELLO.
     func arrived(_ link: IncomingLink) {
-        guard !isStopped, peers[link.node]?.link != nil || linkCount < shared.maximumLinks else {
+        let isKnown = !link.lane.isFirst || peers[link.lane]?.link != nil
+        guard !isStopped, isKnown || linkCount < shared.maximumLinks else {
             let text = isStopped ? "the agent stops" : "the agent has all the links it takes"
             shared.workers[link.worker].submit {
                 $0.decide(link.link, .refuse(.overloaded, detail: text, retryAfter: 5_000))
             }
             return
         }
-        let peer = peer(link.node)
+        if let refusal = laneRefusal(link) {
+            return shared.workers[link.worker].submit {
+                $0.decide(link.link, .refuse(.resumeRefused, detail: refusal, retryAfter: 0))
+            }
+        }
+        let peer = peer(link.lane)
         if let home = home(of: peer), home != link.worker {
-            let moved = IncomingLink(
-                link: link.link, worker: home, node: link.node, bootID: link.bootID, intent: link.intent,
-                remote: link.remote)
+            let moved = link.on(worker: home)
             return move(link.link, from: link.worker, to: home) { $0.arrived(moved) }
         }
         incoming[link.link] = link
@@ -240,8 +262,8 @@ final class LinkSupervisor {
         perform(peer.arbiter.received(LinkID(link.link), bootID: link.bootID, intent: link.intent), peer)
     }
 
-    /// The worker that has the session with a node, in use or parked.
-    private func home(of peer: Peer) -> Int? { peer.link?.worker ?? peer.parkedOn }
+    /// The worker that has the session of a lane, in use or parked, or that is to have it; nil where any may.
+    private func home(of peer: Peer) -> Int? { peer.link?.worker ?? peer.parkedOn ?? laneHome(peer) }
 
     /// A setup goes on on the worker that has the session of its peer; then what was asked is asked again from there.
     private func move(
@@ -259,9 +281,13 @@ final class LinkSupervisor {
     /// A link carries frames now.
     func established(_ link: EstablishedLink) {
         incoming[link.link] = nil
-        let peer = peer(link.node)
+        let peer = peer(link.lane)
         // Another link was chosen in between; this one has been told to close.
         guard peer.arbiter.established == LinkID(link.link) else { return }
+        guard link.lane.isFirst || isStanding(peer, link.peer) else {
+            return end(link.link, .resumeRefused, Self.noFirstLane)
+        }
+        let node = link.lane.node
         peer.link = link
         peer.attempt = peer.attempt == link.link ? nil : peer.attempt
         peer.isWanted = false
@@ -276,18 +302,25 @@ final class LinkSupervisor {
             peer.timer = nil
         }
         shared.log.info(
-            "link_established", "linked to node \(link.node)",
+            "link_established", "linked to node \(node)",
             [
-                ("node", .string(link.node)), ("remote", .string(link.remote)),
+                ("node", .string(node)), ("lane", .init(Int(link.lane.number))), ("remote", .string(link.remote)),
                 ("dialled", .bool(link.isDialler)), ("peer_version", .string(link.peerVersion)),
                 ("resumed", .bool(link.isResumed)),
             ])
         publish()
-        linkStateChanged(link.node, true)
+        guard link.lane.isFirst else {
+            laneEstablished(node)
+            return watchExcess()
+        }
+        linkStateChanged(node, true)
+        peer.lanes.took(link)
+        agreeOnLanes(node)
     }
 
     /// A setup ended without a link.
-    func setupFailed(node: String, link: UInt64, remote: String, isDialler: Bool, _ failure: LinkFailure) {
+    func setupFailed(_ lane: Lane, link: UInt64, remote: String, isDialler: Bool, _ failure: LinkFailure) {
+        let node = lane.node
         incoming[link] = nil
         workerOfSetup[link] = nil
         let failure = doubtingClocks(failure, of: node)
@@ -301,11 +334,11 @@ final class LinkSupervisor {
                         ("unreported", .init(strangers.takeHidden())),
                     ])
             }
-            guard let peer = peers[node] else { return }
+            guard let peer = peers[lane] else { return }
             perform(peer.arbiter.lost(LinkID(link)), peer)
             return goOn(peer, failure.text, reason: failure.reason)
         }
-        guard let peer = peers[node] else { return }
+        guard let peer = peers[lane] else { return }
         let action = peer.arbiter.lost(LinkID(link))
         if peer.attempt == link { peer.attempt = nil }
         perform(action, peer)
@@ -330,9 +363,12 @@ final class LinkSupervisor {
     private func dialEnded(_ peer: Peer, _ failure: LinkFailure) {
         guard peer.link == nil, !isStopped else { return }
         // What repeats is said once, at the level it deserves.
-        if peer.lastError?.code != failure.code || peer.lastError?.text != failure.text, failure.code != "superseded" {
+        if peer.lastError?.code != failure.code || peer.lastError?.text != failure.text,
+            failure.code != "superseded", peer.lane.isFirst || failure.code != LinkReason.resumeRefused.name
+        {
             var fields: [Log.Field] = [
-                ("node", .string(peer.node)), ("reason", .string(failure.code)), ("detail", .string(failure.text)),
+                ("node", .string(peer.node)), ("lane", .init(Int(peer.lane.number))), ("reason", .string(failure.code)),
+                ("detail", .string(failure.text)),
             ]
             if let hint = failure.hint { fields.append(("hint", .string(hint))) }
             shared.log.warning("dial_failed", "could not link to node \(peer.node)", fields)
@@ -342,10 +378,10 @@ final class LinkSupervisor {
             peer.redials.isGone(
                 refused: failure.code == ConnectError.Code.refused.rawValue, now: Clock.monotonicNanoseconds())
         {
-            let node = peer.node
+            let lane = peer.lane
             shared.workers[worker].submit {
                 $0.endParked(
-                    node, .linkLost, outcome: .peerGone, "the peer's agent is gone: its address refuses connections")
+                    lane, .linkLost, outcome: .peerGone, "the peer's agent is gone: its address refuses connections")
             }
         }
         // A dial that gave way to the peer's: who waits for a link waits for that one.
@@ -363,30 +399,36 @@ final class LinkSupervisor {
             peer.isWanted = false
             for worker in shared.workers { worker.submit { $0.opening.linkFailed(node, text) } }
         }
-        guard peer.isPermanent || peer.parkedOn != nil, peer.timer == nil else { return }
+        guard peer.isPermanent || peer.parkedOn != nil || isLaneWanted(peer), peer.timer == nil else { return }
         var delay = peer.backoff.failed(
             reason: reason, retryAfter: retryAfter, random: UInt64.random(in: .min ... .max))
         if peer.parkedOn != nil { delay = peer.redials.delay(delay, random: UInt64.random(in: .min ... .max)) }
-        peer.timer = ControlPlane.loop.schedule(after: delay, Redial(self, peer.node), tag: 0)
+        schedule(peer, after: delay)
     }
 
-    private func redial(_ node: String) {
-        guard let peer = peers[node] else { return }
+    /// Dials later.
+    func schedule(_ peer: Peer, after delay: UInt64) {
+        peer.timer = ControlPlane.loop.schedule(after: delay, Redial(self, peer.lane), tag: 0)
+    }
+
+    private func redial(_ lane: Lane) {
+        guard let peer = peers[lane] else { return }
         peer.timer = nil
         dial(peer)
     }
 
     /// The peer takes no new streams on a link.
-    func retiring(node: String, link: UInt64, reason: LinkReason, retryAfter: UInt32) {
+    func retiring(_ lane: Lane, link: UInt64, reason: LinkReason, retryAfter: UInt32) {
+        let node = lane.node
         shared.log.info(
-            "link_retiring", "node \(node) takes no new streams",
-            [("node", .string(node)), ("reason", .string(reason.name))])
-        guard let peer = peers[node], peer.link?.link == link else { return }
+            "link_retiring", "a link to node \(node) takes no new streams",
+            [("node", .string(node)), ("lane", .init(Int(lane.number))), ("reason", .string(reason.name))])
+        guard let peer = peers[lane], peer.link?.link == link else { return }
         peer.link = nil
         peer.isRetiring = true
         forgetMove(peer)
         publish()
-        linkStateChanged(node, false)
+        if lane.isFirst { linkStateChanged(node, false) }
     }
 
     /// A link is gone.
@@ -394,10 +436,12 @@ final class LinkSupervisor {
     ///   - isParked: its session waits for another one.
     ///   - endedInOrder: the peer's kernel ended the connection in order.
     func lost(
-        node: String, link: UInt64, reason: LinkReason, text: String, isParked: Bool, endedInOrder: Bool
+        _ lane: Lane, link: UInt64, reason: LinkReason, text: String, isParked: Bool, endedInOrder: Bool
     ) {
+        let node = lane.node
         let worker = workerOfSetup.removeValue(forKey: link)
-        guard let peer = peers[node] else { return }
+        guard let peer = peers[lane] else { return }
+        let wasRetiring = peer.isRetiring && peer.arbiter.established == LinkID(link)
         let wasInUse = peer.link?.link == link
         if isParked {
             peer.redials = ParkedRedials(
@@ -411,36 +455,41 @@ final class LinkSupervisor {
             forgetMove(peer)
         }
         if !isStopped, reason != .replaced {
-            shared.log.warning(
-                "link_lost", "the link to node \(node) ended",
-                [
-                    ("node", .string(node)), ("reason", .string(reason.name)), ("detail", .string(text)),
-                    ("parked", .bool(isParked)),
-                ])
+            let fields: [Log.Field] = [
+                ("node", .string(node)), ("lane", .init(Int(lane.number))), ("reason", .string(reason.name)),
+                ("detail", .string(text)), ("parked", .bool(isParked)),
+            ]
+            if reason == .idle {
+                shared.log.info("link_closed", "a link to node \(node) is not needed any more", fields)
+            } else {
+                shared.log.warning("link_lost", "the link to node \(node) ended", fields)
+            }
         }
         if wasInUse { publish() }
+        if lane.isFirst, !isParked, wasInUse || wasRetiring { endLanes(of: node, reason, text) }
         perform(action, peer)
         guard peer.link == nil else { return }
-        if wasInUse, !isParked { linkStateChanged(node, false) }
+        if wasInUse, !isParked, lane.isFirst { linkStateChanged(node, false) }
         // Also the end of a link that took no new streams any more (its node comes back after a restart), and of one that
         // was gone before it was reported as established.
         goOn(peer, "the link was lost: \(text)", reason: reason)
     }
 
     /// A parked session is over.
-    func sessionEnded(node: String) {
-        guard let peer = peers[node], peer.parkedOn != nil else { return }
+    func sessionEnded(_ lane: Lane) {
+        guard let peer = peers[lane], peer.parkedOn != nil else { return }
         peer.parkedOn = nil
+        if lane.isFirst { endLanes(of: lane.node, .resumeRefused, Self.noFirstLane) }
         guard peer.link == nil else { return }
-        linkStateChanged(node, false)
-        guard !peer.isPermanent, !peer.isWanted, let timer = peer.timer else { return }
+        if lane.isFirst { linkStateChanged(lane.node, false) }
+        guard !peer.isPermanent, !peer.isWanted, !isLaneWanted(peer), let timer = peer.timer else { return }
         ControlPlane.loop.cancel(timer)
         peer.timer = nil
     }
 
     /// The probe of a link ended.
-    func probeEnded(node: String, answered: Bool) {
-        guard let peer = peers[node] else { return }
+    func probeEnded(_ lane: Lane, answered: Bool) {
+        guard let peer = peers[lane] else { return }
         perform(peer.arbiter.probeEnded(answered: answered), peer)
     }
 
@@ -464,7 +513,7 @@ final class LinkSupervisor {
         case .probe(let link, let closing):
             close(closing, peer)
             guard let current = peer.link, current.link == link.rawValue else {
-                return probeEnded(node: peer.node, answered: false)
+                return probeEnded(peer.lane, answered: false)
             }
             shared.workers[current.worker].submit { $0.probe(link.rawValue, timeout: Self.probeTimeout) }
         case .duplicateIdentity(let link):
@@ -491,41 +540,46 @@ final class LinkSupervisor {
         shared.workers[worker].submit { $0.end(link, reason, text) }
     }
 
-    private func publish() {
-        var links: [String: Int] = [:]
+    func publish() {
+        var links: [String: [LaneRoute]] = [:]
         for peer in peers.values {
-            if let link = peer.link { links[peer.node] = link.worker }
+            guard let link = peer.link, peer.lane.isFirst || peer.lane.number < laneCount(peer.node) else { continue }
+            links[peer.node, default: []].append(
+                LaneRoute(number: peer.lane.number, worker: link.worker, load: link.load))
         }
-        linksChanged(links)
+        linksChanged(links.mapValues { $0.sorted { $0.number < $1.number } })
     }
 
     // MARK: - Seen from outside
 
-    /// Every node that is linked, dialled or kept.
+    /// Every lane that is linked, dialled or kept.
     var status: [PeerStatus] {
-        peers.values.sorted { $0.node < $1.node }.compactMap { peer in
+        peers.values.sorted { ($0.node, $0.lane.number) < ($1.node, $1.lane.number) }.compactMap { peer in
             let state =
                 peer.link != nil
                 ? "established"
                 : peer.parkedOn != nil
                     ? "parked" : peer.attempt != nil ? "dialling" : peer.timer != nil ? "waiting" : "idle"
-            guard state != "idle" || peer.isPermanent else { return nil }
+            guard state != "idle" || peer.isPermanent || isLaneWanted(peer) else { return nil }
             return PeerStatus(
-                node: peer.node, isPermanent: peer.isPermanent, state: state, link: peer.link,
+                lane: peer.lane, isPermanent: peers[peer.lane.first]?.isPermanent == true, state: state,
+                link: peer.link,
                 lastError: peer.lastError,
-                resumptions: peer.resumptions, moves: peer.move.count)
+                resumptions: peer.resumptions, moves: peer.move.count, lanes: laneCount(peer.node))
         }
     }
 
     /// The mesh documents that `node` had when its link was made; nil where it takes none of this mesh.
-    func documents(of node: String) -> DocumentVersions? { peers[node]?.link?.documents }
+    func documents(of node: String) -> DocumentVersions? { peers[Lane(node)]?.link?.documents }
 
     /// Whether there is a link to `node`.
-    func isLinked(to node: String) -> Bool { peers[node]?.link != nil }
+    func isLinked(to node: String) -> Bool { peers[Lane(node)]?.link != nil }
 
     /// Stops dialling and accepting.
     func stop() {
         isStopped = true
+        if let laneSweep { ControlPlane.loop.cancel(laneSweep) }
+        laneSweep = nil
         for peer in peers.values {
             if let timer = peer.timer { ControlPlane.loop.cancel(timer) }
             peer.timer = nil
@@ -536,15 +590,15 @@ final class LinkSupervisor {
     /// Dials again when its time has come.
     private final class Redial: TimerHandler {
         private let supervisor: LinkSupervisor
-        private let node: String
+        private let lane: Lane
 
-        init(_ supervisor: LinkSupervisor, _ node: String) {
+        init(_ supervisor: LinkSupervisor, _ lane: Lane) {
             self.supervisor = supervisor
-            self.node = node
+            self.lane = lane
         }
 
         func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor, node] in supervisor.redial(node) }
+            ControlPlane.assumeIsolated { [supervisor, lane] in supervisor.redial(lane) }
         }
     }
 }

@@ -25,7 +25,7 @@ final class ParkedSession: TimerHandler {
 
     func timerFired(tag: Int, loop: EventLoop) {
         timer = nil
-        core.endParked(link.node, .linkLost, outcome: .timedOut, "no new link came in time")
+        core.endParked(link.lane, .linkLost, outcome: .timedOut, "no new link came in time")
     }
 
     /// The session goes on, or is over.
@@ -38,14 +38,14 @@ final class ParkedSession: TimerHandler {
     /// What operators see of it.
     var status: ParkedStatus {
         ParkedStatus(
-            node: link.node, worker: core.index, since: since, streams: session.streamCount,
+            lane: link.lane, worker: core.index, since: since, streams: session.streamCount,
             retained: session.retainedBytes)
     }
 }
 
 /// What operators see of a parked session.
 struct ParkedStatus: Sendable {
-    let node: String
+    let lane: Lane
     let worker: Int
     let since: Int64
     let streams: Int

@@ -5,7 +5,7 @@ import Link
 extension WorkerCore {
     /// The session of a node moves to `link`, which is the one in use from now on.
     func moved(_ link: LinkConnection) {
-        links[link.node] = link
+        links[link.lane] = link
         counters.linksEstablished &+= 1
         do throws(SystemError) {
             try link.startMoved()
@@ -21,22 +21,22 @@ extension WorkerCore {
         setup.peerSwitched(link)
     }
 
-    /// The session of `node` cannot move any more; links that were on their way for that are given up.
-    func endMoves(of node: String, _ text: String) {
-        for setup in setups.values.filter({ $0.node == node && $0.intent == .move }) {
+    /// The session of `lane` cannot move any more; links that were on their way for that are given up.
+    func endMoves(of lane: Lane, _ text: String) {
+        for setup in setups.values.filter({ $0.lane == lane && $0.intent == .move }) {
             setup.decided(.refuse(.superseded, detail: text, retryAfter: 0))
         }
     }
 
     /// Asks the peer of a link to dial one to which the session moves.
-    func askForMove(_ node: String) {
-        guard let link = links[node] else { return }
+    func askForMove(_ lane: Lane) {
+        guard let link = links[lane] else { return }
         link.session.askForMove()
         link.scheduleFlush()
     }
 
     /// The peer asks this end to dial a link to which the session moves.
-    func moveWanted(_ node: String) {
-        ControlPlane.post { [shared] in shared.supervisor?.moveWanted(node) }
+    func moveWanted(_ lane: Lane) {
+        ControlPlane.post { [shared] in shared.supervisor?.moveWanted(lane) }
     }
 }

@@ -12,7 +12,7 @@ extension WorkerCore {
     /// - Returns: false when it can't; its streams are to be ended.
     func park(_ link: LinkConnection) -> Bool {
         guard shared.parking.resumeFor > 0, link.key != nil, link.session.canPark, !routing.isDraining,
-            links[link.node] === link, parked[link.node] == nil
+            links[link.lane] === link, parked[link.lane] == nil
         else { return false }
         let bytes = max(link.session.parkedBytes, ParkingSpace.floor)
         guard shared.parking.take(bytes) else {
@@ -20,56 +20,58 @@ extension WorkerCore {
             shared.log.warning(
                 "session_ended", "parked sessions hold all the memory that they may",
                 [
-                    ("node", .string(link.node)), ("reason", .string(ResumptionOutcome.noMemory.rawValue)),
+                    ("node", .string(link.node)), ("lane", .init(Int(link.lane.number))),
+                    ("reason", .string(ResumptionOutcome.noMemory.rawValue)),
                     ("limit", .init(shared.parking.limit)),
                 ])
             return false
         }
         link.session.park(now: loop.now)
-        endMoves(of: link.node, "the link was lost")
+        endMoves(of: link.lane, "the link was lost")
         link.tls.releaseIdleMemory()
-        parked[link.node] = ParkedSession(link, bytes: bytes, core: self)
+        parked[link.lane] = ParkedSession(link, bytes: bytes, core: self)
         return true
     }
 
-    /// Takes the parked session of `node` out, to go on.
-    func unpark(_ node: String) -> ParkedSession? {
-        guard let session = parked.removeValue(forKey: node) else { return nil }
+    /// Takes the parked session of `lane` out, to go on.
+    func unpark(_ lane: Lane) -> ParkedSession? {
+        guard let session = parked.removeValue(forKey: lane) else { return nil }
         session.leave()
         return session
     }
 
-    /// The session that could go on over a new link of `node`, parked. One whose link is still in use loses it now; one of
+    /// The session that could go on over a new link of `lane`, parked. One whose link is still in use loses it now; one of
     /// another run of the peer's agent, or of another identity, is over.
-    func heldSession(_ node: String, bootID: BootID, identity: PeerIdentity) -> ParkedSession? {
-        if let link = links[node] {
+    func heldSession(_ lane: Lane, bootID: BootID, identity: PeerIdentity) -> ParkedSession? {
+        if let link = links[lane] {
             let isSame = link.session.peer.bootID == bootID
             link.close(isSame ? .replaced : .peerRestarted, "a newer link takes its place")
         }
-        guard let session = parked[node] else { return nil }
+        guard let session = parked[lane] else { return nil }
         guard session.session.peer.bootID == bootID else {
-            endParked(node, .peerRestarted, outcome: .peerRestarted, "another run of the peer's agent came")
+            endParked(lane, .peerRestarted, outcome: .peerRestarted, "another run of the peer's agent came")
             return nil
         }
         let known = session.link.peer
         guard known.commonName == identity.commonName, known.spiffe == identity.spiffe else {
-            endParked(node, .resumeRefused, outcome: .refused, "the peer has another identity now")
+            endParked(lane, .resumeRefused, outcome: .refused, "the peer has another identity now")
             return nil
         }
         return session
     }
 
     /// A parked session is over: its streams are reset, or tried elsewhere where that is allowed.
-    func endParked(_ node: String, _ reason: LinkReason, outcome: ResumptionOutcome, _ text: String) {
-        guard let session = unpark(node) else { return }
+    func endParked(_ lane: Lane, _ reason: LinkReason, outcome: ResumptionOutcome, _ text: String) {
+        guard let session = unpark(lane) else { return }
         counters.resumption(outcome)
         shared.log.warning(
-            "session_ended", "the session with node \(node) does not go on",
+            "session_ended", "the session with node \(lane.node) does not go on",
             [
-                ("node", .string(node)), ("reason", .string(outcome.rawValue)), ("detail", .string(text)),
+                ("node", .string(lane.node)), ("lane", .init(Int(lane.number))), ("reason", .string(outcome.rawValue)),
+                ("detail", .string(text)),
                 ("streams", .init(session.session.streamCount)),
             ])
-        ControlPlane.post { [shared] in shared.supervisor?.sessionEnded(node: node) }
+        ControlPlane.post { [shared] in shared.supervisor?.sessionEnded(lane) }
         session.link.endStreams(reason, text)
     }
 
@@ -82,7 +84,7 @@ extension WorkerCore {
             if let entry = routing.revoked.entry(for: link.tls.peerChain) {
                 closed += link.session.streamCount
                 endParked(
-                    link.node, .identityRevoked, outcome: .revoked, "the peer's certificate is revoked: \(entry.reason)"
+                    link.lane, .identityRevoked, outcome: .revoked, "the peer's certificate is revoked: \(entry.reason)"
                 )
                 continue
             }
@@ -93,7 +95,7 @@ extension WorkerCore {
             } else {
                 closed += link.session.streamCount
                 counters.denied(decision.reason.rawValue)
-                endParked(link.node, .policyChanged, outcome: .policyChanged, decision.reason.rawValue)
+                endParked(link.lane, .policyChanged, outcome: .policyChanged, decision.reason.rawValue)
             }
         }
         return closed
@@ -101,7 +103,7 @@ extension WorkerCore {
 
     /// Ends all parked sessions: this agent takes no links any more.
     func endAllParked(_ text: String) {
-        for node in Array(parked.keys) { endParked(node, .goingAway, outcome: .drained, text) }
+        for lane in Array(parked.keys) { endParked(lane, .goingAway, outcome: .drained, text) }
     }
 
     /// Moves a setup to the worker that has the session of its peer, which then asks again by `then`.

@@ -13,12 +13,12 @@ final class WorkerCore: TimerHandler {
     let shared: AgentShared
     /// What the worker decides with. Replaced as a whole at the start of a job.
     private(set) var routing: RoutingSnapshot
-    /// The links that live here, by the peer's name.
-    var links: [String: LinkConnection] = [:]
+    /// The links that live here.
+    var links = LinkTable()
     /// Links that were replaced or are retiring but still carry streams.
     private(set) var retiring: [UInt64: LinkConnection] = [:]
-    /// Sessions that wait for their next link, by the peer's name.
-    var parked: [String: ParkedSession] = [:]
+    /// Sessions that wait for their next link.
+    var parked: [Lane: ParkedSession] = [:]
     private(set) var setups: [UInt64: LinkSetup] = [:]
     private var pairs: [ObjectIdentifier: LocalPair] = [:]
     private var bridges: [ObjectIdentifier: TargetBridge] = [:]
@@ -100,7 +100,7 @@ final class WorkerCore: TimerHandler {
                 if link.gate.isOpen { opening.linkAvailable(link.node) }
             }
         }
-        for node in opening.awaitedNodes where links[node] != nil || next.links[node] != nil {
+        for node in opening.awaitedNodes where !links.of(node).isEmpty || next.links[node] != nil {
             opening.linkAvailable(node)
         }
     }
@@ -191,13 +191,13 @@ final class WorkerCore: TimerHandler {
 
     /// A link is established: it can carry streams from now on.
     func establish(_ link: LinkConnection) {
-        if let old = links[link.node] {
-            links[link.node] = nil
+        if let old = links[link.lane] {
+            links[link.lane] = nil
             old.close(.replaced, "a newer link of the same agent took its place")
         }
         // One that went on was taken out before.
-        endParked(link.node, .resumeRefused, outcome: .refused, "a new session took its place")
-        links[link.node] = link
+        endParked(link.lane, .resumeRefused, outcome: .refused, "a new session took its place")
+        links[link.lane] = link
         counters.linksEstablished &+= 1
         do throws(SystemError) {
             try link.start()
@@ -210,34 +210,35 @@ final class WorkerCore: TimerHandler {
 
     /// The peer takes no new streams here; those under way go on.
     func linkRetiring(_ link: LinkConnection, _ reason: LinkReason, _ notice: Notice) {
-        guard links[link.node] === link else { return }
-        links[link.node] = nil
+        guard links[link.lane] === link else { return }
+        links[link.lane] = nil
         retiring[link.id] = link
-        let (node, id, retryAfter) = (link.node, link.id, notice.retryAfter)
+        let (lane, id, retryAfter) = (link.lane, link.id, notice.retryAfter)
         ControlPlane.post { [shared] in
-            shared.supervisor?.retiring(node: node, link: id, reason: reason, retryAfter: retryAfter)
+            shared.supervisor?.retiring(lane, link: id, reason: reason, retryAfter: retryAfter)
         }
     }
 
     /// The link is gone.
     func linkClosed(_ link: LinkConnection, _ reason: LinkReason, _ text: String, isParked: Bool) {
-        if links[link.node] === link { links[link.node] = nil }
+        if links[link.lane] === link { links[link.lane] = nil }
         retiring[link.id] = nil
         counters.linkClosed(reason.name)
         counters.closedLinkBytesReceived &+= link.bytesReceived
         counters.closedLinkBytesSent &+= link.bytesSent
-        let (node, id, endedInOrder) = (link.node, link.id, link.endedInOrder)
+        let (lane, id, endedInOrder) = (link.lane, link.id, link.endedInOrder)
         ControlPlane.post { [shared] in
             shared.supervisor?.lost(
-                node: node, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder)
+                lane, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder)
         }
     }
 
     /// The peer has acknowledged every mesh document that is in force here.
     func peerHasDocuments(_ node: String) {
-        guard let link = links[node] else { return }
-        link.gate.peerCaughtUp()
-        if link.gate.isOpen { opening.linkAvailable(node) }
+        for link in links.of(node) {
+            link.gate.peerCaughtUp()
+            if link.gate.isOpen { opening.linkAvailable(node) }
+        }
     }
 
     /// Asks the peer for a sign of life within `timeout` nanoseconds.
@@ -255,16 +256,18 @@ final class WorkerCore: TimerHandler {
         ControlPlane.post { [shared] in shared.supervisor?.want(node) }
     }
 
-    /// Hands an application's socket to the worker that has the link.
-    func move(_ local: LocalConnection, to index: Int) {
+    /// Hands an application's socket to the worker that has the lane's link.
+    func move(_ local: LocalConnection, by route: LaneRoute) {
         guard let attempt = local.attempt, let descriptor = local.takeDescriptor() else { return }
         // The connection goes on elsewhere, so its upstream keeps counting it.
         if !attempt.isBuiltIn { localCount -= 1 }
         // Chosen once: another choice there could send it back.
         attempt.isMoved = true
+        attempt.route = route
+        route.load.send()
         let raw = descriptor.release()
         let handed = Handover(attempt)
-        shared.workers[index].submit { core in
+        shared.workers[route.worker].submit { core in
             core.open(FileDescriptor(owning: raw), handed.value)
         }
     }

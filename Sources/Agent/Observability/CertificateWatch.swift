@@ -64,7 +64,10 @@ extension Agent {
         }
         for report in await reports() {
             found += report.links.compactMap { link in
-                link.peerCertificate.map { KnownCertificate(.peer, link.node, $0) }
+                guard let certificate = link.peerCertificate,
+                    seen.insert("\(link.node) \(certificate.fingerprintSHA256)").inserted
+                else { return nil }
+                return KnownCertificate(.peer, link.node, certificate)
             }
         }
         return found.sorted { ($0.expiry.notAfter, $0.name) < ($1.expiry.notAfter, $1.name) }

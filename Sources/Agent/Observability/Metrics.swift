@@ -104,7 +104,7 @@ enum Metrics {
     }
 
     private static func addLinks(_ writer: inout PrometheusWriter, _ links: [LinkStatus], _ totals: WorkerCounters) {
-        writer.family("mesh_links", .gauge, "Links in use.", Double(links.count))
+        writer.family("mesh_links", .gauge, "Links in use, on all lanes.", Double(links.count))
         writer.family(
             "mesh_link_established_total", .counter, "Links that were established.", Double(totals.linksEstablished))
         writer.family(
@@ -127,16 +127,21 @@ enum Metrics {
             "mesh_pin_checks_total", .counter, "Certificates of nodes that were compared with their pins, by result.",
             samples(totals.pinChecks, "result"))
         writer.family(
-            "mesh_link_rtt_seconds", .gauge, "Round trip of the last ping, by node.",
+            "mesh_link_streams", .gauge, "Open streams, by node and lane.",
+            links.map { .init(Double($0.streams), ["node": $0.node, "lane": "\($0.lane.number)"]) })
+        writer.family(
+            "mesh_link_rtt_seconds", .gauge, "Round trip of the last ping, by node and lane.",
             links.compactMap { link in
-                link.roundTrip.map { .init(Double($0) / 1e9, ["node": link.node]) }
+                link.roundTrip.map {
+                    .init(Double($0) / 1e9, ["node": link.node, "lane": "\(link.lane.number)"])
+                }
             })
         writer.family(
             "mesh_link_receive_bytes_total", .counter, "Ciphertext received on links.",
             Double(links.reduce(totals.closedLinkBytesReceived) { $0 + $1.bytesReceived }))
         writer.family(
             "mesh_link_clock_offset_seconds", .gauge, "The clock of each linked node minus this one's, by node.",
-            links.compactMap { link in
+            links.filter(\.lane.isFirst).compactMap { link in
                 link.clockOffset.map { .init(Double($0) / 1e3, ["node": link.node]) }
             })
         writer.family(

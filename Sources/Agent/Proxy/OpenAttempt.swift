@@ -72,6 +72,12 @@ final class OpenAttempt {
     var current: Candidate?
     /// `current` was chosen on another worker, and is to be tried here.
     var isMoved = false
+    /// `current` is to be tried again, on another lane.
+    var isKept = false
+    /// The lane for which the connection came to this worker.
+    var route: LaneRoute?
+    /// Lanes to `current` that did not take the stream.
+    var closedLanes: Set<UInt8> = []
     /// The stream counts as load of `current`.
     var isCounted = false
     /// Instances that refused or could not be reached.

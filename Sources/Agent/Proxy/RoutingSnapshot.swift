@@ -19,8 +19,8 @@ final class RoutingSnapshot: Sendable {
     let directory: DirectorySnapshot
     /// Services with a target on this node, by name.
     let services: [String: LocalService]
-    /// Where the link to a node lives: its worker's index.
-    let links: [String: Int]
+    /// Where the links to a node live that take new streams, by the numbers of their lanes.
+    let links: [String: [LaneRoute]]
     /// The agent drains: no new stream is accepted.
     let isDraining: Bool
     /// An operator took the node out of service: no new stream of an application is accepted; the agents' own are.
@@ -32,7 +32,7 @@ final class RoutingSnapshot: Sendable {
 
     init(
         node: String, own: Principal, policy: PolicyDocument, trustDomain: String?, directory: DirectorySnapshot,
-        services: [String: LocalService], links: [String: Int], isDraining: Bool, isOutOfService: Bool,
+        services: [String: LocalService], links: [String: [LaneRoute]], isDraining: Bool, isOutOfService: Bool,
         documents: DocumentVersions, revocations: RevocationSet
     ) {
         self.node = node

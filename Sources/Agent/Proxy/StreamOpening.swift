@@ -7,7 +7,7 @@ import Policy
 /// The one way to open a stream: local proxy, control socket and the agent itself bring a local connection with a wish,
 /// and this finds an instance, a link and, where one fails, the next one.
 final class StreamOpening {
-    private unowned let core: WorkerCore
+    unowned let core: WorkerCore
     /// Connections that wait for a link to a node.
     private var waiting: [String: [LocalConnection]] = [:]
 
@@ -33,9 +33,13 @@ final class StreamOpening {
             return giveUp(
                 local, attempt, OpenFailure(kind: .unreachable, reason: "going_away", detail: "this node drains"))
         }
-        let moved = attempt.isMoved ? attempt.current : nil
+        let isMoved = attempt.isMoved
+        let kept = isMoved || attempt.isKept ? attempt.current : nil
         attempt.isMoved = false
-        guard let candidate = moved ?? choose(attempt, routing) else {
+        attempt.isKept = false
+        attempt.route.take()?.load.arrived()
+        if kept == nil { attempt.closedLanes = [] }
+        guard let candidate = kept ?? choose(attempt, routing) else {
             let failure =
                 attempt.lastFailure
                 ?? OpenFailure(
@@ -52,17 +56,15 @@ final class StreamOpening {
         if candidate.node == routing.node {
             count(attempt, candidate)
             core.serving.connectPair(local, attempt, candidate)
-        } else if let link = core.links[candidate.node] {
-            guard link.gate.isOpen || attempt.isBuiltIn else {
-                waiting[candidate.node, default: []].append(local)
-                return
-            }
-            open(local, attempt, candidate, on: link)
-        } else if moved == nil, let index = routing.links[candidate.node], index != core.index {
-            core.move(local, to: index)
         } else {
-            waiting[candidate.node, default: []].append(local)
-            core.wantLink(to: candidate.node)
+            switch lane(to: candidate.node, attempt, staying: isMoved) {
+            case .here(let link): open(local, attempt, candidate, on: link)
+            case .elsewhere(let route): core.move(local, by: route)
+            case .gated: waiting[candidate.node, default: []].append(local)
+            case .none:
+                waiting[candidate.node, default: []].append(local)
+                core.wantLink(to: candidate.node)
+            }
         }
     }
 
@@ -83,7 +85,7 @@ final class StreamOpening {
             count(attempt, candidate)
             link.adopt(local, stream)
         } catch {
-            failed(local, .unreachable, "the link to \(candidate.node) takes no stream: \(error.code)")
+            laneFailed(local, attempt, link.lane, "the link to \(candidate.node) takes no stream: \(error.code)")
         }
     }
 
@@ -140,6 +142,15 @@ final class StreamOpening {
         proceed(local, attempt)
     }
 
+    /// Starts again with the same instance.
+    func tryAgain(_ local: LocalConnection, _ attempt: OpenAttempt) {
+        if attempt.isCounted, let current = attempt.current { core.shared.load.remove(current.instance) }
+        attempt.isCounted = false
+        attempt.isKept = true
+        attempt.rewind()
+        proceed(local, attempt)
+    }
+
     /// The instance did not answer in time. Whether it took the stream is not known: the next one is tried only if no byte
     /// of the application was sent (docs/link-protocol.md, "Retry").
     func unanswered(_ local: LocalConnection, _ attempt: OpenAttempt, _ detail: String) {
@@ -174,6 +185,7 @@ final class StreamOpening {
 
     /// An application's connection is closed for good.
     func closed(_ attempt: OpenAttempt) {
+        attempt.route.take()?.load.arrived()
         ended(attempt)
         attempt.upstream?.connectionClosed()
     }
@@ -194,7 +206,7 @@ final class StreamOpening {
         guard let attempt = local.attempt else { return }
         forget(local)
         let node = attempt.current?.node ?? "?"
-        let isBehind = core.links[node]?.gate.isOpen == false
+        let isBehind = core.links.of(node).contains { !$0.gate.isOpen }
         failed(
             local, .unreachable,
             isBehind

@@ -334,6 +334,23 @@ final class TestNode {
         return list.first { (link: JSONValue) in link["node"]?.string == node.name }
     }
 
+    /// The links to `node` that are in use, by lane.
+    func lanes(to node: TestNode) throws -> [Int: JSONValue] {
+        var found: [Int: JSONValue] = [:]
+        for link in try control.get("/v1/links").json["links"]?.array ?? [] {
+            guard link["node"]?.string == node.name, link["state"]?.string == "established" else { continue }
+            found[Int(link["lane"]?.integer ?? 0)] = link
+        }
+        return found
+    }
+
+    /// Waits until exactly the first `count` lanes to `node` have links.
+    func waitLanes(_ count: Int, to node: TestNode, within seconds: Double = Deadline.patience) throws {
+        try Deadline.until("\(name) has \(count) lanes to \(node.name)", within: seconds, every: 0.02) {
+            try lanes(to: node).keys.sorted() == Array(0..<count)
+        }
+    }
+
     /// Instances of a service in this node's copy of the directory: id → health.
     func instances(of service: String) throws -> [String: String] {
         let list = try control.get("/v1/directory/services/\(service)").json["instances"]?.array ?? []

@@ -26,22 +26,28 @@ final class LinkEnd {
     private var plain: ByteQueue
     private var frames: FrameReader
     private var fates: [StreamHandle: [Fate]] = [:]
+    /// What it was told of the number of lanes.
+    private(set) var lanesSeen: [Int] = []
 
     /// Links with `node` as the node `name`, whose certificate the mesh's CA makes, by clocks that are so many seconds ahead.
     ///
     /// - Parameters:
     ///   - documents: what it says in HELLO about mesh documents; nil for an agent that knows none.
+    ///   - lane: which lane the link is for.
+    ///   - lanes: how many it says that it takes; nil for an agent that knows nothing of lanes.
+    ///   - boot: its boot id; nil for `former`'s, or one of its own.
     ///   - former: a link whose node this is, in the same run: the other end may have kept its session.
     ///   - beforeDecline: it resumes sessions, and says no to one that is offered; this comes before the answer.
     init(
-        _ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil, clockAhead: Int64 = 0,
-        issuedAhead: Int64 = 0, after former: LinkEnd? = nil, beforeDecline: (() throws -> Void)? = nil
+        _ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil, lane: UInt8 = 0,
+        lanes: Int? = nil, boot: BootID? = nil, clockAhead: Int64 = 0, issuedAhead: Int64 = 0,
+        after former: LinkEnd? = nil, beforeDecline: (() throws -> Void)? = nil
     ) throws {
         credentials =
             try former?.credentials
             ?? mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)) + issuedAhead)
         var random = SystemRandomNumberGenerator()
-        bootID = former?.bootID ?? .random(using: &random)
+        bootID = boot ?? former?.bootID ?? .random(using: &random)
         let context = try TLSContext(
             TLSContext.Configuration(
                 role: .client, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
@@ -55,6 +61,8 @@ final class LinkEnd {
             bootID: bootID, intent: .initial, unixMilliseconds: UInt64(Clock.unixMilliseconds()), agent: "test",
             configuration: SessionConfiguration())
         hello.documents = documents
+        hello.lane = lane
+        hello.lanes = lanes
         if beforeDecline != nil { hello.resumptionEpoch = 0 }
         let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, hello)
         if peer.resumptionEpoch != nil, let beforeDecline {
@@ -176,6 +184,27 @@ final class LinkEnd {
         }
     }
 
+    /// Reads until the node ends the link; throws when it does not.
+    func waitEnd() throws {
+        let end = Deadline.now + Deadline.patience
+        while Deadline.now < end {
+            do { try turn() } catch is Failure { return }
+        }
+        throw Failure("the link stays")
+    }
+
+    /// Takes what comes until `isDone`.
+    func turn(until isDone: () -> Bool) throws {
+        while !isDone() { try turn() }
+    }
+
+    /// Ends the link for good.
+    func end(_ reason: LinkReason) throws {
+        session.goAway(reason)
+        try transmit()
+        wire.close()
+    }
+
     private func turn() throws {
         if plain.isEmpty { try Self.receive(tls, wire, into: &plain) }
         var isHungry = false
@@ -208,6 +237,7 @@ final class LinkEnd {
             if isLast { fates[stream, default: []].append(.finished) }
         case .finished(let stream): fates[stream, default: []].append(.finished)
         case .opened(let stream): session.refuse(stream, .noSuchService)
+        case .lanes(let count): lanesSeen.append(count)
         default: break
         }
     }
