@@ -2,8 +2,8 @@ import Glibc
 
 /// The segments that outgoing frames are written into and kept in until acknowledged. One pool per worker; not Sendable.
 ///
-/// Segments are mapped pages, so that giving one back to the system is exact and never a question of malloc's mood. Some
-/// free ones are kept; `trim` returns those that were not needed since the last `trim`.
+/// Segments are mapped pages, so that giving one back to the system is exact and never a question of malloc's mood. Free
+/// ones are kept; `trim` returns those that were not needed since the last `trim`.
 public final class SegmentPool {
     /// Size of a segment in bytes: four full frames, and large enough that a segment change costs nothing per byte.
     public static let segmentSize = 256 << 10
@@ -13,14 +13,21 @@ public final class SegmentPool {
     private var inUse = 0
     private let keep: Int
 
+    /// Called when the first free segment comes in: from then on `trim` has something to do.
+    public var becameFree: (() -> Void)?
+
     /// The most segments in use at once for application data; control frames may go beyond by a little.
     public let limit: Int
 
-    /// A pool that keeps up to `keep` free segments and lends at most `limit` for application data.
-    public init(keep: Int = 32, limit: Int = 4_096) {
+    /// The most segments that one `trim` returns: some two milliseconds of the kernel's work.
+    static let trimBatch = 128
+
+    /// A pool that keeps up to `keep` free segments and lends at most `limit` for application data. A link whose log is
+    /// empty holds none, so hundreds of links take and give some with every message: fewer than that kept, and each
+    /// message would map memory anew.
+    public init(keep: Int = 1_024, limit: Int = 4_096) {
         self.keep = keep
         self.limit = limit
-        free.reserveCapacity(keep)
     }
 
     deinit {
@@ -56,16 +63,18 @@ public final class SegmentPool {
         inUse -= 1
         if free.count < keep {
             free.append(segment)
+            if free.count == 1 { becameFree?() }
         } else {
             SegmentPool.unmap(segment)
         }
     }
 
-    /// Returns the segments to the system that nobody needed since the last call. To be called every few seconds.
+    /// Returns the segments to the system that nobody needed since the last call. To be called again and again while there
+    /// are free ones.
     public func trim() {
-        for _ in 0..<min(fewestFree, free.count) {
-            SegmentPool.unmap(free.removeFirst())
-        }
+        let surplus = min(fewestFree, free.count, Self.trimBatch)
+        for segment in free[..<surplus] { SegmentPool.unmap(segment) }
+        free.removeFirst(surplus)
         fewestFree = free.count
     }
 

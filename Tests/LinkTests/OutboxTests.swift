@@ -193,11 +193,14 @@ private final class Log {
 
     @Test func poolGivesMemoryBack() throws {
         let log = makeLog()
+        var calls = 0
+        pool.becameFree = { calls += 1 }
         for _ in 0..<40 { try add(log, 65_000) }
         #expect(pool.segmentsInUse == 10)
         _ = drain(log)
         #expect(log.acknowledge(40))
         #expect(pool.segmentsInUse == 0 && pool.segmentsFree == 4, "keeps no more than it was told")
+        #expect(calls == 1, "told once, with the first free one")
         pool.trim()
         #expect(pool.segmentsFree == 4, "they were in use since the last trim")
         try add(log, 10)
@@ -205,6 +208,11 @@ private final class Log {
         #expect(log.acknowledge(41))
         pool.trim()
         #expect(pool.segmentsFree == 1, "three were not needed")
+        pool.trim()
+        #expect(pool.segmentsFree == 0, "nor was the last one")
+        try add(log, 10)
+        _ = drain(log)
+        #expect(log.acknowledge(42) && calls == 2, "told again")
     }
 
     /// What resumption does with the log: any count the peer may name, either role before and after.

@@ -44,6 +44,8 @@ final class WorkerCore: TimerHandler {
     /// What this worker's byte channels share.
     private(set) lazy var channels = ChannelLoop(loop)
     let segments = SegmentPool()
+    /// The pool's timer runs: only while there are free segments, so that an idle worker does not wake up.
+    private var isTrimming = false
     let maskKeys = MaskKeys()
 
     /// The one way to open a stream.
@@ -58,15 +60,24 @@ final class WorkerCore: TimerHandler {
         self.routing = routing
         opening = StreamOpening(core: self)
         serving = StreamServing(core: self)
+        segments.becameFree = { [unowned self] in scheduleTrim() }
+    }
+
+    /// After this time, in nanoseconds, or at most twice it, segments that were not needed go back to the system: long
+    /// enough that traffic never waits for memory that it had a moment ago, short enough that a burst, or a reader that
+    /// stalls, leaves nothing behind.
+    private static let trimInterval: UInt64 = 500_000_000
+
+    private func scheduleTrim() {
+        guard !isTrimming else { return }
+        isTrimming = true
         loop.schedule(after: Self.trimInterval, self, tag: 0)
     }
 
-    /// How often segments that were not needed go back to the system, in nanoseconds.
-    private static let trimInterval: UInt64 = 5_000_000_000
-
     func timerFired(tag: Int, loop: EventLoop) {
         segments.trim()
-        loop.schedule(after: Self.trimInterval, self, tag: 0)
+        isTrimming = false
+        if segments.segmentsFree > 0 { scheduleTrim() }
     }
 
     deinit {
