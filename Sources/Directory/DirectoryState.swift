@@ -259,21 +259,22 @@ public struct DirectoryState: Sendable {
         var events: [DirectoryEvent] = []
         let oldServices = old?.registration.services ?? []
         let newServices = new?.registration.services ?? []
-        if let new, old?.node != new.node { events.append(.node(new.node)) }
+        if let new, old.map({ $0.showsSameNode(as: new) }) != true { events.append(.node(new.node)) }
         // Both are sorted by name: one walk along both.
         var oldPlace = 0
         var newPlace = 0
         while oldPlace < oldServices.count || newPlace < newServices.count {
-            let before = oldPlace < oldServices.count ? oldServices[oldPlace] : nil
-            let after = newPlace < newServices.count ? newServices[newPlace] : nil
-            if let before, after.map({ before.service < $0.service }) ?? true {
-                events.append(.instanceRemoved(service: before.service, node: before.node))
+            let hasOld = oldPlace < oldServices.count
+            let hasNew = newPlace < newServices.count
+            if hasOld, !hasNew || oldServices[oldPlace].service < newServices[newPlace].service {
+                let gone = oldServices[oldPlace]
+                events.append(.instanceRemoved(service: gone.service, node: gone.node))
                 oldPlace += 1
-            } else if let after, before.map({ after.service < $0.service }) ?? true {
-                events.append(.instance(after))
+            } else if !hasOld || newServices[newPlace].service < oldServices[oldPlace].service {
+                events.append(.instance(newServices[newPlace]))
                 newPlace += 1
-            } else if let after {
-                if before != after { events.append(.instance(after)) }
+            } else {
+                if oldServices[oldPlace] != newServices[newPlace] { events.append(.instance(newServices[newPlace])) }
                 oldPlace += 1
                 newPlace += 1
             }

@@ -122,7 +122,9 @@ extension StoredNode {
 }
 
 func encode(_ map: [String: String]) -> JSONValue {
-    .object(JSONObject(map.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+    map.isEmpty
+        ? .object([:])
+        : .object(JSONObject(map.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
 }
 
 /// Reads one of a few words.

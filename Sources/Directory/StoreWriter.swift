@@ -110,15 +110,28 @@ public struct StoreWriter: Sendable {
         }
         guard !taken.isEmpty else { return .idle }
         let applied = taken.map { Applied(pending: $0, transition: state.apply($0.command, at: now)) }
-        var rows: [String: StoredNode?] = [:]
-        var order: [String] = []
-        for case let row? in applied.map(\.transition.row) {
-            if rows.updateValue(row.content, forKey: row.node) == nil { order.append(row.node) }
-        }
-        guard !order.isEmpty else { return .answered(applied.map(Self.completion)) }
+        let rows = Self.rows(applied)
+        guard !rows.isEmpty else { return .answered(applied.map(Self.completion)) }
         underway = applied
         isUnderway = true
-        return .commit(StoreBatch(rows: order.map { ($0, rows[$0] ?? nil) }, revision: state.revision))
+        return .commit(StoreBatch(rows: rows, revision: state.revision))
+    }
+
+    /// What has to be stored, each node once, with what it is after the last of its commands.
+    private static func rows(_ applied: [Applied]) -> [(node: String, content: StoredNode?)] {
+        var rows: [(node: String, content: StoredNode?)] = []
+        rows.reserveCapacity(applied.count)
+        var places = [String: Int](minimumCapacity: applied.count)
+        for step in applied {
+            guard let row = step.transition.row else { continue }
+            if let place = places[row.node] {
+                rows[place].content = row.content
+            } else {
+                places[row.node] = rows.count
+                rows.append(row)
+            }
+        }
+        return rows
     }
 
     /// Takes in what came of the batch: the completions in the order of the commands, and what readers may now see.

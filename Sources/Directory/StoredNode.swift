@@ -17,6 +17,13 @@ public struct StoredNode: Sendable, Hashable {
         self.since = since
     }
 
+    /// Whether ``node`` is the same for both, without making either.
+    func showsSameNode(as other: StoredNode) -> Bool {
+        registration.node == other.registration.node && registration.bootID == other.registration.bootID
+            && registration.addresses == other.registration.addresses
+            && registration.metadata == other.registration.metadata && state == other.state && since == other.since
+    }
+
     /// The node as the directory shows it.
     public var node: Node {
         Node(

@@ -58,11 +58,14 @@ extension JSONValue {
     }
 
     /// Reads every element of an array; errors name the element.
+    @inlinable
     public func requireEach<Result>(
         _ read: (JSONValue) throws(JSONAccessError) -> Result
     ) throws(JSONAccessError) -> [Result] {
+        let elements = try requireArray()
         var results: [Result] = []
-        for (index, element) in try requireArray().enumerated() {
+        results.reserveCapacity(elements.count)
+        for (index, element) in elements.enumerated() {
             do {
                 results.append(try read(element))
             } catch {
@@ -81,6 +84,7 @@ extension JSONObject {
     /// Reads a member that must be there; errors name the member.
     ///
     /// `try object.read("weight") { (value) throws(JSONAccessError) in try value.requireInteger(in: 1...65535) }`
+    @inlinable
     public func read<Result>(
         _ key: String, _ read: (JSONValue) throws(JSONAccessError) -> Result
     ) throws(JSONAccessError) -> Result {
@@ -95,6 +99,7 @@ extension JSONObject {
     }
 
     /// Reads a member that may be missing or null, which both give nil; errors name the member.
+    @inlinable
     public func readIfPresent<Result>(
         _ key: String, _ read: (JSONValue) throws(JSONAccessError) -> Result
     ) throws(JSONAccessError) -> Result? {
@@ -162,6 +167,7 @@ extension JSONObject {
     }
 
     /// Reads every element of an array; an empty result when it is missing or null. Errors name the element.
+    @inlinable
     public func each<Result>(
         _ key: String, _ read: (JSONValue) throws(JSONAccessError) -> Result
     ) throws(JSONAccessError) -> [Result] {

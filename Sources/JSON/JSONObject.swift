@@ -31,11 +31,18 @@ public struct JSONObject: Sendable {
     }
 
     /// An object from pairs; of two equal keys the later value stays, at the first one's place.
+    @inlinable
     public init(_ pairs: some Sequence<(String, JSONValue)>) {
-        members = []
+        self.init(minimumCapacity: pairs.underestimatedCount)
         for (key, value) in pairs {
             self[key] = value
         }
+    }
+
+    /// An object without members, with room for so many.
+    public init(minimumCapacity: Int) {
+        members = []
+        members.reserveCapacity(minimumCapacity)
     }
 
     /// For the reader, which has made sure that keys are unique.

@@ -29,9 +29,10 @@ public struct JSONWriter {
     private let layout: Layout
     private var depth = 0
 
-    /// A writer without output.
-    public init(_ layout: Layout = .compact) {
+    /// A writer without output, with room for so many bytes.
+    public init(_ layout: Layout = .compact, minimumCapacity: Int = 0) {
         self.layout = layout
+        bytes.reserveCapacity(minimumCapacity)
     }
 
     /// Writes a value after what was written so far.
@@ -54,6 +55,7 @@ public struct JSONWriter {
         var string = string
         bytes.append(UInt8(ascii: "\""))
         string.withUTF8 { text in
+            guard !Self.isPlain(text) else { return bytes.append(contentsOf: text) }
             var start = 0
             for (place, byte) in text.enumerated() where Self.needsEscape(byte) {
                 bytes.append(contentsOf: text[start..<place])
@@ -122,6 +124,31 @@ public struct JSONWriter {
         bytes.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * depth))
     }
 
+    /// Whether nothing has to be escaped, looked at eight bytes at a time; a false "no" only costs time.
+    private static func isPlain(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = text.baseAddress else { return true }
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        var found: UInt64 = 0
+        var place = 0
+        while place + 8 <= text.count {
+            let word = UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self)
+            // "Has a zero byte" for each of the three characters, and "has a byte below 0x20".
+            let quote = word ^ (ones &* UInt64(UInt8(ascii: "\"")))
+            let backslash = word ^ (ones &* UInt64(UInt8(ascii: "\\")))
+            let delete = word ^ (ones &* 0x7F)
+            found |= (quote &- ones) & ~quote | (backslash &- ones) & ~backslash | (delete &- ones) & ~delete
+            found |= (word &- ones &* 0x20) & ~word
+            place += 8
+        }
+        guard found & highs == 0 else { return false }
+        while place < text.count {
+            if needsEscape(base[place]) { return false }
+            place += 1
+        }
+        return true
+    }
+
     private static func needsEscape(_ byte: UInt8) -> Bool {
         byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte == 0x7F
     }
@@ -143,7 +170,7 @@ public struct JSONWriter {
 extension JSONValue {
     /// The value as a JSON text in UTF-8.
     public func serialized(_ layout: JSONWriter.Layout = .compact) -> [UInt8] {
-        var writer = JSONWriter(layout)
+        var writer = JSONWriter(layout, minimumCapacity: 256)
         writer.write(self)
         return writer.take()
     }

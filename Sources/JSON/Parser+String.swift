@@ -43,8 +43,27 @@ extension Parser {
     @inline(__always)
     private func text(_ start: Int, _ end: Int) throws(Failure) -> String {
         let slice = UnsafeBufferPointer(start: base + start, count: end - start)
+        // The standard library's strict conversion is generic and costs more than all the rest of a short string.
+        if Self.isASCII(slice) { return String(decoding: slice, as: UTF8.self) }
         guard let text = String(validating: slice, as: UTF8.self) else { throw invalidUTF8(from: start) }
         return text
+    }
+
+    /// Whether all bytes are ASCII, eight at a time.
+    @inline(__always)
+    private static func isASCII(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = bytes.baseAddress else { return true }
+        var seen: UInt64 = 0
+        var place = 0
+        while place + 8 <= bytes.count {
+            seen |= UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self)
+            place += 8
+        }
+        while place < bytes.count {
+            seen |= UInt64(base[place])
+            place += 1
+        }
+        return seen & 0x8080_8080_8080_8080 == 0
     }
 
     private mutating func escapedString(_ start: Int, plainEnd: Int, _ quote: UInt8) throws(Failure) -> String {

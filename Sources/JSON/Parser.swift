@@ -192,7 +192,7 @@ struct Parser<Builder: TreeBuilder> {
             let start = cursor
             let keyMark = builder.mark(start)
             let key = try key()
-            if let first = seen.insert(key, bytes[start..<cursor], members, builder) {
+            if let first = seen.insert(key, UnsafeRawBufferPointer(rebasing: bytes[start..<cursor]), members, builder) {
                 let place = first.map { " (first at \($0))" } ?? ""
                 let name = key.utf8.count > 60 ? "\(key.prefix(40))…" : key
                 var failure = Failure(
@@ -206,6 +206,8 @@ struct Parser<Builder: TreeBuilder> {
             }
             cursor += 1
             try skipSpace()
+            // An array that grows by itself is moved at two, three and five members.
+            if members.isEmpty { members.reserveCapacity(4) }
             members.append(builder.member(key, keyMark, try value()))
             try skipSpace()
             guard try separator(before: UInt8(ascii: "}"), expected: "',' or '}'") else { break }

@@ -13,7 +13,7 @@ struct SeenKeys {
     /// position, as far as the builder knows it.
     @inline(__always)
     mutating func insert<Builder: TreeBuilder>(
-        _ key: String, _ raw: Slice<UnsafeRawBufferPointer>, _ members: [Builder.Member], _ builder: Builder
+        _ key: String, _ raw: UnsafeRawBufferPointer, _ members: [Builder.Member], _ builder: Builder
     ) -> JSONPosition?? {
         if index != nil {
             if let first = index?.updateValue(members.count, forKey: key) {
@@ -41,15 +41,36 @@ struct SeenKeys {
 
     /// One of 64 bits for a key, from the bytes between its quotation marks; not plain when other bytes could be equal.
     @inline(__always)
-    private static func bit(for raw: Slice<UnsafeRawBufferPointer>) -> (UInt64, isPlain: Bool) {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        var seen: UInt8 = 0
-        var isPlain = true
-        for byte in raw where byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "'") {
-            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
-            seen |= byte
-            if byte == UInt8(ascii: "\\") { isPlain = false }
+    private static func bit(for raw: UnsafeRawBufferPointer) -> (UInt64, isPlain: Bool) {
+        let backslashes: UInt64 = 0x5C5C_5C5C_5C5C_5C5C
+        var key = raw
+        if let first = raw.first, first == UInt8(ascii: "\"") || first == UInt8(ascii: "'") {
+            key = UnsafeRawBufferPointer(rebasing: raw[1..<raw.count - 1])
         }
-        return (1 << ((hash ^ hash >> 32) & 63), isPlain && seen < 0x80)
+        var hash = UInt64(truncatingIfNeeded: key.count)
+        var seen: UInt64 = 0
+        var escapes: UInt64 = 0
+        var place = 0
+        // Eight bytes at a time, the last ones filled up with zeros.
+        while place < key.count {
+            var word: UInt64 = 0
+            if place + 8 <= key.count {
+                word = key.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            } else {
+                for byte in key[place...].reversed() { word = word << 8 | UInt64(byte) }
+            }
+            hash = (hash ^ word) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 32
+            seen |= word
+            escapes |= zeroBytes(word ^ backslashes)
+            place += 8
+        }
+        return (1 << (hash & 63), seen & 0x8080_8080_8080_8080 == 0 && escapes == 0)
+    }
+
+    /// Not zero when one of the eight bytes is zero.
+    @inline(__always)
+    private static func zeroBytes(_ word: UInt64) -> UInt64 {
+        (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080
     }
 }

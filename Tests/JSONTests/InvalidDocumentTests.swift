@@ -228,6 +228,22 @@ import Testing
         #expect(error.related == JSONPosition(line: 2, column: 3))
     }
 
+    /// The filter reads keys eight bytes at a time: keys of every length, and such that differ in their last byte only.
+    @Test func keysAreToldApartAtEveryLength() throws {
+        for length in 0...40 {
+            let key = String(repeating: "k", count: length)
+            let others = length == 0 ? ["k"] : [key + "k", key.dropLast() + "l", "l" + key.dropFirst()]
+            for other in others where other != key {
+                #expect(try JSONReader.parse("{\"\(key)\":1,\"\(other)\":2}").object?.keys == [key, other])
+            }
+            for second in ["\"\(key)\"", "'\(key)'"] {
+                #expect(throws: JSONError.self) {
+                    try JSONReader.parse("{\"\(key)\":1,\"x\":0,\(second):2}", dialect: .json5)
+                }
+            }
+        }
+    }
+
     /// Beyond the searched members a dictionary finds duplicates; before them a filter does.
     @Test(arguments: [2, 15, 16, 17, 18, 40, 300]) func duplicatesAreFoundAtEverySize(count: Int) throws {
         for first in Set([0, 1, count / 2, count - 2]) {

@@ -15,6 +15,21 @@ import Testing
         #expect(value.serialized(pretty: false) == Array(text.utf8))
     }
 
+    /// Strings are looked at eight bytes at a time: what needs an escape is found at every place of every word.
+    @Test(arguments: ["\"", "\\", "\0", "\u{1F}", "\u{7F}", "\n", " ", "!", "é", "\u{80}"] as [Character])
+    func escapesAreFoundAtEveryPlace(character: Character) throws {
+        for length in 1...25 {
+            for place in 0..<length {
+                var characters = [Character](repeating: "a", count: length)
+                characters[place] = character
+                let alone = JSONValue(String(character)).text().dropFirst().dropLast()
+                let expected = characters.map { $0 == character ? String(alone) : String($0) }.joined()
+                #expect(JSONValue(String(characters)).text() == "\"\(expected)\"")
+                #expect(try JSONReader.parse("\"\(expected)\"") == JSONValue(String(characters)))
+            }
+        }
+    }
+
     @Test func prettyTexts() {
         let value: JSONValue = ["b": 1, "a": [[], [:], ["c": nil]], "é": []]
         #expect(

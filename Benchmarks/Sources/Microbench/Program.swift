@@ -7,6 +7,8 @@ enum Program {
                microbench time [PREFIX]...     CPU time of one operation of each benchmark whose name begins so
                microbench repeat NAME COUNT    COUNT operations and nothing else, for callgrind
                microbench directory            registrations, watchers and memory, by size
+               microbench registrations FOLDER [WRITERS [NODES [SERVICES [SECONDS]]]]
+                                               durable registrations alone (64 writers, 64 nodes of 1 service, 4 s)
                microbench handshake [COUNT]    full mutual TLS 1.3 handshakes beside bare OpenSSL
         """
 
@@ -20,6 +22,7 @@ enum Program {
             case "time": try time(Array(arguments.dropFirst()))
             case "repeat" where arguments.count == 3: try repeatOne(arguments[1], Int(arguments[2]) ?? -1)
             case "directory": try directory()
+            case "registrations" where arguments.count >= 2: try registrations(Array(arguments.dropFirst()))
             case "handshake":
                 try HandshakeMeasurement.run(count: arguments.dropFirst().first.flatMap { Int($0) } ?? 500)
             default:
@@ -70,6 +73,18 @@ enum Program {
         for watchers in [100, 1_000, 5_000] { try WatchMeasurement.run(watchers: watchers, nodes: 100) }
         try WatchMeasurement.run(watchers: 1_000, nodes: 10_000)
         for services in [100, 10_000, 100_000] { MemoryMeasurement.run(services: services) }
+    }
+
+    /// One row of the registrations, for a profile or for a disk.
+    private static func registrations(_ arguments: [String]) throws {
+        let numbers = arguments.dropFirst().map { text in
+            guard let number = Int(text), number > 0 else { Output.fail("not a positive number: \(text)") }
+            return number
+        }
+        func number(_ place: Int, _ otherwise: Int) -> Int { place < numbers.count ? numbers[place] : otherwise }
+        try RegistrationMeasurement.run(
+            in: arguments[0], writers: number(0, 64), nodes: number(1, 64), servicesPerNode: number(2, 1),
+            seconds: Double(number(3, 4)))
     }
 
     private static func repeatOne(_ name: String, _ count: Int) throws {
