@@ -20,8 +20,14 @@ func shim(_ name: String, links libraries: [String] = [], settings: [CSetting] =
     .target(name: name, cSettings: settings, linkerSettings: libraries.map { .linkedLibrary($0) })
 }
 
+// Programs that are installed have Swift's libraries in them: a host needs no Swift, and less of it is resident. What
+// they do not use is left out, which the symbols that -static-stdlib exports for plug-ins would prevent.
+let standalone: [LinkerSetting] = [
+    .unsafeFlags(["-static-stdlib", "-Xlinker", "--no-export-dynamic"], .when(configuration: .release))
+]
+
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict, linkerSettings: standalone)
 }
 
 func tests(

@@ -83,7 +83,9 @@ enum AgentProgram {
         }
         if invocation.isOn("check") { return check(effective, json: invocation.isOn("json")) }
         do {
-            return try await Agent.start(effective, reload: load).finished()
+            let agent = try await Agent.start(effective, reload: load)
+            StartPages.release()
+            return await agent.finished()
         } catch {
             for line in Agent.lines(of: error) { complain("mesh-agent: \(line)") }
             return Agent.exitCode(of: error)

@@ -81,7 +81,7 @@ enum FrontProgram {
         }
         if invocation.isOn("check") { return check(effective, json: isJSON) }
         do {
-            return try await Front.start(effective, reload: load) { uris in
+            let front = try await Front.start(effective, reload: load) { uris in
                 if isJSON {
                     let value: JSONValue = ["uris": .init(uris), "version": .string(Agent.version)]
                     print(value.text())
@@ -89,7 +89,9 @@ enum FrontProgram {
                     for uri in uris { print(uri) }
                 }
                 fflush(nil)
-            }.finished()
+            }
+            StartPages.release()
+            return await front.finished()
         } catch {
             for line in Front.lines(of: error) { AgentProgram.complain("mesh-agent front: \(line)") }
             return Front.exitCode(of: error)

@@ -72,4 +72,8 @@ int clinux_unwatch(int fd, int watch);
 /// open() of an existing path with O_CLOEXEC. -1 and errno on error.
 int clinux_open(const char *path, int flags);
 
+/// Unmaps the pages of the program's and its libraries' files that nobody has written to. They stay in the page cache, and
+/// each comes back when it is needed again.
+void clinux_release_file_pages(void);
+
 #endif
