@@ -16,6 +16,7 @@ sys.path.insert(0, str(File(__file__).resolve().parent.parent / "clients"))
 from support.addresses import Addresses
 from support.processes import Processes
 
+import loss
 from cutter import Cutter
 from faults import KINDS, Faults
 from network import CannotMake, Namespaces
@@ -36,6 +37,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--proxy", action="store_true")
     parser.add_argument("--only-agent", action="store_true")
     parser.add_argument("--megabits", type=int, default=100)
+    parser.add_argument("--loss", type=float, nargs="?", const=1.0, metavar="PERCENT")
+    parser.add_argument("--rtt", type=float, default=50, metavar="MILLISECONDS")
+    parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument("--lanes", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--congestion", default="cubic")
     parser.add_argument("--bin", type=File, required=True)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--json", type=File)
@@ -216,6 +222,8 @@ def show(report: dict) -> None:
 
 def main() -> int:
     given = arguments()
+    if given.loss is not None:
+        return loss.main(given)
     print(f"chaos: seed {given.seed}", flush=True)
     directory = File(tempfile.mkdtemp(prefix="chaos-"))
     os.chmod(directory, 0o755)
