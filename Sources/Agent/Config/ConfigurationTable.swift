@@ -244,7 +244,8 @@ public enum ConfigurationTable {
             "limits.maxStreams", \.limits.maxStreams, .integer(1...10_000_000),
             "The most streams on all links; further ones are refused as overloaded."),
         .value(
-            "limits.maxLinks", \.limits.maxLinks, .integer(1...1_000_000), "The most links; further ones are refused."),
+            "limits.maxLinks", \.limits.maxLinks, .integer(1...1_000_000),
+            "The most nodes to which there are links; further ones are refused."),
         .value(
             "limits.maxConnectionsPerUpstream", \.limits.maxConnectionsPerUpstream, .integer(1...1_000_000),
             "The most connections of one upstream listener; further ones wait to be accepted."),

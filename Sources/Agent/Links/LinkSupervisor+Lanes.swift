@@ -103,7 +103,7 @@ extension LinkSupervisor {
 
     /// A peer takes another number of lanes.
     func peerTakes(lanes count: Int, _ node: String) {
-        guard let peer = peers[Lane(node)], peer.lanes.isSpoken else { return }
+        guard let peer = peers[Lane(node)], peer.lanes.isSpoken, peer.lanes.peer != count else { return }
         peer.lanes.changed(count)
         agreeOnLanes(node)
     }

@@ -244,6 +244,32 @@ extension EndToEnd {
             }
         }
 
+        /// Links of all lanes are cut at any moment while their sessions move.
+        @Test func cutMovesLoseNothing() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let pair = try pair(mesh) { client, server in server.peer(client) }
+                let load = try StreamLoad(pair.upstream, streams: 8)
+                for round in 0..<10 {
+                    for node in [pair.client, pair.server] { try node.issue(IssueRequest(node: node.name)) }
+                    let reloads = [pair.client.control, pair.server.control].map { end in
+                        Background { try end.reloaded() }
+                    }
+                    usleep(UInt32(round * 4_000))
+                    for node in [pair.client, pair.server] {
+                        _ = try runProgram(["ss", "-K", "dst", node.host, "dport", "=", ":7400"])
+                    }
+                    for reload in reloads { try demandEqual(try reload.value(within: Deadline.patience), 200) }
+                    try pair.client.waitLanes(4, to: pair.server)
+                    try pair.server.waitLanes(4, to: pair.client)
+                }
+                try load.finish()
+                for node in [pair.client, pair.server] {
+                    try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
+                }
+            }
+        }
+
         /// A peer that runs anew has all its lanes again.
         @Test func lanesComeBackAfterARestart() throws {
             try withMesh { mesh in
@@ -312,6 +338,12 @@ extension EndToEnd {
                 try first.turn { first.lanesSeen.last == 2 }
                 let late = try third.open(OpenRequest(service: "echo"), sending: "late")
                 try demandEqual(try third.next(of: late), .accepted)
+                try demandEqual(try third.next(of: late), .bytes(Array("late".utf8)))
+                // It is told again and again, and the lane stays what it is as long as it has a stream.
+                try first.turn { first.lanesSeen.count >= 4 }
+                third.send("still", on: late)
+                try demandEqual(try third.next(of: late), .bytes(Array("still".utf8)))
+                try demand(!third.session.isGoingAway, "a lane with a stream takes leave")
                 try third.end(.goingAway)
                 try server.waitFor("link_lost") { $0["node"] == "Peer" && $0.value["lane"]?.integer == 2 }
                 try refused(2, boot, "a lane beyond the new number")

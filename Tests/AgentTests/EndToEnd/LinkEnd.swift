@@ -195,7 +195,11 @@ final class LinkEnd {
 
     /// Takes what comes until `isDone`.
     func turn(until isDone: () -> Bool) throws {
-        while !isDone() { try turn() }
+        let end = Deadline.now + Deadline.patience
+        while !isDone() {
+            guard Deadline.now < end else { throw Failure("what was waited for did not come") }
+            try turn()
+        }
     }
 
     /// Ends the link for good.
