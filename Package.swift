@@ -57,7 +57,7 @@ let package = Package(
             name: "MeshRooms",
             targets: [
                 "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "Arguments", "HTTP", "WebSocket", "Link", "Gateway",
-                "Policy", "Directory", "Documents", "Enrolment", "Agent",
+                "Policy", "Directory", "Documents", "Enrolment", "Audit", "Agent",
             ]),
         // For Benchmarks/: the rooms that it measures, so that it builds without the agent.
         .library(
@@ -87,11 +87,12 @@ let package = Package(
         room("Directory", ["JSON", "Policy", "CSQLite"]),
         room("Enrolment", ["Bytes", "JSON", "PKI", "CSodium"]),
         room("Documents", ["Bytes", "JSON", "PKI", "Policy", "CSodium"]),
+        room("Audit", ["Bytes", "JSON", "PKI", "CSodium"]),
         room(
             "Agent",
             [
                 "Bytes", "EventLoop", "PKI", "TLS", "JSON", "JOSE", "HTTP", "WebSocket", "Link", "Gateway", "Policy",
-                "Directory", "Documents", "Enrolment", "Arguments", "CLinux", "CSodium",
+                "Directory", "Documents", "Enrolment", "Audit", "Arguments", "CLinux", "CSodium",
             ],
             settings: faults),
 
@@ -99,7 +100,7 @@ let package = Package(
         program(
             "mesh",
             [
-                "Documents",
+                "Documents", "Audit",
                 "Agent", "Arguments", "Bytes", "Enrolment", "EventLoop", "HTTP", "JOSE", "JSON", "PKI", "Policy",
                 "Directory", "TLS",
                 "WebSocket",
@@ -129,11 +130,12 @@ let package = Package(
         tests("PolicyTests", ["Policy", "JSON"]),
         tests("EnrolmentTests", ["Enrolment", "Bytes", "JSON", "PKI", "TestPrograms"]),
         tests("DocumentsTests", ["Documents", "Bytes", "JSON", "PKI", "Policy"]),
+        tests("AuditTests", ["Audit", "JSON", "PKI"]),
         tests("DirectoryTests", ["Directory", "JSON", "Policy", "CSQLite"]),
         tests(
             "AgentTests",
             [
-                "Documents",
+                "Documents", "Audit",
                 "Agent", "Arguments", "Enrolment", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link",
                 "WebSocket",
                 "CTestSystem",

@@ -4,6 +4,7 @@ import PackageDescription
 // The directories of Sources/, each a fuzz target; README.md says what they contain, `scripts/fuzz` builds and runs them.
 // They are written out because SwiftPM remembers what a manifest said by its text: a list read from the disk goes stale.
 let names = [
+    "AuditReading",
     "CertificateReading",
     "ConfigurationReading",
     "DirectoryReading",

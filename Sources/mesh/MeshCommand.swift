@@ -43,6 +43,10 @@ enum MeshCommand {
             [CertCheckCommand.entry, CertPinCommand.entry, CertDevCommand.entry]
         ),
         (
+            CommandSpec("audit", "Look at the audit log of security events, and check that nobody has changed it."),
+            [AuditVerifyCommand.entry, AuditTailCommand.entry, AuditSealCommand.entry]
+        ),
+        (
             CommandSpec(
                 "token", "Make, look into and revoke tokens of external clients.",
                 discussion: "All of it works on files; no agent is needed."),

@@ -43,6 +43,8 @@ public struct Configuration: Sendable, Equatable {
     public var log = Log()
     /// How it ends.
     public var shutdown = Shutdown()
+    /// What is kept of security events.
+    public var audit = Audit()
 
     /// The defaults.
     public init() {}

@@ -61,6 +61,8 @@ struct ConfigurationChecks {
         }
         let state = configuration.node.stateDirectory
         if !isGiven("listen.control") { configuration.listen.control = FilePath.join(state, "control/control.sock") }
+        if !isGiven("audit.directory") { configuration.audit.directory = FilePath.join(state, "audit") }
+        if !isGiven("audit.key") { configuration.audit.key = FilePath.join(state, "audit.key") }
         if !isGiven("directory.store") { configuration.directory.store = FilePath.join(state, "directory.sqlite") }
         if let problem = Configuration.Address.socketPathProblem(configuration.listen.control) {
             report(.badValue, "listen.control", problem, hint: "set listen.control to a shorter path, below /run")

@@ -16,7 +16,7 @@ public enum ConfigurationTable {
     static let root =
         nodeFields + identityFields + CATable.identity + trustFields + CATable.ca + listenFields + directoryFields
         + serviceFields + EdgeTable.root
-        + policyFields + dataFields + operationFields
+        + policyFields + dataFields + operationFields + AuditTable.root
 
     private static let nodeFields: [Field<Configuration>] = [
         .value(

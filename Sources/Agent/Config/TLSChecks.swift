@@ -26,6 +26,11 @@ struct TLSChecks {
         }
         checkPins()
         checkRevocation()
+        if configuration.tls.profile == .hipaa, !configuration.audit.enabled {
+            report(
+                .conflict, "audit.enabled", "the profile hipaa wants the audit log", hint: "remove audit.enabled: false"
+            )
+        }
     }
 
     private func isGiven(_ key: String) -> Bool { origins[key] != nil && !refused.contains(key) }

@@ -52,6 +52,10 @@ final class ControlAPI {
         addDrainRoutes()
         addCARoutes()
         addDocumentRoutes()
+        add(.get, "/v1/audit", [.control, .agentService]) { [unowned self] call in
+            try self.demandAdminister(call)
+            return self.json(self.agent.auditJSON)
+        }
     }
 
     /// Adds a route for these doors; an `open` one is also for callers whom the policy does not know.
@@ -90,9 +94,11 @@ final class ControlAPI {
             let route = routes[index]
             guard route.doors.contains(door) else { return notFound(request) }
             let call = Call(request: request, parameters: parameters, door: door, principal: principal)
+            if let problem = closedByAudit(call) { return .response(problem.response()) }
             do {
                 return try await route.handler(call)
             } catch let problem as Problem {
+                if problem.status == 403 { noteDenied(call, problem) }
                 return .response(problem.response())
             } catch let error as JSONError {
                 return problem("bad_json", 400, error.description)
@@ -112,6 +118,26 @@ final class ControlAPI {
             return .response(Problem("method_not_allowed", status: 405).response(headers: headers))
         case .refused(let error): return .response(Problem(error).response())
         }
+    }
+
+    /// Nothing is changed that could not be written down; nodes' documents and the directory go on.
+    private func closedByAudit(_ call: Call) -> Problem? {
+        guard agent.isAuditClosed, [.control, .agentService].contains(call.door), call.request.head.method != .get,
+            !call.request.head.path.hasPrefix("/v1/drain")
+        else { return nil }
+        return Problem(
+            "audit_not_written", status: 503, detail: "this node's audit log cannot be written",
+            hint: "make room on its disk; audit.onFailure says that nothing may be done meanwhile")
+    }
+
+    private func noteDenied(_ call: Call, _ problem: Problem) {
+        agent.log.warning(
+            "access_denied", "a call of the control API was refused",
+            [
+                ("caller", .string(call.request.caller.description)),
+                ("method", .string(call.request.head.method.rawValue)), ("path", .string(call.request.head.path)),
+                ("reason", .string(problem.reason)), ("detail", .string(problem.detail ?? "")),
+            ])
     }
 
     private func isOpen(_ request: ControlRequest, _ door: Door) -> Bool {

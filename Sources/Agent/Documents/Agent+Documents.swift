@@ -24,7 +24,7 @@ extension Agent {
         CAIssuer.Mesh(
             revoked: routing.revoked,
             documents: DocumentKind.inOrder.compactMap { documents.ledger.documents[$0] },
-            roots: documents.ledger.roots)
+            roots: documents.ledger.roots, isAuditClosed: isAuditClosed)
     }
 
     /// Says it loudly when this node itself is revoked: its peers refuse it from now on.

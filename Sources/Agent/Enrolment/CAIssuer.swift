@@ -23,6 +23,8 @@ final class CAIssuer {
         var documents: [SignedDocument] = []
         /// The mesh's roots as this node trusts them, for everybody who asks.
         var roots: [Certificate] = []
+        /// Nothing may be issued: it could not be written down.
+        var isAuditClosed = false
     }
 
     /// The most bytes of documents in an answer; what is larger reaches the node over its first link.
@@ -154,6 +156,10 @@ final class CAIssuer {
     private func issue(
         _ grant: NodeGrant, _ key: PublicKey, _ now: Int64
     ) throws(EnrolmentError) -> Certificate {
+        guard !mesh.isAuditClosed else {
+            throw EnrolmentError(
+                .caFailed, "the CA's audit log cannot be written", hint: "look at the disk of the CA's host")
+        }
         let certificate: Certificate
         do throws(CertificateError) {
             certificate = try authority.issue(grant.issueRequest(validity: validity), for: key, now: now)

@@ -42,6 +42,8 @@ public final class Agent {
     let edge: EdgeHost
     /// The mesh's CA, where this node serves it.
     let ca: CAService?
+    /// What is kept of security events; nil where the configuration wants no audit log.
+    let audit: AuditLog?
     private(set) var renewal: IdentityRenewal!
     private(set) var identityWatcher: IdentityWatcher!
     private(set) var directoryHost: DirectoryHost?
@@ -76,12 +78,19 @@ public final class Agent {
         let settings = effective.configuration.log
         let log = Log(minimum: settings.level, format: Log.Format(settings.format))
         try TLSGround.prepare(effective.configuration)
-        let ca = try CAService.open(effective.configuration, log: log)
-        try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
-        let agent = try Agent(effective, loader: reload, ca: ca, log: log)
-        try agent.bind()
-        try agent.serve()
-        return agent
+        let audit = try AuditLog.open(effective.configuration, log: log)
+        log.observe(audit?.trail.note)
+        do {
+            let ca = try CAService.open(effective.configuration, log: log)
+            try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
+            let agent = try Agent(effective, loader: reload, ca: ca, audit: audit, log: log)
+            try agent.bind()
+            try agent.serve()
+            return agent
+        } catch {
+            audit?.stop()
+            throw error
+        }
     }
 
     /// Each carried connection takes a descriptor, and the usual soft limit of 1,024 is meant for programs that use
@@ -95,12 +104,13 @@ public final class Agent {
     }
 
     private init(
-        _ effective: EffectiveConfiguration, loader: @escaping Loader, ca: CAService?, log: Log
+        _ effective: EffectiveConfiguration, loader: @escaping Loader, ca: CAService?, audit: AuditLog?, log: Log
     ) throws {
         let configuration = effective.configuration
         self.effective = effective
         self.loader = loader
         self.ca = ca
+        self.audit = audit
         self.log = log
         #if MESH_FAULTS
             PlantedFault.warn(log)
@@ -233,6 +243,9 @@ public final class Agent {
         }
         supervisor.laneEstablished = { [unowned self] in self.documentPeers.laneLinked($0) }
         documents.changed = { [unowned self] in self.documentChanged($0) }
+        audit?.trail.whenChanged { [weak self] in
+            ControlPlane.post { self?.auditChanged() }
+        }
         ca?.use(identity.contexts.server.configuration.revocation)
         registry.changed = { [unowned self] in
             self.publish()
@@ -370,8 +383,8 @@ public final class Agent {
         routing = RoutingSnapshot(
             node: shared.node, own: own, policy: policy, trustDomain: identity.trustDomain,
             directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
-            isDraining: isDraining, isOutOfService: isOutOfService, documents: documents.ledger.versions,
-            revocations: documents.ledger.revocations)
+            isDraining: isDraining, isOutOfService: isOutOfService || isAuditClosed,
+            documents: documents.ledger.versions, revocations: documents.ledger.revocations)
         ca?.use(meshForCA)
         for worker in shared.workers {
             worker.submit { [routing] core in core.apply(routing) }
@@ -576,6 +589,8 @@ public final class Agent {
         ca?.stop()
         for worker in shared.workers { worker.stop() }
         log.info("stopped", "node \(shared.node) is down")
+        log.observe(nil)
+        audit?.stop()
         finish?.resume(returning: 0)
         finish = nil
     }

@@ -52,6 +52,13 @@ public final class Log: Sendable {
     }
 
     private let state: Locked<State>
+    private let observer = Locked<Observer?>(nil)
+
+    /// Sees every record, on the thread that writes it, whatever the level.
+    typealias Observer = @Sendable (LogLevel, _ event: String, _ message: String, [Field]) -> Void
+
+    /// Lets `observer` see every record from now on; nil for nobody.
+    func observe(_ observer: Observer?) { self.observer.withLock { $0 = observer } }
 
     /// A log that writes records of at least `minimum`.
     public init(minimum: LogLevel = .info, format: Format = Log.automaticFormat()) {
@@ -93,6 +100,7 @@ public final class Log: Sendable {
     }
 
     private func write(_ level: LogLevel, _ event: String, _ message: String, _ fields: [Field]) {
+        observer.withLock { $0 }?(level, event, message, fields)
         state.withLock { state in
             guard level >= state.minimum else { return }
             // A pipe that nobody reads, a terminal that was stopped: the workers write here too, and must not wait.

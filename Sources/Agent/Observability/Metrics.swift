@@ -36,6 +36,7 @@ enum Metrics {
             [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
         addCertificates(&writer, agent, await agent.certificates(), now: Clock.unixSeconds())
         addDocuments(&writer, agent)
+        AuditMetrics.add(&writer, agent)
         addLinks(&writer, links, totals)
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)

@@ -246,6 +246,13 @@ extension EndToEnd {
                 // A node of the mesh, with a good certificate of the right CA.
                 let node = try JoinToken(address: impostor(mesh.authority), fingerprint: fingerprint, node: "a")
                 try demandEqual(try joinReason(node, key: key, request: request), "not_the_ca")
+                let agent = try mesh.node("a") { $0.joinsByToken() }
+                try SafeFile.write(node.text(), to: agent.tokenFile, mode: 0o600)
+                try agent.start()
+                agent.expectEnd()
+                try demand(try agent.running().wait(within: Deadline.patience) != 0, "the agent joined an impostor")
+                let output = try agent.running().output
+                try demand(output.contains("not_the_ca"), output)
                 // A CA of the same name.
                 let foreign = try CertificateAuthority.createRoot(
                     name: "E2E root", trustDomain: TestMesh.trustDomain, now: Int64(time(nil)))

@@ -1,0 +1,146 @@
+import Audit
+import CSodium
+import EventLoop
+import JSON
+import PKI
+
+/// The audit log of a running agent: its trail, its thread, its files.
+final class AuditLog: Sendable {
+    /// What is given away of it.
+    struct Facts: Sendable {
+        let directory: String
+        /// The file with the public half of the key.
+        let publicKeyFile: String
+        /// What tells the key.
+        let keyDigest: String
+        /// New work is refused while it cannot be written.
+        let failsClosed: Bool
+    }
+
+    let trail: AuditTrail
+    let facts: Facts
+    private let thread: LoopThread
+    private let writer: Handover<AuditWriter>
+
+    /// Opens the log, or begins it; nil where the configuration wants none.
+    static func open(_ configuration: Configuration, log: Log) throws -> AuditLog? {
+        let audit = configuration.audit
+        guard audit.enabled else { return nil }
+        try StateDirectory.prepare(StateDirectory.parent(of: audit.key))
+        let key = try key(audit.key)
+        let files = try AuditFiles(directory: audit.directory, maximumTotal: audit.maxTotalSize)
+        let sealFile = audit.key + ".seal"
+        let end = try AuditLogEnd.find(files, sealFile: sealFile, key: key.publicKey, log: log)
+        let trail = AuditTrail(outputs: [])
+        let writer = AuditWriter(
+            settings: AuditWriter.Settings(
+                node: configuration.node.name ?? "", sealFile: sealFile, maximumFile: audit.maxFileSize,
+                checkpointInterval: audit.checkpointInterval.nanoseconds),
+            key: key, files: files, end: end, trail: trail, log: log)
+        let facts = Facts(
+            directory: audit.directory, publicKeyFile: audit.key + ".pub", keyDigest: key.publicKey.spkiSHA256,
+            failsClosed: audit.onFailure == .closed)
+        return try AuditLog(trail: trail, facts: facts, writer: writer)
+    }
+
+    /// The key of the log, made at the first start; its public half lies beside it, to be given away.
+    private static func key(_ file: String) throws(CertificateError) -> PrivateKey {
+        let key: PrivateKey
+        if SafeFile.exists(file) {
+            key = try PrivateKey.load(file: file)
+        } else {
+            key = try PrivateKey.generate(.ed25519)
+            try key.write(to: file, replace: false)
+        }
+        if !SafeFile.exists(file + ".pub") {
+            try SafeFile.write(AuditKey.pem(key.publicKey), to: file + ".pub", mode: 0o644)
+        }
+        return key
+    }
+
+    private init(trail: AuditTrail, facts: Facts, writer: AuditWriter) throws(SystemError) {
+        self.trail = trail
+        self.facts = facts
+        self.writer = Handover(writer)
+        thread = try LoopThread(name: "audit")
+        let (handle, handover) = (thread.handle, self.writer)
+        handle.withLoop { handover.value.start($0) }
+        trail.connect { [weak self] in self?.wake() }
+    }
+
+    private func wake() {
+        thread.handle.post { [writer] in writer.value.drain() }
+    }
+
+    /// Writes what is left, and ends.
+    func stop() {
+        thread.handle.post { [writer] in writer.value.stop() }
+        thread.stopAndJoin()
+    }
+
+    /// New work has to be refused: what somebody has done cannot be written, and the configuration says that then nothing may
+    /// be done.
+    var isClosed: Bool { facts.failsClosed && trail.status.isBlocked }
+}
+
+/// Where an audit log goes on.
+struct AuditLogEnd {
+    let chain: AuditChain
+    /// Bytes at the end of the newest file that are no record.
+    let torn: Int
+    /// The newest file can be written on.
+    let goesOn: Bool
+
+    /// Reads the newest file, and the seal that lies beside the key.
+    ///
+    /// Where the seal knows of more than the files have, the log goes on behind the seal, so that what is missing stays
+    /// missing for everybody who looks.
+    static func find(
+        _ files: AuditFiles, sealFile: String, key: PublicKey, log: Log
+    ) throws(StartFailure) -> AuditLogEnd {
+        let seal = (try? SafeFile.read(sealFile)).flatMap { try? JSONReader.parse($0) }.flatMap {
+            try? AuditSeal(json: $0)
+        }
+        var verifier = AuditVerifier(key: key)
+        if let last = files.files.last {
+            do throws(CertificateError) {
+                // An empty file was begun when the disk was full.
+                if last.size > 0 {
+                    verifier.read(file: last.name, try SafeFile.read(files.path(last.name), limit: .max))
+                }
+            } catch {
+                throw StartFailure(
+                    exitCode: 1, lines: ["the audit log cannot be read: \(error)"],
+                    hint: "see that this user owns the files in \(files.directory)")
+            }
+        }
+        if !verifier.findings.isEmpty {
+            log.error(
+                "audit_damaged", "the audit log is damaged; it goes on in a new file (mesh audit verify)",
+                [("directory", .string(files.directory)), ("detail", .string(verifier.findings[0].message))])
+        }
+        guard let seal, seal.isSigned(by: key), seal.sequence > verifier.last || verifier.log != seal.log else {
+            guard let name = verifier.log else {
+                return AuditLogEnd(chain: AuditChain(log: newID()), torn: 0, goesOn: false)
+            }
+            return AuditLogEnd(
+                chain: AuditChain(log: name, sequence: verifier.last, hash: verifier.hash), torn: verifier.torn,
+                goesOn: verifier.findings.isEmpty && verifier.torn == 0)
+        }
+        log.error(
+            "audit_truncated", "records of the audit log are missing that were sealed (mesh audit verify)",
+            [
+                ("directory", .string(files.directory)), ("last", JSONValue(verifier.last)),
+                ("sealed", JSONValue(seal.sequence)),
+            ])
+        return AuditLogEnd(
+            chain: AuditChain(log: seal.log, sequence: max(seal.sequence, verifier.last), hash: seal.hash),
+            torn: verifier.torn, goesOn: false)
+    }
+
+    private static func newID() -> String {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        randombytes_buf(&bytes, bytes.count)
+        return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}

@@ -1,0 +1,186 @@
+import Audit
+import EventLoop
+import Glibc
+import JSON
+import PKI
+
+/// Writes the audit log on a thread of its own: chains the records, seals them, begins and removes files.
+///
+/// What the disk does not take waits and is tried again each second. A record counts as written when it is synced.
+final class AuditWriter: TimerHandler {
+    /// What the writer is made from.
+    struct Settings: Sendable {
+        let node: String
+        /// Where the newest seal lies.
+        let sealFile: String
+        let maximumFile: Int
+        /// Between two checkpoints, in nanoseconds.
+        let checkpointInterval: UInt64
+    }
+
+    /// Records in one write.
+    private static let batch = 256
+    /// Pause after a write that failed, in nanoseconds.
+    private static let retry: UInt64 = 1_000_000_000
+
+    private let settings: Settings
+    private let key: PrivateKey
+    private let files: AuditFiles
+    private let trail: AuditTrail
+    private let log: Log
+    private var chain: AuditChain
+    /// Bytes that are no record at the end of the newest file.
+    private var torn: Int
+    private var pending: [AuditTrail.Entry] = []
+    private var lost = 0
+    /// The last record that a checkpoint covers.
+    private var sealed: UInt64
+    private var loop: EventLoop?
+    private var timer: TimerID?
+    private var retryTimer: TimerID?
+    private var isFailing = false
+
+    private static let checkpointTag = 0
+    private static let retryTag = 1
+
+    init(
+        settings: Settings, key: PrivateKey, files: AuditFiles, end: AuditLogEnd, trail: AuditTrail, log: Log
+    ) {
+        self.settings = settings
+        self.key = key
+        self.files = files
+        self.trail = trail
+        self.log = log
+        chain = end.chain
+        torn = end.torn
+        sealed = end.chain.sequence
+        if end.goesOn { _ = files.reopen() }
+    }
+
+    /// Begins on its loop.
+    func start(_ loop: EventLoop) {
+        self.loop = loop
+        timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
+    }
+
+    /// Writes what is left and seals it.
+    func stop() {
+        for timer in [timer, retryTimer].compactMap({ $0 }) { loop?.cancel(timer) }
+        drain(atEnd: true)
+        if !isFailing { _ = write(0, sealing: true) }
+        files.close()
+    }
+
+    func timerFired(tag: Int, loop: EventLoop) {
+        if tag == Self.retryTag {
+            retryTimer = nil
+            return drain()
+        }
+        timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
+        drain()
+        if !isFailing, chain.sequence > sealed { _ = write(0, sealing: true) }
+    }
+
+    // MARK: - Writing
+
+    /// Writes everything that waits, as far as the disk takes it.
+    func drain(atEnd: Bool = false) {
+        let (entries, lost) = trail.take(atEnd: atEnd)
+        pending += entries
+        self.lost += lost
+        while !pending.isEmpty || self.lost > 0 {
+            let code = write(min(pending.count, Self.batch), sealing: pending.count >= Self.batch)
+            guard code == 0 else { return failed(code) }
+        }
+        succeeded()
+    }
+
+    /// Writes the first `count` of what waits, with a checkpoint behind it or without. Gives an error number, 0 for none.
+    private func write(_ count: Int, sealing: Bool) -> Int32 {
+        var next = chain
+        var bytes: [UInt8] = []
+        var surplus: [AuditFiles.File] = []
+        let isNew = !files.isOpen
+        if isNew {
+            let code = begin(&next, &bytes, &surplus)
+            guard code == 0 else { return code }
+        }
+        if lost > 0 {
+            bytes += next.append(
+                time: Self.now, event: AuditChain.lostEvent, category: .audit, severity: "error",
+                fields: ["count": JSONValue(lost), "message": "events were lost: too many waited for the disk"])
+        }
+        for entry in pending.prefix(count) {
+            bytes += next.append(
+                time: entry.time, event: entry.event, category: entry.category, severity: entry.severity,
+                fields: entry.fields)
+        }
+        if sealing { bytes += (try? next.checkpoint(time: Self.now, by: key)) ?? [] }
+        let code = files.append(bytes)
+        guard code == 0 else {
+            if isNew { files.discard() }
+            return code
+        }
+        chain = next
+        torn = 0
+        lost = 0
+        let written = pending.prefix(count)
+        pending.removeFirst(count)
+        files.remove(surplus)
+        let seal = sealing || isNew ? putSeal() : nil
+        trail.wrote(
+            written, sequence: chain.sequence, bytes: files.files.reduce(0) { $0 + $1.size }, seal: seal)
+        if files.currentSize >= settings.maximumFile { files.close() }
+        return 0
+    }
+
+    /// The beginning of a new file: where it comes from, and what has to go for it.
+    private func begin(
+        _ next: inout AuditChain, _ bytes: inout [UInt8], _ surplus: inout [AuditFiles.File]
+    ) -> Int32 {
+        let code = files.begin(first: next.sequence + 1)
+        guard code == 0 else {
+            files.discard()
+            return code
+        }
+        bytes += (try? next.open(time: Self.now, node: settings.node, torn: torn, by: key)) ?? []
+        surplus = files.surplus
+        if let last = surplus.last, let following = files.files.first(where: { $0.first > last.first }) {
+            bytes += next.append(
+                time: Self.now, event: AuditChain.removedEvent, category: .audit, severity: "info",
+                fields: ["through": JSONValue(following.first - 1), "files": JSONValue(surplus.count)])
+        }
+        return 0
+    }
+
+    /// Puts the seal of everything so far beside the key: apart from the log, so that an end that was cut off is missed.
+    private func putSeal() -> AuditSeal? {
+        guard let seal = try? chain.seal(by: key) else { return nil }
+        sealed = chain.sequence
+        do throws(CertificateError) {
+            try SafeFile.write(seal.json.serialized(), to: settings.sealFile, mode: 0o600)
+        } catch {
+            log.error(
+                "audit_seal_not_written", "the newest seal of the audit log could not be put beside its key",
+                [("file", .string(settings.sealFile)), ("detail", .string("\(error)"))])
+        }
+        return seal
+    }
+
+    private func failed(_ code: Int32) {
+        isFailing = true
+        // What strangers cause must not switch anything off.
+        trail.report(failure: SystemError.text(code), isBlocked: pending.contains { !$0.isStrangers })
+        if let loop, retryTimer == nil {
+            retryTimer = loop.schedule(after: Self.retry, self, tag: Self.retryTag)
+        }
+    }
+
+    private func succeeded() {
+        guard isFailing else { return }
+        isFailing = false
+        trail.report(failure: nil, isBlocked: false)
+    }
+
+    private static var now: String { Timestamp.rfc3339(milliseconds: Clock.unixMilliseconds()) }
+}

@@ -1,0 +1,59 @@
+extension Configuration {
+    /// The audit log.
+    public struct Audit: Sendable, Equatable {
+        /// Whether security events are kept in it.
+        public var enabled = true
+        /// Where its files are; empty stands for the default until the loader resolves it.
+        public var directory = ""
+        /// The key that seals it; empty stands for the default until the loader resolves it.
+        public var key = ""
+        /// What happens while it cannot be written.
+        public var onFailure = AuditFailure.open
+        /// The size at which a file is closed and the next one begun, in bytes.
+        public var maxFileSize = 16 << 20
+        /// The size of all files together, in bytes, beyond which the oldest are removed.
+        public var maxTotalSize = 512 << 20
+        /// The time between two checkpoints, where there is something to seal.
+        public var checkpointInterval: Duration = .seconds(60)
+    }
+
+    /// What happens while the audit log cannot be written.
+    public enum AuditFailure: String, Sendable, CaseIterable {
+        /// The agent goes on, and says so.
+        case open
+        /// It takes on nothing new until it can be written again.
+        case closed
+    }
+}
+
+/// The keys about the audit log.
+enum AuditTable {
+    static let root: [Field<Configuration>] = [
+        .value(
+            "audit.enabled", \.audit.enabled, .boolean,
+            "Keep security events in an audit log, see `docs/audit.md`. The profile `hipaa` wants it.", effect: .restart
+        ),
+        .value(
+            "audit.directory", \.audit.directory, .path, "Where its files are; made with mode 0700.",
+            default: "audit in `node.stateDirectory`", effect: .restart),
+        .value(
+            "audit.key", \.audit.key, .path,
+            "The key that seals it, made at the first start; best on another file system than the log. Its public half "
+                + "(`.pub`) and the newest seal (`.seal`) lie beside it.",
+            default: "audit.key in `node.stateDirectory`", effect: .restart),
+        .value(
+            "audit.onFailure", \.audit.onFailure, .choice,
+            "What happens while it cannot be written: `open` goes on and says so, `closed` takes on nothing new: no streams, no "
+                + "changes by the control API, no certificates.",
+            effect: .restart),
+        .value(
+            "audit.maxFileSize", \.audit.maxFileSize, .size(64 << 10...1 << 30),
+            "The size at which the next file is begun.", effect: .restart),
+        .value(
+            "audit.maxTotalSize", \.audit.maxTotalSize, .size(128 << 10...1 << 40),
+            "The size of all files together beyond which the oldest are removed.", effect: .restart),
+        .value(
+            "audit.checkpointInterval", \.audit.checkpointInterval, .duration(.milliseconds(100) ... .seconds(86_400)),
+            "How often it is sealed, where there is something to seal.", effect: .restart),
+    ]
+}

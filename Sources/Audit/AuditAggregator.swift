@@ -1,0 +1,92 @@
+internal import JSON
+
+/// Keeps floods out of the log: in each minute the first events of a class are written one by one, and what comes beyond that is
+/// counted, by event and reason. Pure: the time is a parameter.
+///
+/// What strangers cause without having proven anything has a small allowance of its own, so that they can neither fill the disk
+/// nor push out what others did.
+public struct AuditAggregator: Sendable {
+    /// Who causes an event.
+    public enum Cause: Sendable, Hashable {
+        /// Anybody who can reach a listener.
+        case strangers
+        /// Somebody who has proven who he is, again and again.
+        case known
+        /// The agent itself or whoever runs it: each is written.
+        case own
+
+        /// Events in a minute that are written one by one.
+        var allowance: Int {
+            switch self {
+            case .strangers: 30
+            case .known: 600
+            case .own: .max
+            }
+        }
+    }
+
+    /// What was counted in a minute.
+    public struct Summary: Sendable, Equatable {
+        /// The event.
+        public let event: String
+        /// Its reason; empty where it has none.
+        public let reason: String
+        /// How often it was not written.
+        public let count: Int
+        /// From how many sources; at most ``AuditAggregator/maximumSources``.
+        public let sources: Int
+    }
+
+    private struct Group: Hashable {
+        let event: String
+        let reason: String
+    }
+
+    /// The length of a window, in milliseconds.
+    public static let window: Int64 = 60_000
+    /// Sources that are told apart in a group.
+    public static let maximumSources = 256
+    /// Groups that are told apart; the rest is one without a reason.
+    private static let maximumGroups = 64
+
+    private var began: Int64?
+    private var written: [Cause: Int] = [:]
+    private var groups: [Group: (count: Int, sources: Set<String>)] = [:]
+
+    /// An aggregator that has seen nothing.
+    public init() {}
+
+    /// When the window ends, in milliseconds; nil where nothing was counted in it.
+    public var due: Int64? { groups.isEmpty ? nil : began.map { $0 + Self.window } }
+
+    /// Whether an event is written by itself; else it is counted. Call `summaries` first.
+    public mutating func admits(
+        _ event: String, reason: String, source: String, by cause: Cause, now: Int64
+    ) -> Bool {
+        if began == nil { began = now }
+        guard cause != .own else { return true }
+        if written[cause, default: 0] < cause.allowance {
+            written[cause, default: 0] += 1
+            return true
+        }
+        var group = Group(event: event, reason: reason)
+        if groups[group] == nil, groups.count >= Self.maximumGroups { group = Group(event: event, reason: "") }
+        var (count, sources) = groups[group] ?? (0, [])
+        count += 1
+        if sources.count < Self.maximumSources { sources.insert(source) }
+        groups[group] = (count, sources)
+        return false
+    }
+
+    /// What was counted in the window, when it is over; then a new one begins.
+    public mutating func summaries(now: Int64, atEnd: Bool = false) -> [Summary] {
+        guard let began, atEnd || now - began >= Self.window || now < began else { return [] }
+        let found = groups.map {
+            Summary(event: $0.key.event, reason: $0.key.reason, count: $0.value.count, sources: $0.value.sources.count)
+        }
+        self.began = nil
+        written = [:]
+        groups = [:]
+        return found.sorted { ($0.event, $0.reason) < ($1.event, $1.reason) }
+    }
+}

@@ -1,0 +1,67 @@
+/// Which events are security events, by the codes that they have in the agent's log.
+public struct SecurityEvent: Sendable, Equatable {
+    /// What kind of event it is.
+    public let category: AuditCategory
+    /// Who causes it.
+    public let cause: AuditAggregator.Cause
+
+    /// The event with a code; nil for those that are none.
+    public static func of(_ event: String) -> SecurityEvent? { catalog[event] }
+
+    /// All codes, by category.
+    public static let all: [(category: AuditCategory, cause: AuditAggregator.Cause, events: [String])] = [
+        (
+            .authentication, .strangers,
+            [
+                "handshake_failed", "edge_authentication_failed", "edge_connection_refused", "enrolment_refused",
+                "enrolment_rate_limited",
+            ]
+        ),
+        (
+            .authentication, .known,
+            [
+                "pin_mismatch", "identity_revoked", "edge_certificate_revoked", "duplicate_identity",
+                "legacy_certificate",
+            ]
+        ),
+        (.access, .strangers, ["control_denied"]),
+        (.access, .known, ["link_refused", "stream_denied", "access_denied", "registration_refused"]),
+        (
+            .policy, .own,
+            [
+                "document_taken", "document_not_stored", "document_file_changed", "document_signer_retired",
+                "operators_not_vouched", "reloaded", "reload_failed", "policy_applied", "edge_files_applied",
+                "edge_file_refused",
+            ]
+        ),
+        (.policy, .known, ["document_refused", "document_refused_by_peer"]),
+        (
+            .ca, .own,
+            ["token_created", "token_withdrawn", "node_forgotten", "ca_failed"]
+        ),
+        (.ca, .known, ["certificate_issued"]),
+        (
+            .identity, .own,
+            [
+                "joined", "identity_changed", "identity_refused", "identity_expired", "own_identity_revoked",
+                "renewal_failed",
+                "trust_changed", "certificate_expired", "planted_fault",
+            ]
+        ),
+        (
+            .agent, .own,
+            [
+                "started", "stopped", "draining", "drain_started", "drain_undone", "service_registered",
+                "service_deregistered",
+            ]
+        ),
+    ]
+
+    private static let catalog: [String: SecurityEvent] = {
+        var catalog: [String: SecurityEvent] = [:]
+        for (category, cause, events) in all {
+            for event in events { catalog[event] = SecurityEvent(category: category, cause: cause) }
+        }
+        return catalog
+    }()
+}

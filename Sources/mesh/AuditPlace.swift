@@ -1,0 +1,115 @@
+import Agent
+import Arguments
+import Audit
+import EventLoop
+import Glibc
+import HTTP
+import JSON
+import PKI
+
+/// Where an audit log is, and by what it is checked: what the agent says, or what the command line names.
+struct AuditPlace {
+    /// The directory of the files.
+    let directory: String
+    /// The public half of the log's key; nil where none is known.
+    let key: PublicKey?
+    /// Seals that lie apart from the log.
+    let seals: [AuditSeal]
+
+    static let directoryArgument = PositionalSpec(
+        "DIR", "The log's directory; else that of this host's agent.", .path, isOptional: true)
+    /// The largest file that is read whole: the configuration's bound of a file's size, and a batch.
+    private static let largestFile = (1 << 30) + (64 << 20)
+
+    /// The log that a command line means.
+    ///
+    /// - Parameter isChecked: the command has `--key` and `--receipt`.
+    init(_ context: CommandContext, isChecked: Bool) throws(CommandFailure) {
+        var seals: [AuditSeal] = []
+        let invocation = context.invocation
+        let given = isChecked ? invocation.string("key") : nil
+        let receipts = isChecked ? invocation.strings("receipt") : []
+        let keyFile: String?
+        if let place = invocation.positional("DIR") {
+            directory = place
+            let beside = Self.parent(of: place) + "/audit.key.pub"
+            keyFile = given ?? (SafeFile.exists(beside) ? beside : nil)
+            if let keyFile, keyFile.hasSuffix(".pub") {
+                let file = keyFile.dropLast(4) + ".seal"
+                if SafeFile.exists(String(file)) { seals.append(try Self.seal(String(file))) }
+            }
+        } else {
+            let answer = try ControlClient(context).call(.get, "/v1/audit")
+            guard answer["enabled"]?.bool == true, let place = answer["directory"]?.string else {
+                throw CommandFailure(
+                    .notFound, "no_audit_log", "the agent keeps no audit log", hint: "set audit.enabled, or name DIR")
+            }
+            directory = place
+            keyFile = given ?? answer["publicKey"]?.string
+            if let seal = answer["seal"], !seal.isNull { seals.append(try Self.read(seal, "the agent's seal")) }
+        }
+        for file in receipts { seals.append(try Self.seal(file)) }
+        key = try (isChecked ? keyFile : nil).map { (file) throws(CommandFailure) in try Self.key(file) }
+        self.seals = seals
+    }
+
+    private static func key(_ file: String) throws(CommandFailure) -> PublicKey {
+        do {
+            return try AuditKey.read(pem: SafeFile.read(file))
+        } catch let error as CertificateError {
+            throw CommandFailure(error)
+        } catch {
+            throw CommandFailure(
+                .failure, "bad_key", "\(file): \(error)", hint: "give the file audit.key.pub that lies beside the key")
+        }
+    }
+
+    private static func seal(_ file: String) throws(CommandFailure) -> AuditSeal {
+        let value: JSONValue
+        do {
+            value = try JSONReader.parse(SafeFile.read(file))
+        } catch {
+            throw CommandFailure(
+                .failure, "bad_seal", "\(file): \(error)", hint: "give what mesh audit seal has printed")
+        }
+        return try read(value, file)
+    }
+
+    private static func read(_ value: JSONValue, _ what: String) throws(CommandFailure) -> AuditSeal {
+        do throws(AuditError) {
+            return try AuditSeal(json: value)
+        } catch {
+            throw CommandFailure(
+                .failure, error.code.rawValue, "\(what): \(error.message)",
+                hint: "give what mesh audit seal has printed")
+        }
+    }
+
+    /// The names of the files, the oldest first.
+    func files() throws(CommandFailure) -> [String] {
+        do throws(SystemError) {
+            return try AuditDirectory.files(directory).map(\.name)
+        } catch {
+            throw CommandFailure(
+                .failure, "unreadable_directory", "\(error)",
+                hint: "run as the agent's user; name the directory of its audit log")
+        }
+    }
+
+    /// A whole file.
+    func read(_ name: String) throws(CommandFailure) -> [UInt8] {
+        do throws(CertificateError) {
+            return try SafeFile.read(directory + "/" + name, limit: Self.largestFile)
+        } catch {
+            // A file that was begun and has nothing in it yet.
+            if error.reason == .emptyFile { return [] }
+            throw CommandFailure(error)
+        }
+    }
+
+    private static func parent(of path: String) -> String {
+        let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+        return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+    }
+}

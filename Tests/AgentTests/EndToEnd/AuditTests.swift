@@ -1,0 +1,254 @@
+import Audit
+import Documents
+import Foundation
+import JSON
+import PKI
+import Testing
+
+extension EndToEnd {
+    /// The audit log of running agents: what gets in, what is found when somebody changes it, and what a full disk does.
+    @Suite struct AuditLogs {
+        private func directory(_ node: TestNode) -> String { node.directory + "/state/audit" }
+
+        private func files(_ node: TestNode) throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: directory(node)).sorted().map {
+                directory(node) + "/" + $0
+            }
+        }
+
+        private func verify(_ node: TestNode, offline: Bool = false, _ more: [String] = []) throws -> JSONValue {
+            let result = try node.mesh(["audit", "verify", "--json"] + (offline ? [directory(node)] : []) + more)
+            let value = try JSONReader.parse(result.output)
+            try demandEqual(result.status, value["ok"]?.bool == true ? 0 : 1, result.output)
+            return value
+        }
+
+        private func demandGood(_ node: TestNode, offline: Bool = false) throws {
+            let value = try verify(node, offline: offline)
+            try demand(value["ok"]?.bool == true && value["signaturesChecked"]?.bool == true, "\(value)")
+        }
+
+        private func kinds(_ node: TestNode) throws -> Set<String> {
+            Set(try verify(node, offline: true)["findings"]?.array?.compactMap { $0["kind"]?.string } ?? [])
+        }
+
+        private func records(_ node: TestNode, _ arguments: [String]) throws -> [JSONValue] {
+            let result = try node.mesh(["audit", "tail", "--json", "-n", "1000"] + arguments)
+            try demandEqual(result.status, 0, result.output)
+            return try result.output.split(separator: "\n").map { try JSONReader.parse(String($0)) }
+        }
+
+        /// What happens gets in, with modes that an open umask does not change; and the commands show and check it.
+        @Test func whatHappensIsThere() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let node = try mesh.node("Directory", directory: true) { try $0.serveCA() }
+                node.prefix = ["sh", "-c", "umask 000; exec \"$@\"", "sh"]
+                try mesh.start()
+                try node.take(operators.list)
+                try node.take(try operators.sign(.policy, 1, mesh.policy.text))
+                _ = try node.offer(try operators.sign(.policy, 1, mesh.policy.text + " "))
+                try node.createToken(for: "a", in: mesh.directory + "/token")
+                try demandEqual(try node.join(mesh.directory + "/token").status, 0)
+                try Wire(node.meshAddress).send("this is no TLS at all, whatever it is, and long enough\r\n\r\n")
+                try node.waitFor("handshake_failed")
+                let expected = [
+                    "started", "document_taken", "document_refused", "token_created", "certificate_issued",
+                    "handshake_failed",
+                ]
+                try Deadline.until("everything is in the log") {
+                    let events = Set(try records(node, []).compactMap { $0["event"]?.string })
+                    return events.isSuperset(of: expected)
+                }
+                try demandGood(node)
+                let ca = try records(node, ["--category", "ca"])
+                try demand(ca.allSatisfy { $0["category"]?.string == "ca" } && ca.count >= 2, "\(ca)")
+                let issued = try records(node, ["--event", "certificate_issued", "--node", "a"])
+                try demandEqual(issued.count, 1)
+                try demandEqual(try records(node, ["--since", "2199-01-01"]).count, 0)
+                for file in try files(node) + [
+                    node.directory + "/state/audit.key", node.directory + "/state/audit.key.seal",
+                ] {
+                    let mode = try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+                    try demandEqual(mode, 0o600, file)
+                }
+                let mode = try FileManager.default.attributesOfItem(atPath: directory(node))[.posixPermissions] as? Int
+                try demandEqual(mode, 0o700)
+                try demand(try node.metric(#"mesh_audit_records_total{category="policy"}"#) ?? 0 >= 3, "not counted")
+                // A token's text, which is a secret, is in no record.
+                let token = try String(contentsOfFile: mesh.directory + "/token", encoding: .utf8)
+                for file in try files(node) {
+                    let text = try String(contentsOfFile: file, encoding: .utf8)
+                    try demand(!text.contains(token.dropFirst(20).prefix(40)), "a token in \(file)")
+                }
+                try node.stop()
+                try demand(try kinds(node).isEmpty, "after the end")
+            }
+        }
+
+        /// Each kind of damage is found by the command, in what an agent has written.
+        @Test func damageIsFound() throws {
+            try withMesh { mesh in
+                let node = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                for _ in 0..<6 { try demandEqual(try node.reload().status, 200) }
+                try node.stop()
+                try demandGood(node, offline: true)
+                let file = try demandValue(files(node).last, "file")
+                let text = try String(contentsOfFile: file, encoding: .utf8)
+                let lines = text.split(separator: "\n").map(String.init)
+                func damage(_ change: (inout [String]) -> Void, _ kind: String) throws {
+                    var changed = lines
+                    change(&changed)
+                    try (changed.joined(separator: "\n") + "\n").write(toFile: file, atomically: true, encoding: .utf8)
+                    let found = try kinds(node)
+                    try demand(found.contains(kind), "\(kind) is not found: \(found)")
+                }
+                try damage({ $0[3] = $0[3].replacingOccurrences(of: "reloaded", with: "reloadee") }, "changed")
+                try damage({ $0.remove(at: 3) }, "removed")
+                try damage({ $0.swapAt(3, 4) }, "reordered")
+                try damage({ $0.removeLast(2) }, "truncated")
+                // The agent goes on, and does not cover it up.
+                try node.launch()
+                try node.waitReady()
+                try node.waitFor("audit_truncated")
+                try node.stop()
+                let found = try kinds(node)
+                try demand(found.contains("removed"), "the missing end is forgotten: \(found)")
+            }
+        }
+
+        /// Killed while it writes, again and again: the chain is whole each time, and goes on.
+        @Test func killedWhileWriting() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let node = try mesh.node("Directory", directory: true) { $0.set("audit.maxFileSize", "64KiB") }
+                for round in 0..<8 {
+                    try node.start()
+                    try node.waitReady()
+                    if round == 0 { try node.take(operators.list) }
+                    let forged = try operators.sign(.policy, 1, mesh.policy.text, domain: "other.test")
+                    let (control, text) = (node.control, String(decoding: forged.envelope, as: UTF8.self))
+                    let load = Background {
+                        while (try? control.request("PUT", "/v1/documents/policy", text)) != nil {}
+                    }
+                    Thread.sleep(forTimeInterval: 0.05 + 0.07 * Double(round))
+                    node.kill()
+                    node.expectEnd()
+                    try load.value(within: 30)
+                    try demandGood(node, offline: true)
+                }
+                try node.start()
+                try node.waitReady()
+                let value = try verify(node)
+                try demand(value["ok"]?.bool == true && (value["records"]?.integer ?? 0) > 50, "\(value)")
+                print("audit: \(value["records"] ?? 0) records in \(try files(node).count) files after eight kills")
+            }
+        }
+
+        /// Files have a bound, and so has the log; what was removed for it is said.
+        @Test func rotation() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let node = try mesh.node("Directory", directory: true) {
+                    $0.set("audit.maxFileSize", "64KiB")
+                    $0.set("audit.maxTotalSize", "128KiB")
+                }
+                try mesh.start()
+                try node.take(operators.list)
+                let forged = try operators.sign(.policy, 1, mesh.policy.text, domain: "other.test")
+                // 600 in a minute are written one by one; reloads always are.
+                for _ in 0..<400 { _ = try node.offer(forged) }
+                try Deadline.until("the first file is gone", within: 60) {
+                    for _ in 0..<20 { _ = try node.reload() }
+                    return try !files(node).contains { $0.hasSuffix("audit-0000000000000001.log") }
+                }
+                try demandGood(node)
+                try demand(try node.metric("mesh_audit_bytes") ?? 0 < 262_144, "the bound does not hold")
+                try demandEqual(try records(node, ["--event", "audit_files_removed"]).isEmpty, false)
+                // One more than the log says.
+                let first = try demandValue(files(node).first, "file")
+                try FileManager.default.removeItem(atPath: first)
+                try demand(try kinds(node).contains("removed"), "a removed file is not found")
+            }
+        }
+
+        /// Floods are counted, not written one by one: those of strangers, and those of somebody known.
+        @Test func floodsFillNothing() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let node = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                try node.take(operators.list)
+                for _ in 0..<150 { try Wire(node.meshAddress).send("no TLS, but long enough to be looked at\r\n\r\n") }
+                let forged = try operators.sign(.policy, 1, mesh.policy.text, domain: "other.test")
+                for _ in 0..<700 { try demandEqual(try node.offer(forged).reason, "other_mesh") }
+                try node.stop()
+                let list = try node.mesh(["audit", "tail", directory(node), "--json", "-n", "2000"]).output
+                let all = try list.split(separator: "\n").map { try JSONReader.parse(String($0)) }
+                let strangers = all.filter { $0["event"]?.string == "handshake_failed" }
+                try demand((1...40).contains(strangers.count), "\(strangers.count) records of strangers")
+                let refused = all.filter { $0["event"]?.string == "document_refused" }
+                let single = refused.count { $0["fields"]?["count"] == nil }
+                try demand(single < 700, "\(single) records one by one")
+                let counted = refused.compactMap { $0["fields"]?["count"]?.integer }.reduce(0, +)
+                try demandEqual(single + Int(counted), 700, "events in all")
+            }
+        }
+
+        /// The disk is full: strangers cannot switch anything off; what somebody known does closes the node, if it is told to,
+        /// until there is room again.
+        @Test func aFullDisk() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.provide("echo", at: "Directory")
+                mesh.policy.identity("shop", of: "Directory")
+                mesh.policy.connect("service:shop", to: "echo")
+                let node = try mesh.node("Directory", directory: true) { node in
+                    node.set("audit.onFailure", "closed")
+                    node.offer("echo", service.address)
+                }
+                let upstream = node.upstream("echo", as: "shop", port: 8001)
+                let place = directory(node)
+                node.prefix = [
+                    "unshare", "-m", "sh", "-c",
+                    "mkdir -p \(place) && mount -t tmpfs -o size=256k,mode=700 none \(place) && exec \"$@\"", "sh",
+                ]
+                try mesh.start()
+                try node.waitInstances(of: "echo", at: ["Directory"])
+                let kept = try Wire(upstream)
+                try kept.echo("before")
+                let filler = "/proc/\(try node.running().pid)/root\(place)/filler"
+                try #require(FileManager.default.createFile(atPath: filler, contents: nil))
+                let handle = try #require(FileHandle(forWritingAtPath: filler))
+                while (try? handle.write(contentsOf: Data(count: 4096))) != nil {}
+                try handle.close()
+                for _ in 0..<30 { try Wire(node.meshAddress).send("no TLS, but long enough to be looked at\r\n\r\n") }
+                try node.waitFor("audit_not_written")
+                try demandEqual(try node.metric("mesh_audit_failing"), 1)
+                try demand(node.isReady, "strangers have switched the node off")
+                try Wire(upstream).echo("strangers do not matter")
+                // Somebody known.
+                try demandEqual(try node.reload().status, 200)
+                try Deadline.until("the node is closed") { !node.isReady }
+                try demand(try node.metrics.get("/readyz").text.contains("audit_not_written"), "no reason")
+                let refused = try node.control.request("POST", "/v1/reload", "")
+                try demandEqual(refused.reason, "audit_not_written", refused.text)
+                try demandEqual(try Wire(upstream).receive(), .reset, "a new stream")
+                try kept.echo("an old one goes on")
+                try FileManager.default.removeItem(atPath: filler)
+                try node.waitFor("audit_written_again")
+                try node.waitReady()
+                try Wire(upstream).echo("after")
+                try demandEqual(try node.metric("mesh_audit_lost_total"), 0)
+                let copy = mesh.directory + "/copy"
+                try FileManager.default.copyItem(
+                    atPath: "/proc/\(try node.running().pid)/root\(place)", toPath: copy)
+                let verified = try node.mesh(
+                    ["audit", "verify", copy, "--key", node.directory + "/state/audit.key.pub", "--json"])
+                try demandEqual(verified.status, 0, verified.output)
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import Audit
+import Testing
+
+@Suite struct AuditAggregatorTests {
+    /// The first of a minute are written, the rest is one summary for each event and reason.
+    @Test func floodsBecomeSummaries() {
+        var aggregator = AuditAggregator()
+        func admit(_ event: String, _ reason: String, _ source: Int, _ now: Int64) -> Bool {
+            aggregator.admits(event, reason: reason, source: "\(source)", by: .strangers, now: now)
+        }
+        let allowance = (0..<1000).count { admit("handshake_failed", "expired", $0 % 40, Int64($0)) }
+        #expect(allowance == 30)
+        #expect(!admit("enrolment_refused", "bad_proof", 1, 1001))
+        #expect(aggregator.due == AuditAggregator.window)
+        #expect(aggregator.summaries(now: AuditAggregator.window - 1).isEmpty)
+        let summaries = aggregator.summaries(now: AuditAggregator.window)
+        #expect(summaries.map(\.event) == ["enrolment_refused", "handshake_failed"])
+        #expect(summaries.map(\.reason) == ["bad_proof", "expired"])
+        #expect(summaries.map(\.count) == [1, 970] && summaries.map(\.sources) == [1, 40])
+        #expect(aggregator.due == nil)
+        #expect(admit("handshake_failed", "expired", 1, AuditAggregator.window + 1), "a new minute")
+    }
+
+    /// Strangers use up nobody else's allowance, and what the agent itself does is always written.
+    @Test func allowancesAreApart() {
+        var aggregator = AuditAggregator()
+        for _ in 0..<5000 { _ = aggregator.admits("a", reason: "", source: "s", by: .strangers, now: 0) }
+        let first = aggregator.admits("b", reason: "", source: "s", by: .known, now: 0)
+        #expect(first)
+        let known = (0..<5000).count { _ in aggregator.admits("b", reason: "", source: "s", by: .known, now: 0) }
+        #expect(known == 599)
+        let own = (0..<5000).count { _ in aggregator.admits("c", reason: "", source: "s", by: .own, now: 0) }
+        #expect(own == 5000)
+    }
+
+    /// However many kinds a stranger thinks of, memory has a bound.
+    @Test func groupsHaveABound() {
+        var aggregator = AuditAggregator()
+        for index in 0..<10_000 {
+            _ = aggregator.admits("e", reason: "r\(index)", source: "\(index)", by: .strangers, now: 0)
+        }
+        let summaries = aggregator.summaries(now: 0, atEnd: true)
+        #expect(summaries.count == 65)
+        #expect(summaries.map(\.count).reduce(0, +) == 9970)
+        #expect(summaries.first { $0.reason.isEmpty }?.sources == AuditAggregator.maximumSources)
+    }
+
+    @Test func everyCodeIsInOneCategory() {
+        let all = SecurityEvent.all.flatMap(\.events)
+        #expect(Set(all).count == all.count)
+        let denied = SecurityEvent.of("stream_denied")
+        #expect(denied?.category == .access && denied?.cause == .known)
+        #expect(SecurityEvent.of("target_failed") == nil)
+    }
+}
