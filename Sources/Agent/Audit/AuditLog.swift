@@ -53,7 +53,7 @@ final class AuditLog: Sendable {
             try key.write(to: file, replace: false)
         }
         if !SafeFile.exists(file + ".pub") {
-            try SafeFile.write(AuditKey.pem(key.publicKey), to: file + ".pub", mode: 0o644)
+            try SafeFile.write(AuditKey.pem(key.publicKey), to: file + ".pub", mode: 0o600)
         }
         return key
     }
