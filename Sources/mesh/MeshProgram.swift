@@ -1,10 +1,13 @@
 import Arguments
+import EventLoop
 import Glibc
 
 /// The program: command line in, exit code out.
 enum MeshProgram {
     /// Runs the command line, without the program's name.
     static func run(_ arguments: [String]) -> ExitCode {
+        // Keys and passphrases come through here; where the kernel does not let us, the command still has to work.
+        try? ProcessMemory.protect()
         let table = MeshCommand.root
         if arguments.isEmpty {
             Output.prompt(table.help(width: Terminal.helpWidth(STDERR_FILENO)))

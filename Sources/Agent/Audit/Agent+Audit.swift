@@ -57,5 +57,9 @@ enum AuditMetrics {
         writer.family(
             "mesh_audit_sequence", .gauge, "Number of the newest record of the audit log.", Double(status.sequence))
         writer.family("mesh_audit_bytes", .gauge, "Size of the audit log.", Double(status.bytes))
+        guard let syslog = agent.audit?.syslog else { return }
+        writer.family(
+            "mesh_audit_syslog_dropped_total", .counter, "Security events that syslog did not take.",
+            Double(syslog.dropped))
     }
 }

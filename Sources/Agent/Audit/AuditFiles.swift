@@ -17,6 +17,8 @@ final class AuditFiles {
     /// All files, the oldest first.
     private(set) var files: [File]
     private var descriptor: Int32 = -1
+    /// Bytes that a failed write has left at the end of the newest file, and that could not be taken back.
+    private(set) var torn = 0
 
     /// The bytes of the file that is written; 0 where none is open.
     var currentSize: Int { descriptor >= 0 ? files.last?.size ?? 0 : 0 }
@@ -92,7 +94,11 @@ final class AuditFiles {
         if code == 0, fdatasync(descriptor) != 0 { code = errno }
         guard code == 0 else {
             // What is incomplete was never said to be written. Where even that fails, the next file says what is torn here.
-            _ = ftruncate(descriptor, off_t(files[files.count - 1].size))
+            let last = files[files.count - 1]
+            if ftruncate(descriptor, off_t(last.size)) != 0 {
+                torn = (FileStatus.size(path(last.name)) ?? last.size) - last.size
+                close()
+            }
             return code
         }
         files[files.count - 1].size += bytes.count

@@ -19,6 +19,8 @@ final class AuditLog: Sendable {
 
     let trail: AuditTrail
     let facts: Facts
+    /// The host's syslog; nil where it gets nothing.
+    let syslog: SyslogOutput?
     private let thread: LoopThread
     private let writer: Handover<AuditWriter>
 
@@ -31,7 +33,8 @@ final class AuditLog: Sendable {
         let files = try AuditFiles(directory: audit.directory, maximumTotal: audit.maxTotalSize)
         let sealFile = audit.key + ".seal"
         let end = try AuditLogEnd.find(files, sealFile: sealFile, key: key.publicKey, log: log)
-        let trail = AuditTrail(outputs: [])
+        let syslog = audit.syslog.map { SyslogOutput(path: $0) }
+        let trail = AuditTrail(outputs: [syslog].compactMap { $0 })
         let writer = AuditWriter(
             settings: AuditWriter.Settings(
                 node: configuration.node.name ?? "", sealFile: sealFile, maximumFile: audit.maxFileSize,
@@ -40,7 +43,7 @@ final class AuditLog: Sendable {
         let facts = Facts(
             directory: audit.directory, publicKeyFile: audit.key + ".pub", keyDigest: key.publicKey.spkiSHA256,
             failsClosed: audit.onFailure == .closed)
-        return try AuditLog(trail: trail, facts: facts, writer: writer)
+        return try AuditLog(trail: trail, facts: facts, syslog: syslog, writer: writer)
     }
 
     /// The key of the log, made at the first start; its public half lies beside it, to be given away.
@@ -58,8 +61,11 @@ final class AuditLog: Sendable {
         return key
     }
 
-    private init(trail: AuditTrail, facts: Facts, writer: AuditWriter) throws(SystemError) {
+    private init(
+        trail: AuditTrail, facts: Facts, syslog: SyslogOutput?, writer: AuditWriter
+    ) throws(SystemError) {
         self.trail = trail
+        self.syslog = syslog
         self.facts = facts
         self.writer = Handover(writer)
         thread = try LoopThread(name: "audit")

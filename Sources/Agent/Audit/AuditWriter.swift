@@ -38,7 +38,8 @@ final class AuditWriter: TimerHandler {
     private var loop: EventLoop?
     private var timer: TimerID?
     private var retryTimer: TimerID?
-    private var isFailing = false
+    /// Why the last write failed; nil where it did not.
+    private var failure: Int32?
 
     private static let checkpointTag = 0
     private static let retryTag = 1
@@ -67,7 +68,7 @@ final class AuditWriter: TimerHandler {
     func stop() {
         for timer in [timer, retryTimer].compactMap({ $0 }) { loop?.cancel(timer) }
         drain(atEnd: true)
-        if !isFailing { _ = write(0, sealing: true) }
+        if failure == nil { _ = write(0, sealing: true) }
         files.close()
     }
 
@@ -78,7 +79,7 @@ final class AuditWriter: TimerHandler {
         }
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
         drain()
-        if !isFailing, chain.sequence > sealed { _ = write(0, sealing: true) }
+        if failure == nil, chain.sequence > sealed { _ = write(0, sealing: true) }
     }
 
     // MARK: - Writing
@@ -88,6 +89,8 @@ final class AuditWriter: TimerHandler {
         let (entries, lost) = trail.take(atEnd: atEnd)
         pending += entries
         self.lost += lost
+        // The disk is asked once a second, not for each event.
+        if let failure, retryTimer != nil, !atEnd { return tell(failure) }
         while !pending.isEmpty || self.lost > 0 {
             let code = write(min(pending.count, Self.batch), sealing: pending.count >= Self.batch)
             guard code == 0 else { return failed(code) }
@@ -118,6 +121,7 @@ final class AuditWriter: TimerHandler {
         if sealing { bytes += (try? next.checkpoint(time: Self.now, by: key)) ?? [] }
         let code = files.append(bytes)
         guard code == 0 else {
+            if files.torn > 0 { torn = files.torn }
             if isNew { files.discard() }
             return code
         }
@@ -168,17 +172,21 @@ final class AuditWriter: TimerHandler {
     }
 
     private func failed(_ code: Int32) {
-        isFailing = true
-        // What strangers cause must not switch anything off.
-        trail.report(failure: SystemError.text(code), isBlocked: pending.contains { !$0.isStrangers })
+        failure = code
+        tell(code)
         if let loop, retryTimer == nil {
             retryTimer = loop.schedule(after: Self.retry, self, tag: Self.retryTag)
         }
     }
 
+    private func tell(_ code: Int32) {
+        // What strangers cause must not switch anything off.
+        trail.report(failure: SystemError.text(code), isBlocked: pending.contains { !$0.isStrangers })
+    }
+
     private func succeeded() {
-        guard isFailing else { return }
-        isFailing = false
+        guard failure != nil else { return }
+        failure = nil
         trail.report(failure: nil, isBlocked: false)
     }
 

@@ -13,6 +13,8 @@ extension Configuration {
         public var maxFileSize = 16 << 20
         /// The size of all files together, in bytes, beyond which the oldest are removed.
         public var maxTotalSize = 512 << 20
+        /// Unix socket of the host's syslog, which gets the events too.
+        public var syslog: String?
         /// The time between two checkpoints, where there is something to seal.
         public var checkpointInterval: Duration = .seconds(60)
     }
@@ -55,5 +57,9 @@ enum AuditTable {
         .value(
             "audit.checkpointInterval", \.audit.checkpointInterval, .duration(.milliseconds(100) ... .seconds(86_400)),
             "How often it is sealed, where there is something to seal.", effect: .restart),
+        .value(
+            "audit.syslog", \.audit.syslog, .optional(.path),
+            "Unix socket of the host's syslog, such as `/dev/log`: what is written one by one goes there as well.",
+            effect: .restart),
     ]
 }

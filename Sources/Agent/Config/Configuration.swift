@@ -62,6 +62,8 @@ extension Configuration {
         public var advertise: [Address] = []
         /// Free facts about the node for the directory.
         public var metadata: [String: String] = [:]
+        /// Core dumps are written, and debuggers can attach.
+        public var coreDumps = false
     }
 
     /// The node's certificate and key: either two PEM files or one PKCS#12 file.

@@ -35,6 +35,10 @@ public enum ConfigurationTable {
         .value(
             "node.metadata", \.node.metadata, .metadata,
             "Free facts about the node for the directory, such as its site or rack."),
+        .value(
+            "node.coreDumps", \.node.coreDumps, .boolean,
+            "Let the kernel write core dumps, and debuggers of the same user attach. For debugging only: keys are in that memory.",
+            effect: .restart),
     ]
 
     private static let identityFields: [Field<Configuration>] = [

@@ -32,6 +32,8 @@ public final class Front {
     public static func start(
         _ effective: EffectiveFront, reload: @escaping Loader, announce: @Sendable ([String]) -> Void
     ) async throws -> Front {
+        // Before a key is read; where the kernel does not let us, there is nothing else to do.
+        try? ProcessMemory.protect()
         Agent.raiseDescriptorLimit()
         try checkFiles(effective.front)
         let front = try Front(effective, loader: reload)

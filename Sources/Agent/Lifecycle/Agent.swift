@@ -77,6 +77,7 @@ public final class Agent {
         raiseDescriptorLimit()
         let settings = effective.configuration.log
         let log = Log(minimum: settings.level, format: Log.Format(settings.format))
+        protectMemory(effective.configuration, log)
         try TLSGround.prepare(effective.configuration)
         let audit = try AuditLog.open(effective.configuration, log: log)
         log.observe(audit?.trail.note)
@@ -90,6 +91,20 @@ public final class Agent {
         } catch {
             audit?.stop()
             throw error
+        }
+    }
+
+    /// Before a key is read.
+    private static func protectMemory(_ configuration: Configuration, _ log: Log) {
+        guard !configuration.node.coreDumps else {
+            return log.warning(
+                "core_dumps_allowed", "core dumps and debuggers may show this node's keys (node.coreDumps)")
+        }
+        do throws(SystemError) {
+            try ProcessMemory.protect()
+        } catch {
+            log.error(
+                "memory_not_protected", "core dumps cannot be switched off", [("detail", .string("\(error)"))])
         }
     }
 

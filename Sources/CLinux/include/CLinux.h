@@ -45,6 +45,10 @@ int clinux_unblock_signals(const int *signals, int count);
 /// Ignores `signal` in the whole process. -1 and errno on error.
 int clinux_ignore_signal(int signal);
 
+/// The kernel writes no core dump of this process (RLIMIT_CORE 0), and processes of the same user can neither attach to it nor
+/// read its memory (PR_SET_DUMPABLE 0). 0 or an errno value.
+int clinux_forbid_core_dumps(void);
+
 /// Names the calling thread; at most 15 bytes. 0 or an errno value.
 int clinux_set_thread_name(const char *name);
 

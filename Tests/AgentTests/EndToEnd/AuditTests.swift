@@ -86,6 +86,44 @@ extension EndToEnd {
             }
         }
 
+        /// The host's syslog gets the same events; without it nothing waits.
+        @Test func syslog() throws {
+            try withMesh { mesh in
+                let path = mesh.directory + "/log"
+                let node = try mesh.node("Directory", directory: true) { $0.set("audit.syslog", .string(path)) }
+                try mesh.start()
+                try demand(try node.metric("mesh_audit_syslog_dropped_total") ?? 0 >= 1, "nobody listens yet")
+                let socket = try DatagramSocket(path)
+                try demandEqual(try node.reload().status, 200)
+                let text = try socket.receive()
+                try demand(text.hasPrefix("<86>mesh-agent[\(try node.running().pid)]: reloaded {"), text)
+                try demand(text.contains(#""category":"policy""#), text)
+            }
+        }
+
+        /// Keys are in the memory of an agent: no core dump, unless somebody wants to debug.
+        @Test func coreDumps() throws {
+            try withMesh { mesh in
+                let node = try mesh.node("Directory", directory: true)
+                node.prefix = ["sh", "-c", "ulimit -S -c unlimited 2>/dev/null; exec \"$@\"", "sh"]
+                try mesh.start()
+                func softLimit() throws -> String {
+                    let text = try String(
+                        contentsOfFile: "/proc/\(try node.running().pid)/limits", encoding: .utf8)
+                    let line = text.split(separator: "\n").first { $0.hasPrefix("Max core file size") } ?? ""
+                    return String(line.dropFirst(18).trimmingCharacters(in: .whitespaces).prefix { $0 != " " })
+                }
+                try demandEqual(try softLimit(), "0")
+                try demandEqual(node.count("core_dumps_allowed"), 0)
+                try node.stop()
+                node.set("node.coreDumps", true)
+                try node.start()
+                try node.waitReady()
+                try node.waitFor("core_dumps_allowed")
+                try demandEqual(try softLimit(), "unlimited")
+            }
+        }
+
         /// Each kind of damage is found by the command, in what an agent has written.
         @Test func damageIsFound() throws {
             try withMesh { mesh in
@@ -250,5 +288,34 @@ extension EndToEnd {
                 try demandEqual(verified.status, 0, verified.output)
             }
         }
+    }
+}
+
+/// A Unix datagram socket, as a syslog daemon has one.
+private final class DatagramSocket {
+    private let descriptor: Int32
+
+    init(_ path: String) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard descriptor >= 0, status == 0 else { throw Failure("cannot bind \(path)") }
+        var patience = timeval(tv_sec: Int(Deadline.patience), tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    func receive() throws -> String {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        let count = recv(descriptor, &buffer, buffer.count, 0)
+        guard count > 0 else { throw Failure("nothing came") }
+        return String(decoding: buffer[..<count], as: UTF8.self)
     }
 }
