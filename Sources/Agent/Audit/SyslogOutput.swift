@@ -1,3 +1,4 @@
+import Audit
 import EventLoop
 import Glibc
 import JSON
@@ -10,7 +11,12 @@ final class SyslogOutput: SecurityEventOutput {
     private static let facility = 10
 
     private let path: String
-    private let state = Locked<(descriptor: Int32, dropped: UInt64)>((-1, 0))
+    private struct State {
+        var descriptor: Int32 = -1
+        var dropped: UInt64 = 0
+    }
+
+    private let state = Locked(State())
 
     init(path: String) { self.path = path }
 
@@ -28,13 +34,13 @@ final class SyslogOutput: SecurityEventOutput {
             }
         let content: JSONValue = ["category": .string(entry.category.rawValue), "fields": .object(entry.fields)]
         let text = "<\(Self.facility * 8 + severity)>mesh-agent[\(getpid())]: \(entry.event) \(content.text())"
-        state.withLock { state in
+        let bytes = Array(text.utf8)
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        state.withLock { (state: inout State) in
             // A daemon that was restarted has another socket: once more.
             for _ in 0..<2 {
                 if state.descriptor < 0 { state.descriptor = Self.connect(path) }
                 guard state.descriptor >= 0 else { break }
-                let bytes = Array(text.utf8)
-                let flags = Int32(MSG_DONTWAIT.rawValue) | Int32(MSG_NOSIGNAL.rawValue)
                 if Glibc.send(state.descriptor, bytes, bytes.count, flags) >= 0 { return }
                 guard errno != EAGAIN, errno != EMSGSIZE else { break }
                 close(state.descriptor)
