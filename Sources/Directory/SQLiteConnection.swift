@@ -140,8 +140,9 @@ package final class SQLiteConnection {
 extension StoreError {
     static func locked(_ path: String) -> StoreError {
         StoreError(
-            code: .locked, path: path, message: "another process has the directory's file open",
-            hint: "stop the other directory, or give this one a file of its own")
+            code: .locked, path: path,
+            message: "another process has the file open: does another agent run with this state directory?",
+            hint: "stop that one, or give this one a state directory of its own (node.stateDirectory)")
     }
 
     static func corrupt(_ path: String, _ message: String) -> StoreError {

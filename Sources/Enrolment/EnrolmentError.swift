@@ -75,6 +75,9 @@ public struct EnrolmentError: Error, Sendable, Hashable, CustomStringConvertible
         }
     }
 
+    /// Whether it is about reaching a CA that answers, not about what it decided: programs end with exit code 5 for it.
+    public var isAboutReach: Bool { isTemporary || reason == .badAnswer }
+
     /// Whether asking again later may help without anybody doing something.
     public var isTemporary: Bool {
         switch reason {

@@ -41,8 +41,8 @@ extension Certificate {
     }
 
     /// Reads every certificate of a PEM file.
-    public static func load(file: String) throws(CertificateError) -> [Certificate] {
-        let bytes = try SafeFile.read(file)
+    public static func load(file: String, missing: String? = nil) throws(CertificateError) -> [Certificate] {
+        let bytes = try SafeFile.read(file, missing: missing)
         do {
             return try parsePEM(bytes)
         } catch {

@@ -117,8 +117,10 @@ public struct CertificateAuthority: Sendable {
         certificateFile: String, keyFile: String, passphrase: Passphrase? = nil, trustDomain: String? = nil,
         permissions: KeyPermissions = .enforced
     ) throws(CertificateError) -> CertificateAuthority {
-        let chain = try Certificate.load(file: certificateFile)
-        let key = try PrivateKey.load(file: keyFile, passphrase: passphrase, permissions: permissions)
+        let missing = "check the path, or make a CA: mesh ca init"
+        let chain = try Certificate.load(file: certificateFile, missing: missing)
+        let key = try PrivateKey.load(
+            file: keyFile, passphrase: passphrase, permissions: permissions, missing: missing)
         do {
             return try CertificateAuthority(chain: chain, key: key, trustDomain: trustDomain)
         } catch {

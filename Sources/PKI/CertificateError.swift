@@ -14,16 +14,20 @@ public struct CertificateError: Error, Sendable, Equatable, CustomStringConverti
     /// For `expired` and `notYetValid`: by how many seconds the clock would have to be set for the certificate to be valid;
     /// negative where it has expired.
     public var clockGap: Int64?
+    /// For `unreadableFile`: there is nothing at that path.
+    public var isMissingFile: Bool
 
     /// Makes an error.
     public init(
-        _ reason: CertificateReason, _ message: String, hint: String, file: String? = nil, clockGap: Int64? = nil
+        _ reason: CertificateReason, _ message: String, hint: String, file: String? = nil, clockGap: Int64? = nil,
+        isMissingFile: Bool = false
     ) {
         self.reason = reason
         self.message = message
         self.hint = hint
         self.file = file
         self.clockGap = clockGap
+        self.isMissingFile = isMissingFile
     }
 
     /// The stable reason code, as in logs and JSON.

@@ -51,8 +51,10 @@ public struct Credentials: Sendable {
         certificateFile: String, keyFile: String, passphrase: Passphrase? = nil,
         permissions: KeyPermissions = .enforced
     ) throws(CertificateError) -> Credentials {
-        let chain = try Certificate.load(file: certificateFile)
-        let key = try PrivateKey.load(file: keyFile, passphrase: passphrase, permissions: permissions)
+        let missing = "check the path, or make a certificate and its key: mesh ca issue NODE"
+        let chain = try Certificate.load(file: certificateFile, missing: missing)
+        let key = try PrivateKey.load(
+            file: keyFile, passphrase: passphrase, permissions: permissions, missing: missing)
         do {
             return try Credentials(chain: chain, key: key)
         } catch {

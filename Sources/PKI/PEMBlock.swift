@@ -117,7 +117,7 @@ struct PEMBlock {
     /// Says what a file without any PEM block is.
     private static func diagnose(_ bytes: [UInt8], expecting what: String) -> CertificateError {
         guard bytes.contains(where: { $0 > 0x20 }) else {
-            return CertificateError(.emptyFile, "the file is empty", hint: "create it again: mesh ca issue NODE")
+            return CertificateError(.emptyFile, "the file is empty", hint: "was it cut short? Copy it again")
         }
         // A SEQUENCE whose length is that of the file, or in the long form.
         if bytes.count > 4, bytes[0] == 0x30, bytes[1] & 0x80 != 0 || Int(bytes[1]) + 2 == bytes.count {

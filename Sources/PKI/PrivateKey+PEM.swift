@@ -47,9 +47,9 @@ extension PrivateKey {
     ///
     /// Errors: those of `SafeFile.readSecret` and of `init(pem:passphrase:)`, with the file.
     public static func load(
-        file: String, passphrase: Passphrase? = nil, permissions: KeyPermissions = .enforced
+        file: String, passphrase: Passphrase? = nil, permissions: KeyPermissions = .enforced, missing: String? = nil
     ) throws(CertificateError) -> PrivateKey {
-        var bytes = try SafeFile.readSecret(file, permissions: permissions)
+        var bytes = try SafeFile.readSecret(file, permissions: permissions, missing: missing)
         defer { bytes.wipe() }
         do {
             return try PrivateKey(pem: bytes, passphrase: passphrase)

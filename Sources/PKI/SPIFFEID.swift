@@ -59,10 +59,12 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
     ///
     /// Errors: `bad_spiffe_id`.
     public static func trustDomain(_ name: String) throws(CertificateError) -> SPIFFEID {
-        guard isTrustDomain(name) else {
+        let labels = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        guard isTrustDomain(name), labels.allSatisfy({ !$0.isEmpty }) else {
             throw CertificateError(
                 .badSPIFFEID, "\"\(name.prefix(200))\" is not a trust domain",
-                hint: "use 1 to 255 characters of a-z, 0-9, dot, hyphen and underscore, like mesh.example.org")
+                hint: "use 1 to 255 characters of a-z, 0-9, hyphen and underscore, with single dots between them, like "
+                    + "mesh.example.org")
         }
         return SPIFFEID(trustDomain: name, path: "")
     }

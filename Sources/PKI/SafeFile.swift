@@ -19,18 +19,23 @@ public enum SafeFile {
 
     /// Reads a whole regular file.
     ///
+    /// - Parameter missing: how to make the file, for the error where it is missing or empty.
+    ///
     /// Errors: `unreadable_file`, `too_large`, `empty_file`.
-    public static func read(_ path: String, limit: Int = sizeLimit) throws(CertificateError) -> [UInt8] {
-        try contents(of: path, limit: limit, refusing: 0)
+    public static func read(
+        _ path: String, limit: Int = sizeLimit, missing: String? = nil
+    ) throws(CertificateError) -> [UInt8] {
+        try contents(of: path, limit: limit, refusing: 0, missing)
     }
 
     /// Reads a whole regular file that holds a secret; the mode is that of the opened file, not of the path.
     ///
     /// Errors: those of `read`, and `key_readable_by_others`.
     public static func readSecret(
-        _ path: String, limit: Int = sizeLimit, permissions: KeyPermissions = .enforced
+        _ path: String, limit: Int = sizeLimit, permissions: KeyPermissions = .enforced,
+        missing: String? = nil
     ) throws(CertificateError) -> [UInt8] {
-        try contents(of: path, limit: limit, refusing: permissions == .enforced ? 0o077 : 0)
+        try contents(of: path, limit: limit, refusing: permissions == .enforced ? 0o077 : 0, missing)
     }
 
     /// Writes a file atomically: temporary file in the same directory, exact mode whatever the umask, fsync, rename,
@@ -67,14 +72,15 @@ public enum SafeFile {
         _ = close(folder)
     }
 
-    private static func contents(of path: String, limit: Int, refusing mask: mode_t) throws(CertificateError) -> [UInt8]
-    {
+    private static func contents(
+        of path: String, limit: Int, refusing mask: mode_t, _ missing: String?
+    ) throws(CertificateError) -> [UInt8] {
         // Non-blocking, so that a FIFO put there by mistake does not hang the start.
         let descriptor = retrying { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
-        guard descriptor >= 0 else { throw unreadable(path, errno) }
+        guard descriptor >= 0 else { throw unreadable(path, errno, missing) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw unreadable(path, errno) }
+        guard fstat(descriptor, &status) == 0 else { throw unreadable(path, errno, missing) }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw CertificateError(
                 .unreadableFile, "is not a regular file", hint: "give the path of a regular file", file: path)
@@ -94,13 +100,14 @@ public enum SafeFile {
             let count = chunk.withUnsafeMutableBytes { buffer in
                 retrying { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
             }
-            guard count >= 0 else { throw unreadable(path, errno) }
+            guard count >= 0 else { throw unreadable(path, errno, missing) }
             guard count > 0 else { break }
             bytes.append(contentsOf: chunk[..<count])
             guard bytes.count <= limit else { throw tooLarge(path, limit) }
         }
         guard !bytes.isEmpty else {
-            throw CertificateError(.emptyFile, "the file is empty", hint: "create it again: mesh ca issue", file: path)
+            throw CertificateError(
+                .emptyFile, "the file is empty", hint: missing ?? "was it cut short? Copy it again", file: path)
         }
         return bytes
     }
@@ -138,14 +145,15 @@ public enum SafeFile {
             hint: "keys and certificate chains are a few KiB; check the path", file: path)
     }
 
-    private static func unreadable(_ path: String, _ code: Int32) -> CertificateError {
+    private static func unreadable(_ path: String, _ code: Int32, _ missing: String?) -> CertificateError {
         let hint =
             switch code {
-            case ENOENT: "check the path, or create it: mesh ca issue NODE"
+            case ENOENT: missing ?? "check the path"
             case EACCES: "run as the user that owns the file, or give that user access (ls -l \(path))"
             default: "check the path (ls -l \(path))"
             }
-        return CertificateError(.unreadableFile, "cannot read: \(text(of: code))", hint: hint, file: path)
+        return CertificateError(
+            .unreadableFile, "cannot read: \(text(of: code))", hint: hint, file: path, isMissingFile: code == ENOENT)
     }
 
     private static func unwritable(_ path: String, _ what: String, _ code: Int32) -> CertificateError {

@@ -26,7 +26,8 @@ public struct TrustBundle: Sendable, Equatable {
     ///
     /// Errors: those of `Certificate.load` and of `init(roots:)`, with the file.
     public static func load(file: String) throws(CertificateError) -> TrustBundle {
-        let certificates = try Certificate.load(file: file)
+        let certificates = try Certificate.load(
+            file: file, missing: "check the path; it is the CA's certificate (mesh ca init writes ca.crt)")
         do {
             return try TrustBundle(roots: certificates)
         } catch {

@@ -63,6 +63,7 @@ enum AgentProgram {
             }
         } catch {
             complain("\(error)")
+            if let hint = forgottenFile("", arguments) { complain(hint) }
             return UsageError.exitCode
         }
         var flags: [String: String] = [:]
@@ -79,6 +80,7 @@ enum AgentProgram {
             effective = try load()
         } catch {
             for issue in error.issues { complain("mesh-agent: \(issue)") }
+            if let hint = forgottenFile(file, []) { complain(hint) }
             return configurationExit
         }
         if invocation.isOn("check") { return check(effective, json: invocation.isOn("json")) }
@@ -106,13 +108,23 @@ enum AgentProgram {
             print("\nTLS: \(Agent.aesGCM(of: effective.configuration).text)")
             for line in Agent.respondersInForce(effective.configuration) { print("OCSP: \(line)") }
             for line in Agent.documentsInForce(effective.configuration) { print("document: \(line)") }
-            for warning in effective.warnings { complain("warning: \(warning)") }
             for problem in problems { complain("mesh-agent: \(problem)") }
         }
         return problems.isEmpty ? 0 : configurationExit
     }
 
+    /// Where nobody named a configuration and one lies here, what was forgotten; nil otherwise.
+    private static func forgottenFile(_ file: String?, _ arguments: [String]) -> String? {
+        if let name = arguments.first, !name.hasPrefix("-"), access(name, R_OK) == 0 {
+            return "hint: the configuration is named with a flag: mesh-agent --config \(name)"
+        }
+        guard file == nil, access("mesh.json", R_OK) == 0 else { return nil }
+        return "hint: there is a mesh.json here: mesh-agent --config mesh.json"
+    }
+
     static func complain(_ text: String) {
+        // What was printed before stands before it, also in a file that takes both.
+        fflush(nil)
         let bytes = Array((text + "\n").utf8)
         _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }

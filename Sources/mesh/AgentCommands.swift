@@ -15,7 +15,7 @@ enum StatusCommand {
             let place =
                 directory["serves"]?.bool == true
                 ? "served here" : directory["node"]?.string.map { "on \($0), \(reached)" } ?? "none configured"
-            Output.fields([
+            var fields: [(label: String, value: String)] = [
                 ("node", answer.text(of: "node")), ("ready", ready), ("version", answer.text(of: "version")),
                 ("up", Format.span(seconds: answer["uptimeSeconds"]?.integer)),
                 (
@@ -27,7 +27,12 @@ enum StatusCommand {
                 ("directory", "\(place); revision \(directory.number(of: "revision"))"),
                 ("policy", policy(answer["policy"] ?? .null)),
                 ("configuration", answer.text(of: "configuration")),
-            ])
+            ]
+            if let failure = answer["failedReload"], !failure.isNull {
+                let when = "failed at \(failure.text(of: "at")), the old configuration is in force: "
+                fields.append(("last reload", when + failure.text(of: "detail")))
+            }
+            Output.fields(fields)
         }
         return .ok
     }
@@ -168,6 +173,7 @@ enum ReloadCommand {
                 applied.isEmpty ? "reloaded; no setting changed" : "reloaded: \(applied.joined(separator: ", "))")
             let waiting = answer.elements(of: "needRestart").compactMap(\.string)
             if !waiting.isEmpty { Output.line("only after a restart: \(waiting.joined(separator: ", "))") }
+            for note in answer.elements(of: "notes").compactMap(\.string) { Output.note("note: \(note)") }
         }
         return .ok
     }

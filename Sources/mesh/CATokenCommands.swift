@@ -21,7 +21,7 @@ enum CATokenCreateCommand {
                 FlagSpec("dns", .string, placeholder: "NAME", "A DNS name of its certificate.", isRepeated: true),
                 FlagSpec("ip", .string, placeholder: "ADDRESS", "An IP address of its certificate.", isRepeated: true),
                 FlagSpec("out", .path, "Write the token to this file, mode 0600, instead of printing it."),
-                .json,
+                .atCA, .json,
             ],
             examples: [
                 .init(
@@ -37,7 +37,7 @@ enum CATokenCreateCommand {
             "node": .string(invocation.string("node") ?? ""), "ttlSeconds": .integer(context.seconds("ttl") ?? 900),
             "dns": JSONValue(invocation.strings("dns")), "ip": JSONValue(invocation.strings("ip")),
         ]
-        let answer = try ControlClient(context).call(.post, "/v1/ca/tokens", body: body)
+        let answer = try ControlClient(context).call(.post, "/v1/ca/tokens" + context.caNode, body: body)
         guard let file = invocation.string("out") else {
             context.print(answer) {
                 Output.line(answer.text(of: "token"))
@@ -62,12 +62,18 @@ enum CATokenCreateCommand {
 enum CATokenListCommand {
     static let entry = CommandEntry(
         CommandSpec(
-            "list", "List join tokens.", discussion: "Tokens are forgotten a week after their end.", flags: [.json])
+            "list", "List join tokens.", discussion: "Tokens are forgotten a week after their end.",
+            flags: [.atCA, .json])
     ) { (context) throws(CommandFailure) in
-        let answer = try ControlClient(context).call(.get, "/v1/ca/tokens")
+        let answer = try ControlClient(context).call(.get, "/v1/ca/tokens" + context.caNode)
         context.print(answer) {
-            var table = TextTable("NODE", "STATE", "ENDS", "BY", "ID")
-            for token in answer["tokens"]?.array ?? [] {
+            let tokens = answer["tokens"]?.array ?? []
+            // What has to be copied for withdraw is never cut.
+            let widest = tokens.map { DisplayWidth.of($0.text(of: "id")) }.max() ?? 0
+            var table = TextTable([
+                .init("NODE"), .init("STATE"), .init("ENDS"), .init("BY"), .init("ID", minimumWidth: widest),
+            ])
+            for token in tokens {
                 table.append([
                     token.text(of: "node"), token.text(of: "state"), token.text(of: "expires"), token.text(of: "by"),
                     token.text(of: "id"),
@@ -84,14 +90,15 @@ enum CATokenWithdrawCommand {
     static let entry = CommandEntry(
         CommandSpec(
             "withdraw", "Withdraw a join token.",
-            discussion: "A node that has joined with it stays: mesh ca forget NODE ends its renewals.", flags: [.json],
+            discussion: "A node that has joined with it stays: mesh ca forget NODE ends its renewals.",
+            flags: [.atCA, .json],
             positionals: [PositionalSpec("ID", "The token's id: mesh ca token list.")])
     ) { (context) throws(CommandFailure) in
         let id = context.argument("ID")
         guard !id.isEmpty, id.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }) else {
             throw .usage("that cannot be a token's id", hint: "mesh ca token list has them")
         }
-        let answer = try ControlClient(context).call(.delete, "/v1/ca/tokens/\(id)")
+        let answer = try ControlClient(context).call(.delete, "/v1/ca/tokens/\(id)" + context.caNode)
         context.print(answer) { Output.line("withdrew the token \(id)") }
         return .ok
     }

@@ -28,8 +28,17 @@ struct CommandFailure: Error {
         CommandFailure(.usage, "usage", what, hint: hint)
     }
 
+    /// A file of the command line that is not there.
+    static func missing(_ file: String, hint: String) -> CommandFailure {
+        CommandFailure(.notFound, "no_such_file", "\(file): there is no such file", hint: hint)
+    }
+
     /// A failure of the PKI room.
     init(_ error: CertificateError) {
+        if error.isMissingFile {
+            self = .missing(error.file ?? "", hint: error.hint)
+            return
+        }
         let exit: ExitCode =
             switch error.reason {
             case .badName, .badRequest: .usage

@@ -44,12 +44,15 @@ enum JoinCommand {
         try directory.prepare()
         try CAFiles.refuseExisting([files.pair.certificate, files.pair.key], replace: invocation.isOn("force"))
         let credentials: Credentials
+        let hadKey = SafeFile.exists(files.pair.nextKey)
         do {
             let key = try files.pair.pendingKey()
             let (joined, issued) = try ask(token, key)
             credentials = joined
             try files.write(credentials, issued, address: token.address)
         } catch let error as EnrolmentError {
+            // A key that the CA has refused is of no use to anybody; one whose answer was lost may be.
+            if !hadKey, !error.isAboutReach { unlink(files.pair.nextKey) }
             throw CommandFailure(error)
         } catch let error as CertificateError {
             throw CommandFailure(error)
@@ -128,7 +131,7 @@ extension CommandFailure {
         let exit: ExitCode =
             switch error.reason {
             case .badToken: .usage
-            case .unreachable, .rateLimited, .caFailed, .badAnswer: .unreachable
+            case _ where error.isAboutReach: .unreachable
             case .wrongCA, .notTheCA, .badCertificate: .certificate
             default: .denied
             }

@@ -1,4 +1,5 @@
 import Arguments
+import Enrolment
 import EventLoop
 import Glibc
 
@@ -12,6 +13,10 @@ enum MeshProgram {
         if arguments.isEmpty {
             Output.prompt(table.help(width: Terminal.helpWidth(STDERR_FILENO)))
             return .usage
+        }
+        if arguments.contains(where: isToken) {
+            Output.failure(exposedToken, command: "mesh", json: arguments.contains("--json"))
+            return exposedToken.exit
         }
         let outcome: ParseOutcome
         do throws(UsageError) {
@@ -30,6 +35,17 @@ enum MeshProgram {
         case .run(let invocation): return run(invocation)
         }
     }
+
+    /// Whether an argument is a join token, or a flag with one.
+    private static func isToken(_ argument: String) -> Bool {
+        argument.hasPrefix(JoinToken.prefix) || argument.contains("=" + JoinToken.prefix)
+    }
+
+    /// What a token in the command line means. It is not repeated: logs of terminals and of CI have it once too often already.
+    private static let exposedToken = CommandFailure.usage(
+        "a join token stands in the command line, where every user of this host and the shell's history can read it",
+        hint: "withdraw it (mesh ca token list, mesh ca token withdraw ID, on the CA's node), and give another one by "
+            + "--token-file FILE or --token-file - and standard input")
 
     private static func run(_ invocation: Invocation) -> ExitCode {
         guard let command = MeshCommand.entry(at: invocation.path) else { return .usage }

@@ -45,7 +45,9 @@ enum OperatorFiles {
     static func read(_ path: String) throws(CommandFailure) -> (document: SignedDocument, list: OperatorList) {
         do {
             let document = try SignedDocument(
-                envelope: SafeFile.read(path, limit: SignedDocument.largestEnvelope))
+                envelope: SafeFile.read(
+                    path, limit: SignedDocument.largestEnvelope,
+                    missing: "check the path; mesh ca init wrote operators.json beside the CA's certificate"))
             guard document.kind == .operators else {
                 throw DocumentError(
                     .wrongKind, "it is a document of the kind \(document.kind.rawValue)", hint: "give operators.json")
@@ -64,8 +66,8 @@ enum OperatorFiles {
     static func key(_ invocation: Invocation) throws(CommandFailure) -> PrivateKey {
         let path = invocation.string("key") ?? "\(CAFiles.defaultDirectory)/\(defaultName).key"
         guard access(path, F_OK) == 0 || errno == EACCES else {
-            throw CommandFailure(
-                .notFound, "no_such_file", "\(path): there is no such file",
+            throw .missing(
+                path,
                 hint: "say where the operator's key is: --key FILE (mesh ca init and mesh operator add make one)")
         }
         return try PassphraseSource.open(

@@ -39,7 +39,7 @@ enum PolicyApplyCommand {
         } catch {
             throw CommandFailure(error)
         }
-        for warning in policy.warnings { Output.note("warning: \(warning)") }
+        for warning in policy.warnings { Output.note("\(warning)") }
         let client = try ControlClient(context)
         let (document, answer) = try OperatorFiles.publish(
             .policy, bytes, base: context.invocation.integer("base").map { UInt64($0) },
@@ -79,7 +79,7 @@ enum PolicyDiffCommand {
                 .notFound, "no_such_document",
                 "no policy document is in force; node \(answer.text(of: "node")) goes by \(answer.text(of: "file"))",
                 hint:
-                    "compare with that file yourself: diff OLD \(file); or apply the first one: mesh policy apply \(file)"
+                    "compare with that file on its host yourself (diff), or apply the first one: mesh policy apply \(file)"
             )
         }
         let lines = LineDifference.lines(from: text, to: String(decoding: bytes, as: UTF8.self))

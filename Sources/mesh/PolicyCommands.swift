@@ -72,6 +72,11 @@ enum WhyCommand {
         }
         context.print(answer) {
             for line in explanation.text.split(separator: "\n") { Output.hanging(String(line), by: indentation) }
+            if let revoked = answer["revoked"] {
+                Output.hanging(
+                    "  revoked  \(revoked.text(of: "entry")): \(revoked.text(of: "reason")); certificates that it covers get "
+                        + "no link, whatever the policy says (mesh revoke --list)", by: indentation)
+            }
             if let node = answer["node"]?.string {
                 let version = answer["policy"]?["version"]?.integer.map { ", policy version \($0)" } ?? ""
                 Output.hanging("  asked    \(node)\(version)", by: indentation)
@@ -197,8 +202,10 @@ enum PolicyFile {
         do throws(CertificateError) {
             bytes = try SafeFile.read(file)
         } catch {
-            throw CommandFailure(
-                .configuration, error.code, "\(file): \(error.message)", hint: "check the path of the policy")
+            guard error.isMissingFile else {
+                throw CommandFailure(.configuration, error.code, "\(file): \(error.message)", hint: error.hint)
+            }
+            throw CommandFailure(error)
         }
         do throws(PolicyError) {
             return try PolicyDocument.parse(bytes, file: file)

@@ -45,6 +45,16 @@ enum RevokeCommand {
                 .init("mesh revoke --list", "what is revoked, and why"),
             ])
     ) { (context) throws(CommandFailure) in
+        let isNamed =
+            context.invocation.positional("WHAT") != nil || context.invocation.string("certificate") != nil
+        if context.invocation.isOn("list") {
+            guard !isNamed else {
+                throw .usage("--list shows everything that is revoked", hint: "leave WHAT away: mesh revoke --list")
+            }
+        } else if !isNamed {
+            throw .usage(
+                "nothing to revoke is named", hint: "give NODE, serial:HEX, spki-sha256:DIGEST or --certificate FILE")
+        }
         let client = try ControlClient(context)
         let list = try current(client)
         if context.invocation.isOn("list") { return show(context, list.entries) }
@@ -71,7 +81,11 @@ enum RevokeCommand {
 
     private static func show(_ context: CommandContext, _ entries: [RevocationEntry]) -> ExitCode {
         context.print(["revoked": .array(entries.map(\.json))]) {
-            var table = TextTable([.init("WHAT"), .init("SINCE"), .init("DETAIL"), .init("REASON")])
+            // What has to be copied for --undo is never cut.
+            let widest = entries.map { DisplayWidth.of($0.name) }.max() ?? 0
+            var table = TextTable([
+                .init("WHAT", minimumWidth: widest), .init("SINCE"), .init("DETAIL"), .init("REASON"),
+            ])
             for entry in entries {
                 table.append([entry.name, UTCTime.text(entry.revoked), detail(entry), entry.reason])
             }
@@ -152,7 +166,7 @@ enum RevokeCommand {
             throw .usage(
                 "nothing to revoke is named", hint: "give NODE, serial:HEX, spki-sha256:DIGEST or --certificate FILE")
         }
-        if what.hasPrefix("spki-sha256:") { return try checked(.key(String(what.dropFirst(12)))) }
+        if what.hasPrefix("spki-sha256:") { return try key(what) }
         if what.hasPrefix("serial:") {
             guard let issuer = context.invocation.string("issuer") else {
                 throw .usage(
@@ -184,6 +198,17 @@ enum RevokeCommand {
             $0["use"]?.string == "peer" && $0["name"]?.string == node
         }
         return seen.compactMap { $0["begins"]?.integer }.max() ?? 0
+    }
+
+    /// A key by its hash, in hex or base64 as pins are written.
+    private static func key(_ text: String) throws(CommandFailure) -> RevocationEntry.Target {
+        do throws(CertificateError) {
+            return .key(try CertificatePin(parsing: text).digest)
+        } catch {
+            throw .usage(
+                "\(text) is no hash of a key: 64 hex digits or 44 characters of base64",
+                hint: "mesh cert pin FILE prints it")
+        }
     }
 
     private static func checked(_ target: RevocationEntry.Target) throws(CommandFailure) -> RevocationEntry.Target {

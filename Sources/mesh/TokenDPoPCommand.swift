@@ -54,8 +54,8 @@ enum TokenDPoPCommand {
     /// The key of a file.
     static func key(_ path: String) throws(CommandFailure) -> DPoPKey {
         guard TokenFiles.exists(path) else {
-            throw CommandFailure(
-                .notFound, "no_such_file", "\(path): there is no such file",
+            throw .missing(
+                path,
                 hint: "make a key: mesh token dpop --new --key \(path)")
         }
         let key: PrivateKey

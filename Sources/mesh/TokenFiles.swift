@@ -37,17 +37,12 @@ enum TokenFiles {
 
     /// A small file. Of a secret, nobody else may have access.
     static func contents(_ path: String, isSecret: Bool, make: String? = nil) throws(CommandFailure) -> [UInt8] {
-        guard exists(path) else {
-            throw CommandFailure(
-                .notFound, "no_such_file", "\(path): there is no such file",
-                hint: make ?? "check the path")
-        }
         do throws(CertificateError) {
             return isSecret
-                ? try SafeFile.readSecret(path, limit: RevocationList.sizeLimit)
-                : try SafeFile.read(path, limit: RevocationList.sizeLimit)
+                ? try SafeFile.readSecret(path, limit: RevocationList.sizeLimit, missing: make)
+                : try SafeFile.read(path, limit: RevocationList.sizeLimit, missing: make)
         } catch {
-            throw CommandFailure(.failure, error.code, "\(path): \(error.message)", hint: error.hint)
+            throw CommandFailure(error)
         }
     }
 

@@ -39,7 +39,8 @@ enum TokenInitCommand {
         context.print(["issuer": .string(issuer.name), "key": .string(path), "kid": .string(keyID)]) {
             Output.line("Made the issuer \(issuer.name), key \(keyID):")
             Output.fields(
-                [(path, "its name and private key, for authentication.localIssuer.key; keep it secret")], indent: 2)
+                [(path, "its name and private key, for edge.authentication.localIssuer.key; keep it secret")], indent: 2
+            )
             Output.line("Next: mesh token issue --key \(path) --subject NAME --audience EDGE")
         }
         return .ok

@@ -169,6 +169,6 @@ import Testing
             #expect(result.status != 0 && result.errors.contains(part), "\(result.errors)")
         }
         let ca = try connect(edge, "echo", ca: "nowhere")
-        #expect(ca.status == 6 && ca.errors.contains("nowhere"), "\(ca.errors)")
+        #expect(ca.status == 4 && ca.errors.contains("nowhere"), "\(ca.errors)")
     }
 }

@@ -34,6 +34,30 @@ import Testing
         #expect(result.errors.contains("mesh.json:2:9"), "\(result.errors)")
     }
 
+    /// A token that others may have read by now is not repeated, and what to do about it is said.
+    @Test(arguments: [
+        ["join", "mesh-join-1.c2VjcmV0"], ["join", "--token-file", "mesh-join-1.c2VjcmV0"],
+        ["join", "--token-file=mesh-join-1.c2VjcmV0"],
+    ]) func aTokenInTheCommandLine(_ arguments: [String]) throws {
+        let result = try mesh(arguments, in: workspace)
+        #expect(result.status == 2)
+        #expect(!result.errors.contains("c2VjcmV0") && result.errors.contains("mesh ca token withdraw"))
+    }
+
+    /// One code for what is missing, one for what is there and cannot be used.
+    @Test func exitCodesOfFiles() throws {
+        for arguments in [
+            ["join", "--token-file", "none"], ["policy", "check", "none"], ["token", "jwks", "--key", "none"],
+            ["operator", "list", "none"],
+        ] {
+            let result = try mesh(arguments, in: workspace)
+            #expect(result.status == 4, "\(arguments): \(result.errors)")
+            #expect(!result.errors.contains("mesh ca issue"), "\(result.errors)")
+        }
+        try workspace.write("mesh-join-1.c2VjcmV0", to: "open", mode: 0o644)
+        #expect(try mesh(["join", "--token-file", "open"], in: workspace).status == 6)
+    }
+
     @Test func wrongKindsOfFilesAreUsageErrors() throws {
         try workspace.write("", to: "file")
         for path in [".", "file"] {
@@ -95,7 +119,7 @@ import Testing
         let json = try JSONReader.parse(denied.text)
         #expect(json["principal"]?.string == "node:acl" && json["allowed"]?.bool == false)
         #expect(try mesh(["why", "--from", "x:y", "--to", "db", "--policy", "p.json"], in: workspace).status == 2)
-        #expect(try mesh(["why", "--from", "acl", "--to", "db", "--policy", "none"], in: workspace).status == 78)
+        #expect(try mesh(["why", "--from", "acl", "--to", "db", "--policy", "none"], in: workspace).status == 4)
     }
 
     @Test func policiesAreChecked() throws {

@@ -100,7 +100,7 @@ import Testing
         let store = try DirectoryStore(path: folder.file)
         let error = #expect(throws: StoreError.self) { try DirectoryStore(path: folder.file) }
         #expect(error?.code == .locked)
-        #expect(error?.hint.contains("stop the other directory") == true)
+        #expect(error?.hint.contains("stop that one") == true)
         // The failed attempt did not take the first one's locks away.
         try store.commit(batch(Make.registration("A"), revision: 1))
         #expect(throws: StoreError.self) { try DirectoryStore(path: folder.file) }

@@ -29,9 +29,29 @@ public struct ConfigurationChange: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
+extension EffectiveConfiguration {
+    /// This configuration, read while `running` runs: what needs a restart stays as it runs, and so does what was derived
+    /// from it. Changes are told against the result, so that one that waits for a restart is told again.
+    func keepingWhatRuns(_ running: Configuration) -> EffectiveConfiguration {
+        var kept = configuration
+        for field in ConfigurationTable.root { field.keep(running, &kept) }
+        let advertise = origins["node.advertise"]
+        if advertise == nil || advertise == origins["listen.mesh"] {
+            kept.node.advertise = Configuration.advertised(at: kept.listen.mesh)
+        }
+        return EffectiveConfiguration(configuration: kept, origins: origins, warnings: warnings, file: file)
+    }
+}
+
 extension Configuration {
     /// What is different in `new`, in the order of the documentation.
     public func changes(to new: Configuration) -> [ConfigurationChange] {
         ConfigurationTable.root.flatMap { $0.changes(self, new) }
+    }
+
+    /// The addresses that a node without `node.advertise` is reached at: that of its listener, where it is a single one.
+    static func advertised(at mesh: Address?) -> [Address] {
+        guard let mesh, !mesh.isWildcard, mesh.port != 0 else { return [] }
+        return [mesh]
     }
 }

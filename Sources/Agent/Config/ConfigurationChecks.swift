@@ -1,4 +1,5 @@
 import Arguments
+import PKI
 
 /// Resolves what depends on other values, and finds what is wrong between values.
 struct ConfigurationChecks {
@@ -69,11 +70,14 @@ struct ConfigurationChecks {
         }
     }
 
-    /// A node that joins, or that is the CA and issues its own certificate, needs no place for its files to be named.
+    /// A node that joins, has joined, or is the CA and issues its own certificate, needs no place for its files to be named.
     private mutating func resolveIdentity() {
         let identity = configuration.identity
-        guard identity.join.tokenFile != nil || configuration.ca.isServed, identity.pkcs12 == nil else { return }
         let directory = FilePath.join(configuration.node.stateDirectory, "identity")
+        let hasJoined = SafeFile.exists(FilePath.join(directory, "node.crt"))
+        guard identity.join.tokenFile != nil || configuration.ca.isServed || hasJoined, identity.pkcs12 == nil else {
+            return
+        }
         if identity.certificate == nil, identity.key == nil {
             configuration.identity.certificate = FilePath.join(directory, "node.crt")
             configuration.identity.key = FilePath.join(directory, "node.key")
@@ -174,8 +178,8 @@ struct ConfigurationChecks {
                 hint: "give each listener its own port")
         }
         guard configuration.node.advertise.isEmpty, let mesh = listen.mesh else { return }
-        if !mesh.isWildcard, mesh.port != 0 {
-            configuration.node.advertise = [mesh]
+        configuration.node.advertise = Configuration.advertised(at: mesh)
+        if !configuration.node.advertise.isEmpty {
             origins["node.advertise"] = origins["listen.mesh"]
         } else if !isGiven("node.advertise"), mesh.isWildcard {
             warn(

@@ -17,6 +17,8 @@ struct Field<Root>: Sendable {
     let entries: @Sendable (Root) -> [Entry]
     /// What differs between two roots.
     let changes: @Sendable (Root, Root) -> [ConfigurationChange]
+    /// For a value that takes effect at a start only: puts that of the first root, which runs, into the second.
+    var keep: @Sendable (_ running: Root, _ next: inout Root) -> Void = { _, _ in }
     /// The keys of an element, for a list of objects.
     var elementKeys: [ConfigurationKey] = []
     var elementSchema: JSONObject?
@@ -53,6 +55,9 @@ struct Field<Root>: Sendable {
                         key: name, old: ValueText.text(codec.encode(old)), new: ValueText.text(codec.encode(new)),
                         effect: effect)
                 ]
+            },
+            keep: { running, next in
+                if effect == .restart { next[keyPath: path] = running[keyPath: path] }
             })
     }
 

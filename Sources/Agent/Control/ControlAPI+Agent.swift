@@ -179,9 +179,9 @@ extension ControlAPI {
             throw Problem(
                 "invalid_configuration", status: 422, detail: lines.joined(separator: "\n"),
                 hint: "nothing was changed; the old configuration stays in force")
-        case .applied(let applied, let needRestart):
+        case .applied(let applied, let needRestart, let notes):
             return json([
-                "applied": .init(applied), "needRestart": .init(needRestart),
+                "applied": .init(applied), "needRestart": .init(needRestart), "notes": .init(notes),
                 "policy": .string(agent.policy.fingerprint),
             ])
         }

@@ -11,15 +11,29 @@ extension ControlAPI {
     /// Long enough to carry a token to a host, in seconds.
     private static let usualToken: Int64 = 900
 
-    /// Routes about the mesh's CA, where this node serves it. All of them need the right to administer this node.
+    /// Routes about the mesh's CA, where this node serves it; `at` names another node that does. All of them need the right to
+    /// administer this node.
     func addCARoutes() {
-        let both: Set<Door> = [.control, .agentService]
-        add(.get, "/v1/ca", both) { [unowned self] call in try await self.showCA(call) }
-        add(.post, "/v1/ca/tokens", both) { [unowned self] call in try await self.createToken(call) }
-        add(.get, "/v1/ca/tokens", both) { [unowned self] call in try await self.listTokens(call) }
-        add(.delete, "/v1/ca/tokens/{id}", both) { [unowned self] call in try await self.withdrawToken(call) }
-        add(.get, "/v1/ca/nodes", both) { [unowned self] call in try await self.listNodes(call) }
-        add(.delete, "/v1/ca/nodes/{node}", both) { [unowned self] call in try await self.forgetNode(call) }
+        addCA(.get, "/v1/ca") { [unowned self] call in try await self.showCA(call) }
+        addCA(.post, "/v1/ca/tokens") { [unowned self] call in try await self.createToken(call) }
+        addCA(.get, "/v1/ca/tokens") { [unowned self] call in try await self.listTokens(call) }
+        addCA(.delete, "/v1/ca/tokens/{id}") { [unowned self] call in try await self.withdrawToken(call) }
+        addCA(.get, "/v1/ca/nodes") { [unowned self] call in try await self.listNodes(call) }
+        addCA(.delete, "/v1/ca/nodes/{node}") { [unowned self] call in try await self.forgetNode(call) }
+    }
+
+    /// Adds a route for the control socket and for peers. What a user asks of another node is passed on to that one.
+    private func addCA(_ method: HTTPMethod, _ pattern: String, _ handler: @escaping Handler) {
+        add(method, pattern, [.control, .agentService]) { [unowned self] call in
+            guard let node = try self.query(call, ["at"]).single("at"), node != self.agent.shared.node else {
+                return try await handler(call)
+            }
+            guard call.door == .control else {
+                throw Problem("bad_request", status: 400, detail: "only requests of this host are passed on")
+            }
+            let request = call.request
+            return try await self.pass(call, to: node, method, request.head.path, body: request.body)
+        }
     }
 
     private func ca(_ call: Call) throws -> CAService {
@@ -27,7 +41,7 @@ extension ControlAPI {
         guard let ca = agent.ca else {
             throw Problem(
                 "no_ca", status: 404, detail: "this node does not serve the mesh's CA",
-                hint: "ask the agent that has ca.certificate in its configuration")
+                hint: "ask the one that has ca.certificate in its configuration: --at NODE")
         }
         return ca
     }

@@ -1,3 +1,4 @@
+import Documents
 import HTTP
 import JSON
 import Policy
@@ -53,15 +54,20 @@ extension ControlAPI {
         }
         question.node = try query.single("as-node")
         if let node = try query.single("at"), node != agent.shared.node {
-            try demandAdminister(call)
-            let answer = try await agent.ask(
-                node: node, service: Policy.Name.agentService, .get, "/v1/why?" + HTTPQuery.encode(question.query))
-            return .response(answer)
+            return try await pass(call, to: node, .get, "/v1/why?" + HTTPQuery.encode(question.query))
         }
         var object = try explain(call, question).json.object ?? JSONObject()
         object["node"] = .string(agent.shared.node)
         object["policy"] = agent.policyJSON
+        if question.verb == .link, let entry = revocation(of: question.from) {
+            object["revoked"] = ["entry": .string(entry.name), "reason": .string(entry.reason)]
+        }
         return json(.object(object))
+    }
+
+    /// The entry that revokes a node by its name: links are refused by it whatever the policy allows.
+    private func revocation(of identity: String) -> RevocationEntry? {
+        agent.documents.ledger.revocations.entries.first { $0.name == identity }
     }
 
     /// The last decisions of this node, or of another one, about its peers.
@@ -69,8 +75,7 @@ extension ControlAPI {
         try demandAdminister(call)
         let query = try query(call, ["at"])
         if let node = try query.single("at"), node != agent.shared.node {
-            return .response(
-                try await agent.ask(node: node, service: Policy.Name.agentService, .get, "/v1/decisions"))
+            return try await pass(call, to: node, .get, "/v1/decisions")
         }
         var entries: [DecisionMemory.Entry] = []
         for worker in agent.shared.workers { entries += await worker.ask { $0.decisions.all } }

@@ -193,6 +193,24 @@ final class ControlAPI {
         try demand(agent.policy.authorizeAdminister(call.principal, node: agent.shared.node))
     }
 
+    /// Puts a request to the agent of another node, in the name of this one, and gives its answer. Where that denies it, the
+    /// answer says which rights it takes.
+    func pass(
+        _ call: Call, to node: String, _ method: HTTPMethod, _ target: String, body: [UInt8] = []
+    ) async throws -> ControlAnswer {
+        try demandAdminister(call)
+        let answer = try await agent.ask(
+            node: node, service: Policy.Name.agentService, method, target, body: body)
+        guard answer.head.status == 403 else { return .response(answer) }
+        let problem = try? JSONReader.parse(answer.body)
+        throw Problem(
+            problem?["reason"]?.string ?? "denied", status: 403,
+            detail: "node \(node) was asked in the name of node \(agent.shared.node), and refused: "
+                + (problem?["detail"]?.string ?? "it does not say why"),
+            hint: "in the policy of \(node), node:\(agent.shared.node) needs connect to mesh.agent and administer to "
+                + node)
+    }
+
     /// Throws a 403 unless allowed.
     func demand(_ decision: Decision) throws {
         guard !decision.allowed else { return }

@@ -16,6 +16,8 @@ final class DirectoryClient {
     private static let watchTimeout: UInt64 = 30_000_000_000
     /// The longest line of a watch: a change is one registration at most, whose size the directory bounds far below.
     private static let maximumLine = 32 << 20
+    /// After the start, an attempt that comes before the first link is no news; in nanoseconds.
+    private static let startGrace: UInt64 = 1_000_000_000
     private static let shortestRetry: UInt64 = 100_000_000
     private static let longestRetry: UInt64 = 5_000_000_000
 
@@ -203,6 +205,8 @@ final class DirectoryClient {
     }
 
     private func report(_ what: String, _ problem: String) {
+        // At a start the first link is still on its way.
+        guard Clock.monotonicNanoseconds() - agent.startedAt > Self.startGrace else { return }
         guard !isStopped, problem != lastProblem else { return }
         lastProblem = problem
         agent.log.warning(

@@ -41,12 +41,26 @@ extension Agent {
             for: identity.credentials.chain)
     }
 
+    /// That a configured policy is read and not in force, where it differs from the document's.
+    func supersededPolicyNotes(_ configured: PolicyDocument) -> [String] {
+        guard let document = documents.ledger.policy, let stamp = documents.ledger.versions.stamps[.policy],
+            document.fingerprint != configured.fingerprint,
+            configuration.policy.file != nil || configuration.policy.inline != nil
+        else { return [] }
+        let key = configuration.policy.file == nil ? "policy.inline" : "policy.file"
+        return [
+            "\(key) is not in force: the mesh goes by policy version \(stamp.version), a document; "
+                + "change that one with mesh policy apply FILE"
+        ]
+    }
+
     /// The policy in force, and where it comes from.
     var policyJSON: JSONValue {
         let stamp = documents.ledger.versions.stamps[.policy]
         return [
             "file": .string(policy.file), "fingerprint": .string(policy.fingerprint),
-            "source": stamp == nil ? "file" : "document", "version": stamp.map { JSONValue($0.version) } ?? .null,
+            "ownVersion": policy.version.map { .integer($0) } ?? .null, "source": stamp == nil ? "file" : "document",
+            "version": stamp.map { JSONValue($0.version) } ?? .null,
             "digest": stamp.map { .string($0.digestText) } ?? .null,
         ]
     }

@@ -17,6 +17,12 @@ final class DocumentHost {
     private static let storeInterval: UInt64 = 5_000_000_000
 
     private static let fromConfiguration = "trust.operators"
+    nonisolated static func failure(ofConfigured file: String, _ error: any Error) -> StartFailure {
+        StartFailure(
+            exitCode: 78, lines: ["trust.operators: \(file): \(error)"],
+            hint: "give the operators.json that mesh ca init wrote beside the CA's certificate")
+    }
+
     private static let fromEnrolment = "enrolment"
 
     /// What came of documents, for metrics: kind and outcome, `taken` or an error's code.
@@ -74,9 +80,20 @@ final class DocumentHost {
     }
 
     private func restore(_ item: DocumentStore.Stored, _ configuration: Configuration) throws(StartFailure) {
+        if try Self.restore(item, to: &ledger, of: store, configuration) { save(.operators) }
+    }
+
+    /// Puts a stored document back in force.
+    ///
+    /// - Returns: true where the list of operators that the configuration names takes its place.
+    nonisolated static func restore(
+        _ item: DocumentStore.Stored, to ledger: inout DocumentLedger, of store: DocumentStore,
+        _ configuration: Configuration
+    ) throws(StartFailure) -> Bool {
         let document = item.document
         do throws(DocumentError) {
             _ = try ledger.restore(document, under: item.witness)
+            return false
         } catch {
             // A list of a root that is not trusted any more: the configuration may name the next one, of another root.
             if document.kind == .operators, error.code == .unknownOperator, let file = configuration.trust.operators,
@@ -84,7 +101,7 @@ final class DocumentHost {
                 let next = try? SignedDocument(envelope: bytes), next.kind == .operators, document.stamp < next.stamp,
                 (try? ledger.take(next, now: Clock.unixSeconds())) == .taken
             {
-                return save(.operators)
+                return true
             }
             throw store.failure(document.kind, error)
         }
@@ -128,9 +145,7 @@ final class DocumentHost {
             // The mesh has a newer list by now, and this node knows it.
         } catch {
             ledger.use(roots: before.roots)
-            throw StartFailure(
-                exitCode: 78, lines: ["trust.operators: \(file): \(error)"],
-                hint: "give the operators.json that mesh ca init wrote beside the CA's certificate")
+            throw Self.failure(ofConfigured: file, error)
         }
     }
 

@@ -60,8 +60,8 @@ final class CAIssuer {
             throw EnrolmentError(
                 .tokenUsed, "another key has used the token for \(token.grant.node)",
                 hint:
-                    "was it you? If not, revoke what was issued (mesh revoke \(token.grant.node)) and forget it (mesh ca forget "
-                    + "\(token.grant.node)); then make a new token")
+                    "was it you? If not, revoke what was issued (mesh revoke \(token.grant.node) --reason TEXT) and forget it "
+                    + "(mesh ca forget \(token.grant.node)); then make a new token")
         }
         guard now < token.expires else {
             throw EnrolmentError(

@@ -23,7 +23,9 @@ enum FirstIdentity {
     static func prepare(_ configuration: Configuration, ca: CAService?, log: Log) async throws {
         guard configuration.identity.pkcs12 == nil, let files = EnrolmentFiles(configuration) else { return }
         try files.pair.finishReplacing()
-        guard isAwaited(configuration) else { return try await renewExpired(configuration, ca, files, log) }
+        guard isAwaited(configuration) else {
+            return try await IdentityRecovery(configuration: configuration, ca: ca, files: files, log: log).run()
+        }
         try StateDirectory.prepare(configuration.node.stateDirectory)
         for file in [files.pair.certificate, files.pair.key, files.trust] {
             try StateDirectory.prepare(StateDirectory.parent(of: file))
@@ -31,8 +33,7 @@ enum FirstIdentity {
         let key = try files.pair.pendingKey()
         if let ca {
             try await issueOwn(configuration, ca, files, key)
-        } else if let token = configuration.identity.join.tokenFile {
-            let token = try read(token)
+        } else if let token = try token(configuration) {
             let (credentials, issued) = try await join(token, key, configuration.identity.join.patience, log)
             try files.write(credentials, issued, address: token.address)
         }
@@ -40,58 +41,56 @@ enum FirstIdentity {
             "joined", "this node has got its first certificate", [("certificate", .string(files.pair.certificate))])
     }
 
-    private static func read(_ file: String) throws -> JoinToken {
-        var text = try SafeFile.readSecret(file, limit: JoinToken.sizeLimit + 64)
+    /// The token of the file that `configuration` names; nil where it names none. The names are compared here, since what the
+    /// CA hears uses the token up.
+    ///
+    /// Errors: those of the file and of the token; `StartFailure` where it is another node's.
+    nonisolated static func token(_ configuration: Configuration) throws -> JoinToken? {
+        guard let file = configuration.identity.join.tokenFile else { return nil }
+        var text = try SafeFile.readSecret(
+            file, limit: JoinToken.sizeLimit + 64,
+            missing: "make a token on the CA's node and put it there: mesh ca token create --node NODE --out FILE")
         defer { text.withUnsafeMutableBytes { if let start = $0.baseAddress { explicit_bzero(start, $0.count) } } }
-        return try JoinToken(parsing: text)
+        let token = try JoinToken(parsing: text)
+        if let name = configuration.node.name, name != token.node {
+            throw StartFailure(
+                exitCode: 78, lines: ["node.name is \(name), and the join token in \(file) is for \(token.node)"],
+                hint: "correct node.name, or make a token for it: mesh ca token create --node \(name); "
+                    + "this one was not used")
+        }
+        return token
     }
 
-    private static func issueOwn(
+    /// What would keep the next start from getting its first identity, as far as that can be told without asking the CA.
+    nonisolated static func problems(_ configuration: Configuration) -> [String] {
+        do {
+            if configuration.ca.isServed { _ = try ownName(configuration) } else { _ = try token(configuration) }
+            return []
+        } catch {
+            return Agent.lines(of: error)
+        }
+    }
+
+    private nonisolated static func ownName(_ configuration: Configuration) throws(StartFailure) -> String {
+        if let node = configuration.node.name { return node }
+        throw StartFailure(
+            exitCode: 78, lines: ["node.name: the CA's own node needs a name for its first certificate"],
+            hint: "set node.name")
+    }
+
+    /// Lets this node's own CA issue.
+    static func issueOwn(
         _ configuration: Configuration, _ ca: CAService, _ files: EnrolmentFiles, _ key: PrivateKey
     ) async throws {
-        guard let node = configuration.node.name else {
-            throw StartFailure(
-                exitCode: 78, lines: ["node.name: the CA's own node needs a name for its first certificate"],
-                hint: "set node.name")
-        }
+        let node = try ownName(configuration)
         let now = Clock.unixSeconds()
         let issued = try await ca.ask { core in try core.issuer.admitOwn(node, key: key, now: now) }
         let credentials = try issued.credentials(for: node, key: key, now: now)
         try files.write(credentials, issued, address: ca.facts.address)
     }
 
-    /// An identity that ended while this host was off: the CA may still renew it. Where it does not, the start says what is
-    /// wrong with the certificate.
-    private static func renewExpired(
-        _ configuration: Configuration, _ ca: CAService?, _ files: EnrolmentFiles, _ log: Log
-    ) async throws {
-        let renew = configuration.identity.renew
-        guard files.pair.exist, renew.enabled, configuration.identity.passphraseFile == nil,
-            let address = renew.address?.description ?? files.rememberedAddress,
-            let present = try? Credentials.load(certificateFile: files.pair.certificate, keyFile: files.pair.key),
-            present.leaf.notAfter <= Clock.unixSeconds(),
-            let identity = present.leaf.spiffeURIs.first.flatMap({ try? SPIFFEID(parsing: $0) }),
-            let node = identity.nodeName, let trust = try? TrustBundle.load(file: files.trust)
-        else { return }
-        log.warning(
-            "identity_expired", "the node's certificate has ended; the CA is asked for the next one",
-            [("ends", .string(UTCTime.text(present.leaf.notAfter))), ("ca", .string(address))])
-        // The CA's own node has nobody to wait for.
-        if let ca { return try await issueOwn(configuration, ca, files, files.pair.pendingKey()) }
-        do {
-            let key = try files.pair.pendingKey()
-            let next = try await patiently(configuration.identity.join.patience, address, log) {
-                () async throws(EnrolmentError) in
-                try await EnrolmentClient.renew(
-                    present, node: node, trustDomain: identity.trustDomain, address: address, trust: trust, key: key)
-            }
-            _ = try files.renew(by: next.credentials, next.issued)
-        } catch {
-            log.error("renewal_failed", "the certificate was not renewed", [("detail", .string("\(error)"))])
-        }
-    }
-
-    private static func join(
+    /// Joins with a token; asks for as long as `patience`.
+    static func join(
         _ token: JoinToken, _ key: PrivateKey, _ patience: Duration, _ log: Log
     ) async throws(EnrolmentError) -> (Credentials, IssuedIdentity) {
         try await patiently(patience, token.address, log) { () async throws(EnrolmentError) in
@@ -101,7 +100,7 @@ enum FirstIdentity {
     }
 
     /// Asks until the CA answers; what it refuses is refused.
-    private static func patiently<Answer: Sendable>(
+    static func patiently<Answer: Sendable>(
         _ patience: Duration, _ address: String, _ log: Log,
         _ ask: @ControlPlane () async throws(EnrolmentError) -> Answer
     ) async throws(EnrolmentError) -> Answer {

@@ -96,7 +96,7 @@ final class IdentityWatcher: TimerHandler {
         let now = stamps()
         guard now != seen, !agent.isDraining else { return }
         switch agent.reloadIdentity(by: "changed files") {
-        case .applied(let changes, _):
+        case .applied(let changes, _, _):
             if !changes.isEmpty {
                 counts["applied", default: 0] += 1
                 agent.renewal.update()

@@ -56,7 +56,7 @@ struct NodeIdentity: Sendable {
         if let proven = spiffe.flatMap({ try? SPIFFEID(parsing: $0) })?.nodeName, proven != node {
             throw CertificateError(
                 .wrongName, "the certificate is of node \(proven), and node.name says \(node)",
-                hint: "issue one with mesh ca issue \(node), or correct node.name")
+                hint: wrongNameHint(node, configuration))
         }
         let pins = try PinPolicy(configuration.tls.pins)
         let revocation = try RevocationLists.load(
@@ -84,6 +84,16 @@ struct NodeIdentity: Sendable {
             if let certificate = error.certificate { throw certificate }
             throw CertificateError(.noIdentity, error.message, hint: error.hint)
         }
+    }
+
+    /// What to do about the identity of another name: one that was joined for lies in the way of the next.
+    private static func wrongNameHint(_ node: String, _ configuration: Configuration) -> String {
+        let joined = FilePath.join(configuration.node.stateDirectory, "identity")
+        guard let file = configuration.identity.certificate, StateDirectory.parent(of: file) == joined else {
+            return "issue one with mesh ca issue \(node), or correct node.name"
+        }
+        return "correct node.name, or remove the directory \(joined) and join as \(node) with a token for it: "
+            + "mesh ca token create --node \(node)"
     }
 
     /// The checks of peers' certificates: all of them, but in builds that plant faults.

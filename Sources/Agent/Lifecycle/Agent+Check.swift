@@ -23,7 +23,8 @@ extension Agent {
         switch error {
         case let error as StartFailure: error.exitCode
         case is ConfigurationError, is PolicyError: 78
-        case is CertificateError, is EnrolmentError: 6
+        case let error as EnrolmentError: error.isAboutReach ? 5 : 6
+        case is CertificateError: 6
         default: 1
         }
     }
@@ -33,9 +34,16 @@ extension Agent {
     public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
         var problems: [String] = []
         do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
-        // One that the next start will get cannot be looked at yet.
-        if !FirstIdentity.isAwaited(effective.configuration) {
-            do { _ = try NodeIdentity.load(effective.configuration) } catch { problems += lines(of: error) }
+        if FirstIdentity.isAwaited(effective.configuration) {
+            // One that the next start will get cannot be looked at yet; what it will be got with can.
+            problems += FirstIdentity.problems(effective.configuration)
+        } else {
+            do {
+                let identity = try NodeIdentity.load(effective.configuration)
+                problems += DocumentHost.problems(identity, effective.configuration)
+            } catch {
+                problems += lines(of: error)
+            }
         }
         do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
         for service in effective.configuration.services {

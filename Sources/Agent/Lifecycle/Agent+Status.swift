@@ -36,6 +36,12 @@ extension Agent {
                 "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
                 "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),
             ],
+            "failedReload": failedReload.map { failure -> JSONValue in
+                [
+                    "at": .string(Timestamp.rfc3339(milliseconds: failure.at)),
+                    "detail": .string(failure.lines.joined(separator: "; ")),
+                ]
+            } ?? .null,
             "configuration": effective.file.map { .string($0) } ?? .null,
         ]
     }

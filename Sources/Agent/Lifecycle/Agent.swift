@@ -18,8 +18,8 @@ public final class Agent {
 
     /// What a reload came to.
     enum ReloadOutcome {
-        /// What was applied, and what takes effect at the next start only.
-        case applied([String], needRestart: [String])
+        /// What was applied, what takes effect at the next start only, and what was read and is not in force.
+        case applied([String], needRestart: [String], notes: [String] = [])
         /// Nothing was changed; this is wrong with the new files.
         case failed([String])
     }
@@ -70,6 +70,9 @@ public final class Agent {
     private var exitCode: Int32?
     let startedAt = Clock.monotonicNanoseconds()
     private(set) var reloads: (applied: UInt64, failed: UInt64) = (0, 0)
+
+    /// When the last reload failed, milliseconds since 1970, and why; nil after one that did not.
+    private(set) var failedReload: (at: Int64, lines: [String])?
 
     var configuration: Configuration { effective.configuration }
     /// This node as a principal, under the policy in force.
@@ -470,16 +473,19 @@ public final class Agent {
     /// that keep their right are not touched.
     func reload(by caller: String) -> ReloadOutcome {
         guard !isDraining else { return .failed(["the agent drains"]) }
+        let read: EffectiveConfiguration
         let next: EffectiveConfiguration
         let identity: NodeIdentity
         let policy: PolicyDocument
+        let notes: [String]
         let targets: [(Configuration.Service, ServiceTarget)]
         var added: [UpstreamListener] = []
         let edge: EdgeHost.Prepared
         do {
-            next = try loader()
+            read = try loader()
+            next = read.keepingWhatRuns(configuration)
             try TLSGround.prepare(next.configuration)
-            identity = try NodeIdentity.load(next.configuration)
+            identity = try NodeIdentity.load(read.configuration)
             guard identity.node == shared.node else {
                 throw StartFailure(
                     exitCode: 78,
@@ -488,6 +494,7 @@ public final class Agent {
             let configured = try PolicyLoading.load(next.configuration)
             try documents.configure(identity, next.configuration)
             policy = documents.ledger.policy ?? configured
+            notes = supersededPolicyNotes(configured)
             targets = try LocalRegistry.targets(of: next.configuration.services)
             for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
                 added.append(try bindUpstream(upstream))
@@ -495,6 +502,7 @@ public final class Agent {
             edge = try self.edge.prepare(next.configuration.edge, mesh: identity.meshTrust)
         } catch {
             reloads.failed += 1
+            failedReload = (Clock.unixMilliseconds(), Self.lines(of: error))
             documents.use(self.identity)
             let lines = Self.lines(of: error)
             log.error(
@@ -502,14 +510,15 @@ public final class Agent {
                 [("by", .string(caller)), ("detail", .string(lines.joined(separator: "; ")))])
             return .failed(lines)
         }
-        let changes = configuration.changes(to: next.configuration)
+        let changes = configuration.changes(to: read.configuration)
+        let applicable = configuration.changes(to: next.configuration)
         let policyChanged = policy.fingerprint != self.policy.fingerprint
         effective = next
         updateOCSP(identity, edge.runtime)
         let isRenewed = use(identity)
         if policyChanged { self.policy = policy }
         for worker in shared.workers {
-            worker.submit { [contexts = identity.contexts] in $0.endRevoked(contexts, now: Clock.unixSeconds()) }
+            worker.submit { [contexts = identity.contexts] in $0.recheckPeers(contexts, now: Clock.unixSeconds()) }
         }
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         let wanted = Dictionary(uniqueKeysWithValues: configuration.upstreams.map { (Self.origin($0), $0) })
@@ -536,14 +545,18 @@ public final class Agent {
         if policyChanged { directoryHost?.policyChanged() }
         directoryClient?.registrationChanged()
         reloads.applied += 1
-        var applied = changes.filter { $0.effect == .reload }.map(\.description)
+        failedReload = nil
+        var applied = applicable.filter { $0.effect == .reload }.map(\.description)
         if policyChanged { applied.append("policy: \(policy.fingerprint)") }
         if isRenewed { applied.append("identity: \(identity.credentials.leaf.fingerprintSHA256)") }
         let needRestart = changes.filter { $0.effect == .restart }.map(\.description)
         log.info(
             "reloaded", "configuration, certificates and policy were read again",
-            [("by", .string(caller)), ("applied", .init(applied)), ("needRestart", .init(needRestart))])
-        return .applied(applied, needRestart: needRestart)
+            [
+                ("by", .string(caller)), ("applied", .init(applied)), ("needRestart", .init(needRestart)),
+                ("notes", .init(notes)),
+            ])
+        return .applied(applied, needRestart: needRestart, notes: notes)
     }
 
     /// Takes over an identity, for new links and as what this node is. True where its certificate is another one: then links

@@ -33,6 +33,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// Proves the session on its next link; nil where sessions end with their links.
     let key: SessionKey?
     let tls: TLSSession
+    /// What the check of the peer's pins came to: that of the handshake, or of a reload since.
+    lazy var pins = tls.pinOutcome
     var owned: FileDescriptor?
     let descriptor: Int32
     unowned let core: WorkerCore
@@ -513,7 +515,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             roundTrip: roundTrip, streams: session.streamCount, bytesReceived: bytesReceived, bytesSent: bytesSent,
             retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
             cipher: tls.cipherName ?? "",
-            peerExpires: peer.notAfter, peerCertificate: tls.peerChain.first, pins: tls.pinOutcome,
+            peerExpires: peer.notAfter, peerCertificate: tls.peerChain.first, pins: pins,
             clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
     }
 }

@@ -47,7 +47,9 @@ final class LinkSupervisor {
         var isWanted = false
         /// The link is still there but takes no new streams.
         var isRetiring = false
-        var lastError: LinkFailure?
+        var lastError: LinkFailure? { didSet { failedAt = lastError == nil ? nil : Clock.monotonicNanoseconds() } }
+        /// When the last attempt failed; nil where none did since the last link.
+        private(set) var failedAt: UInt64?
         /// The session waits for a new link, on this worker.
         var parkedOn: Int?
         var redials = ParkedRedials()
@@ -65,6 +67,9 @@ final class LinkSupervisor {
 
     /// Time for an old link to show life when another agent claims its identity, in nanoseconds.
     private nonisolated static let probeTimeout: UInt64 = 1_000_000_000
+    /// For how long a link that was wanted once and could not be made is shown, in nanoseconds: long enough for somebody to
+    /// come and look.
+    private nonisolated static let failureMemory: UInt64 = 600_000_000_000
 
     let shared: AgentShared
     private let settings: Settings
@@ -552,14 +557,16 @@ final class LinkSupervisor {
 
     // MARK: - Seen from outside
 
-    /// Every lane that is linked, dialled or kept.
+    /// Every lane that is linked, dialled or kept, and nodes that could not be linked in the last minutes.
     var status: [PeerStatus] {
         peers.values.sorted { ($0.node, $0.lane.number) < ($1.node, $1.lane.number) }.compactMap { peer in
             let state =
                 peer.link != nil
                 ? "established"
                 : peer.parkedOn != nil
-                    ? "parked" : peer.attempt != nil ? "dialling" : peer.timer != nil ? "waiting" : "idle"
+                    ? "parked"
+                    : peer.attempt != nil
+                        ? "dialling" : peer.timer != nil ? "waiting" : hasFailedLately(peer) ? "failed" : "idle"
             guard state != "idle" || peer.isPermanent || isLaneWanted(peer) else { return nil }
             return PeerStatus(
                 lane: peer.lane, isPermanent: peers[peer.lane.first]?.isPermanent == true, state: state,
@@ -567,6 +574,13 @@ final class LinkSupervisor {
                 lastError: peer.lastError,
                 resumptions: peer.resumptions, moves: peer.move.count, lanes: laneCount(peer.node))
         }
+    }
+
+    private func hasFailedLately(_ peer: Peer) -> Bool {
+        guard let failedAt = peer.failedAt, peer.lane.isFirst, peer.lastError?.code != "superseded" else {
+            return false
+        }
+        return Clock.monotonicNanoseconds() - failedAt < Self.failureMemory
     }
 
     /// The mesh documents that `node` had when its link was made; nil where it takes none of this mesh.

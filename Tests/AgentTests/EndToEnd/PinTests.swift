@@ -48,6 +48,56 @@ extension EndToEnd {
             }
         }
 
+        /// Pins that come with a reload concern the links that are up as well.
+        @Test func pinsByReload() throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true)
+                let alpha = try mesh.node("Alpha")
+                try mesh.start()
+                let wrong = try pin(of: alpha)
+                func pins(_ mode: JSONValue) -> JSONValue { [["node": "Directory", "pins": [wrong], "mode": mode]] }
+                // Reported: the link stays, and everybody who looks sees it.
+                alpha.set("tls.pins", pins("report"))
+                try demandEqual(try alpha.reload().status, 200)
+                try alpha.waitFor("pin_mismatch") { $0["node"] == "Directory" }
+                try demandEqual(try alpha.link(to: directory)?["pins"]?.string, "mismatch")
+                try demandEqual(try alpha.link(to: directory)?["reason"]?.string, "pin_mismatch")
+                try demandEqual(alpha.count("link_lost"), 0)
+                // Enforced: it ends, and does not come back.
+                alpha.set("tls.pins", pins("enforce"))
+                try demandEqual(try alpha.reload().status, 200)
+                try alpha.waitFor("link_lost") { $0["node"] == "Directory" && $0["detail"] == "pin_mismatch" }
+                try alpha.waitFor("dial_failed") { $0["reason"] == "pin_mismatch" }
+                try demandEqual(try alpha.isLinked(to: directory), false)
+                // Right again: it comes back without a restart.
+                alpha.set("tls.pins", [["node": "Directory", "pins": [try pin(of: directory)]]])
+                try demandEqual(try alpha.reload().status, 200)
+                try alpha.waitLinked(to: directory)
+                try demandEqual(try alpha.link(to: directory)?["pins"]?.string, "matched")
+            }
+        }
+
+        /// A link that was wanted once and could not be made is not forgotten at once.
+        @Test func aFailedLinkIsShown() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.provide("echo", at: "Beta")
+                mesh.policy.connect("node:Alpha", to: "echo")
+                let _ = try mesh.node("Directory", directory: true)
+                var upstream = ""
+                let alpha = try mesh.node("Alpha") { upstream = $0.upstream("echo", port: 8001) }
+                let beta = try mesh.node("Beta") { $0.offer("echo", service.address) }
+                alpha.set("tls.pins", [["node": "Beta", "pins": [try pin(of: alpha)]]])
+                try mesh.start()
+                try alpha.waitInstances(of: "echo", at: ["Beta"])
+                _ = try Wire(upstream).receive()
+                let link = try Deadline.wait("mesh links says why") { try alpha.link(to: beta) }
+                try demandEqual(link["state"]?.string, "failed")
+                try demandEqual(link["reason"]?.string, "pin_mismatch")
+                try demand(link["hint"]?.string?.contains("mesh cert pin") == true, "\(link)")
+            }
+        }
+
         /// Pins without a node are those of the listener: only keys that are named get in.
         @Test func pinsOfTheListener() throws {
             try withMesh { mesh in

@@ -1,0 +1,154 @@
+import Documents
+import Enrolment
+import EventLoop
+import JSON
+import PKI
+import Policy
+
+/// A start with an identity that is of no use any more: it ended while this host was off, or the mesh has revoked it.
+///
+/// An ended one the CA may still renew. Where it does not, and for a revoked one, the token of `identity.join.tokenFile` is
+/// tried: a fresh one is the way back. One that was used before is refused by the CA, and costs nothing.
+@ControlPlane
+struct IdentityRecovery {
+    let configuration: Configuration
+    let ca: CAService?
+    let files: EnrolmentFiles
+    let log: Log
+
+    /// What is stored.
+    private struct Stored {
+        let credentials: Credentials
+        let node: String
+        let trustDomain: String
+
+        var end: String { UTCTime.text(credentials.leaf.notAfter) }
+    }
+
+    /// Does what can be done; does nothing for an identity that is good, or that the CA has not issued.
+    ///
+    /// Errors: `EnrolmentError` where the CA could not be asked; `StartFailure` where there is no way but a fresh token.
+    func run() async throws {
+        guard let stored = stored() else { return }
+        if stored.credentials.leaf.notAfter <= Clock.unixSeconds() {
+            try await recover(stored)
+        } else if isRevoked(stored) {
+            await replaceRevoked(stored)
+        }
+    }
+
+    private func stored() -> Stored? {
+        guard files.pair.exist, configuration.identity.passphraseFile == nil,
+            let present = try? Credentials.load(certificateFile: files.pair.certificate, keyFile: files.pair.key),
+            let identity = present.leaf.spiffeURIs.first.flatMap({ try? SPIFFEID(parsing: $0) }),
+            let node = identity.nodeName
+        else { return nil }
+        return Stored(credentials: present, node: node, trustDomain: identity.trustDomain)
+    }
+
+    // MARK: - Ended
+
+    private func recover(_ stored: Stored) async throws {
+        let renew = configuration.identity.renew
+        let address = renew.enabled ? renew.address?.description ?? files.rememberedAddress : nil
+        let tokenFile = configuration.identity.join.tokenFile
+        // Somebody else looks after this identity; the start says what is wrong with it.
+        guard ca != nil || address != nil || tokenFile != nil else { return }
+        log.warning(
+            "identity_expired", "the node's certificate has ended; the CA is asked for the next one",
+            [("ends", .string(stored.end)), ("ca", .string(address ?? "that of the token"))])
+        // The CA's own node has nobody to wait for.
+        if let ca {
+            return try await FirstIdentity.issueOwn(configuration, ca, files, files.pair.pendingKey())
+        }
+        var lines = ["the certificate of node \(stored.node) ended on \(stored.end)"]
+        var delay: EnrolmentError?
+        if let address {
+            do {
+                return try await renewed(stored, at: address)
+            } catch {
+                log.error("renewal_failed", "the certificate was not renewed", [("detail", .string("\(error)"))])
+                lines.append("it was not renewed: \(error)")
+                delay = (error as? EnrolmentError).flatMap { $0.isTemporary ? $0 : nil }
+            }
+        }
+        if let tokenFile {
+            do {
+                // Who did not answer just now is not asked once more.
+                if let token = try FirstIdentity.token(configuration), delay == nil || token.address != address {
+                    return try await join(stored, token, configuration.identity.join.patience)
+                }
+            } catch let error as EnrolmentError where error.isTemporary {
+                delay = error
+            } catch {
+                lines.append("the token in \(tokenFile) does not help: \(Agent.lines(of: error)[0])")
+            }
+        }
+        if let delay { throw delay }
+        throw StartFailure(exitCode: 6, lines: lines, hint: Self.hint(configuration, node: stored.node))
+    }
+
+    private func renewed(_ stored: Stored, at address: String) async throws {
+        let trust = try TrustBundle.load(file: files.trust)
+        let key = try files.pair.pendingKey()
+        let next = try await FirstIdentity.patiently(configuration.identity.join.patience, address, log) {
+            () async throws(EnrolmentError) in
+            try await EnrolmentClient.renew(
+                stored.credentials, node: stored.node, trustDomain: stored.trustDomain, address: address,
+                trust: trust, key: key)
+        }
+        _ = try files.renew(by: next.credentials, next.issued)
+    }
+
+    private func join(_ stored: Stored, _ token: JoinToken, _ patience: Duration) async throws {
+        guard token.node == stored.node else {
+            throw StartFailure(exitCode: 78, lines: ["it is for node \(token.node)"])
+        }
+        let key = try files.pair.pendingKey()
+        let (credentials, issued) = try await FirstIdentity.join(token, key, patience, log)
+        try files.write(credentials, issued, address: token.address)
+        log.info(
+            "joined", "this node has got another certificate with a token",
+            [("certificate", .string(files.pair.certificate))])
+    }
+
+    /// The way back for a node whose certificate has ended beyond renewal.
+    nonisolated static func hint(_ configuration: Configuration, node: String) -> String {
+        let place =
+            configuration.identity.join.tokenFile.map { "put it into \($0)" } ?? "name it in identity.join.tokenFile"
+        return "make a fresh token on the CA's node (mesh ca token create --node \(node) --out FILE), \(place) "
+            + "and start again"
+    }
+
+    // MARK: - Revoked
+
+    /// Whether the documents that this node knew at its end revoke it.
+    private func isRevoked(_ stored: Stored) -> Bool {
+        guard let documents = try? DocumentStore(stateDirectory: configuration.node.stateDirectory).load() else {
+            return false
+        }
+        func payload(_ kind: DocumentKind) -> [UInt8]? {
+            documents.first { $0.document.kind == kind }?.document.payload
+        }
+        guard let revocations = payload(.revocations).flatMap({ try? RevocationSet(payload: $0) }) else { return false }
+        let policy =
+            payload(.policy).flatMap { try? PolicyDocument.parse($0, file: "policy") }
+            ?? (try? PolicyLoading.load(configuration)) ?? .empty
+        return RevocationCheck(revocations: revocations, policy: policy).entry(for: stored.credentials.chain) != nil
+    }
+
+    /// Tries the token once. A revoked node runs on where that fails: its peers refuse it, and its log says so.
+    private func replaceRevoked(_ stored: Stored) async {
+        do {
+            guard ca == nil, let token = try FirstIdentity.token(configuration) else { return }
+            try await join(stored, token, .zero)
+        } catch {
+            log.warning(
+                "rejoin_failed", "this node's certificate is revoked, and the token brought no other one",
+                [
+                    ("detail", .string(Agent.lines(of: error)[0])),
+                    ("hint", .string(Self.hint(configuration, node: stored.node))),
+                ])
+        }
+    }
+}

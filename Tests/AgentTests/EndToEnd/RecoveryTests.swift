@@ -1,0 +1,211 @@
+import Documents
+import Enrolment
+import Foundation
+import JSON
+import PKI
+import Testing
+
+extension EndToEnd {
+    /// What stands between a host and its first or next identity, and the way back.
+    @Suite struct Recovery {
+        private func ends(_ node: TestNode, _ arguments: [String] = []) throws -> (status: Int32, output: String) {
+            try node.launch(arguments)
+            node.expectEnd()
+            let status = try node.running().wait(within: 60)
+            return (status, try node.running().output)
+        }
+
+        private func ca(_ mesh: TestMesh, ttl: String = "1h", renewExpiredFor: String = "1h") throws -> TestNode {
+            let ca = try mesh.node("Directory", directory: true) {
+                try $0.serveCA(ttl: ttl, renewExpiredFor: renewExpiredFor)
+            }
+            try ca.start()
+            try ca.waitReady()
+            return ca
+        }
+
+        /// A CA that is away is no reason to stay down: the exit code is not one of those after which systemd gives up.
+        @Test func aCAThatIsAwayIsAskedAgain() throws {
+            try withMesh { mesh in
+                try mesh.node("Directory", directory: true)
+                let node = try mesh.node("Node") {
+                    $0.joinsByToken()
+                    $0.set("identity.join.patience", "200ms")
+                }
+                let token = try JoinToken(
+                    address: "\(mesh.network).99:7443", fingerprint: mesh.authority.root.fingerprintSHA256,
+                    node: "Node")
+                try SafeFile.write(token.text(), to: node.tokenFile, mode: 0o600)
+                try node.writeFiles()
+                let end = try ends(node)
+                try demandEqual(end.status, 5, end.output)
+                try demand(end.output.contains("ca_unreachable"), end.output)
+                let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                    .appendingPathComponent("../../../deploy/systemd/mesh-agent.service")
+                let unit = try String(contentsOf: root, encoding: .utf8)
+                let line = unit.split(separator: "\n").first { $0.hasPrefix("RestartPreventExitStatus=") }
+                try demandEqual(line.map(String.init), "RestartPreventExitStatus=78 6")
+            }
+        }
+
+        /// A token that is another node's is told from the right one before anybody hears of it.
+        @Test func anotherNodesTokenIsNotUsedUp() throws {
+            try withMesh { mesh in
+                let ca = try ca(mesh)
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try node.writeFiles()
+                let missing = try ends(node, ["--check"])
+                try demandEqual(missing.status, 78, missing.output)
+                try demand(missing.output.contains("mesh ca token create"), missing.output)
+                try ca.createToken(for: "Other", in: node.tokenFile)
+                for arguments in [["--check"], []] {
+                    let end = try ends(node, arguments)
+                    try demandEqual(end.status, 78, end.output)
+                    try demand(end.output.contains("is for Other"), end.output)
+                }
+                try demandEqual(try ca.metric("mesh_ca_open_tokens"), 1)
+                // The identity of another name lies in the way.
+                node.set("node.name", "Other")
+                try node.start()
+                try node.waitReady()
+                try node.stop()
+                node.set("node.name", .null)
+                node.set("node.name", "Node")
+                try node.writeFiles()
+                let named = try ends(node)
+                try demandEqual(named.status, 6, named.output)
+                try demand(named.output.contains("remove the directory \(node.identityDirectory)"), named.output)
+            }
+        }
+
+        /// A token file that is gone from the configuration after the node has joined is not missed.
+        @Test func theTokenIsNotNeededAfterwards() throws {
+            try withMesh { mesh in
+                let ca = try ca(mesh)
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                try node.stop()
+                node.set("identity.join.tokenFile", .null)
+                try node.start()
+                try node.waitReady()
+            }
+        }
+
+        @Test func aFreshTokenBringsBackAnExpiredNode() throws {
+            try withMesh { mesh in
+                let ca = try ca(mesh, ttl: "3s", renewExpiredFor: "1s")
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                try node.stop()
+                let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter
+                try Deadline.until("it has ended beyond renewal", within: 30) {
+                    Date().timeIntervalSince1970 > Double(end) + 1.5
+                }
+                let stuck = try ends(node)
+                try demandEqual(stuck.status, 6, stuck.output)
+                for words in ["not_authenticated", "token_used", "mesh ca token create --node Node"] {
+                    try demand(stuck.output.contains(words), "\(words): \(stuck.output)")
+                }
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.launch()
+                try node.waitReady()
+                try demandEqual(node.count("joined"), 1)
+                // The CA being away then is a matter of time.
+                try node.stop()
+                ca.kill()
+                try Deadline.until("it has ended again", within: 30) {
+                    let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter
+                    return Date().timeIntervalSince1970 > Double(end) + 0.5
+                }
+                node.set("identity.join.patience", "200ms")
+                try node.writeFiles()
+                let away = try ends(node)
+                try demandEqual(away.status, 5, away.output)
+            }
+        }
+
+        @Test func aFreshTokenBringsBackARevokedNode() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let ca = try ca(mesh)
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                try ca.take(operators.list)
+                let leaf = try Certificate.load(file: node.identityDirectory + "/node.crt")[0]
+                let target = RevocationEntry.Target.node("Node", validBefore: leaf.notBefore + 1)
+                let revocations = try operators.revocations(1, [target])
+                try node.take(operators.list)
+                try node.take(revocations)
+                try ca.take(revocations)
+                try node.waitFor("own_identity_revoked")
+                try node.stop()
+                // With the old token it starts all the same, and says so.
+                try node.launch()
+                try node.waitFor("rejoin_failed")
+                try node.stop()
+                // What begins before the time of the revocation is covered by it; certificates count whole seconds.
+                let stopped = Date()
+                try Deadline.until("a certificate begins later") { Date().timeIntervalSince(stopped) > 2.5 }
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.launch()
+                try node.waitReady()
+                try node.waitLinked(to: ca)
+                let next = try Certificate.load(file: node.identityDirectory + "/node.crt")[0]
+                try demand(next.fingerprintSHA256 != leaf.fingerprintSHA256, "another certificate")
+            }
+        }
+
+        /// What stops a start stops a check as well.
+        @Test func aCheckSeesDamagedDocuments() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let node = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                try node.take(operators.list)
+                try node.take(try operators.sign(.policy, 1, mesh.policy.text))
+                try node.stop()
+                let good = try ends(node, ["--check"])
+                try demandEqual(good.status, 0, good.output)
+                let file = node.directory + "/state/documents/policy.json"
+                try "{}".write(toFile: file, atomically: true, encoding: .utf8)
+                for arguments in [["--check"], []] {
+                    let end = try ends(node, arguments)
+                    try demandEqual(end.status, 78, end.output)
+                    try demand(end.output.contains("\(file) cannot be used"), end.output)
+                }
+            }
+        }
+
+        /// Tokens are made from any node that may, by way of its own agent.
+        @Test func tokensAreMadeFromAnotherNode() throws {
+            try withMesh { mesh in
+                let ca = try ca(mesh)
+                let node = try mesh.node("Node")
+                try node.start()
+                try node.waitReady()
+                let arguments = ["ca", "token", "create", "--node", "New", "--at", "Directory", "--json"]
+                let denied = try node.mesh(arguments)
+                try demandEqual(denied.status, 3, denied.output)
+                try demand(denied.output.contains("node:Node needs connect to mesh.agent"), denied.output)
+                ca.policy.connect("node:Node", to: "mesh.agent")
+                ca.policy.rules.append(["allow": ["administer"], "from": ["node:Node"], "to": ["Directory"]])
+                node.policy = ca.policy
+                try node.writeFiles()
+                try ca.writeFiles()
+                try demandEqual(try node.reload().status, 200)
+                try demandEqual(try ca.reload().status, 200)
+                let made = try node.mesh(arguments)
+                try demandEqual(made.status, 0, made.output)
+                try demandEqual(try ca.metric("mesh_ca_open_tokens"), 1)
+                let listed = try node.mesh(["ca", "token", "list", "--at", "Directory"])
+                try demand(listed.output.contains("New"), listed.output)
+            }
+        }
+    }
+}
