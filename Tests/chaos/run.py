@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path as File
 
 sys.path.insert(0, str(File(__file__).resolve().parent.parent / "clients"))
@@ -25,6 +26,8 @@ from sessions import Database, Shell
 from streams import Path
 
 STREAMS = 16
+# A pause of so many seconds is more than a few cuts in a row explain, and is shown with all that happened in it.
+NOTABLE = 5
 PORTS = {"agent": 7400, "nginx": 7500, "envoy": 7600}
 
 
@@ -107,6 +110,7 @@ class Run:
         self.report: dict = {"seed": given.seed, "network": network.description}
         self.faults = Faults(given.seed)
         self.hits = {name: 0 for name in PORTS}
+        self.timeline: list = []
         self.sessions = []
         for kind in (Database, Shell):
             missing = kind.missing()
@@ -148,6 +152,7 @@ class Run:
             if path.name in queued and (queued[path.name] or not self.network.prefix("North")) and path.in_flight:
                 self.hits[path.name] += 1
         self.faults.counts[fault.kind] += 1
+        self.timeline.append((time.time(), fault))
         self.network.happen(fault)
         rest = fault.pause - (time.monotonic() - begin)
         if rest > 0:
@@ -187,12 +192,14 @@ class Run:
         problems = []
         for path in self.paths:
             path.finish_all(60)
+            pause, until = path.pauses()
             self.report[path.name] = {
                 "hits": self.hits[path.name], "lost": len(path.lost), "opened": path.opened - path.failed_opens,
-                "wrong": len(path.corrupted), "MiB": path.verified >> 20, "pause": round(path.pauses(), 2)}
+                "wrong": len(path.corrupted), "MiB": path.verified >> 20, "pause": round(pause, 2)}
             if path.name != "agent" and path.corrupted:
                 self.report[path.name]["what"] = path.corrupted[:5]
             if path.name == "agent":
+                self.report["agent"]["in the longest pause"] = self.explain(until - pause, until)
                 ended = [record for side in self.agents.nodes for record in self.agents.records(side)
                          if record.get("event") == "session_ended"]
                 problems += [f"agent: stream lost: {text}" for text in path.lost]
@@ -203,6 +210,16 @@ class Run:
                 if not resumed:
                     problems.append("agent: no session was resumed: the cuts did not cut")
         return problems
+
+
+    def explain(self, begin: float, end: float) -> list[str]:
+        """What was cut and what the agents said between two Unix times, in order."""
+        found = [(when, f"cut: {fault.kind} {fault.side}, {fault.lasts:.1f} s") for when, fault in self.timeline]
+        for side in self.agents.nodes:
+            for record in self.agents.records(side):
+                when = datetime.fromisoformat(record["time"].replace("Z", "+00:00")).timestamp()
+                found.append((when, f"{side}: {record.get('event')} {record.get('reason', '')} {record.get('detail', '')}"))
+        return [f"{when - begin:+.2f} s {text.strip()}" for when, text in sorted(found) if begin - 2 < when < end + 0.5]
 
 
 def show(report: dict) -> None:
@@ -218,6 +235,10 @@ def show(report: dict) -> None:
     for name in ("pgbench", "ssh", "memory"):
         if name in report:
             print(f"{name}: " + json.dumps(report[name]))
+    if report["agent"]["pause"] > NOTABLE:
+        print("in the agents' longest pause:")
+        for line in report["agent"]["in the longest pause"]:
+            print("  " + line)
 
 
 def main() -> int:

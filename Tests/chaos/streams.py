@@ -34,6 +34,10 @@ class Pattern:
         return struct.pack(">III", self.seed & 0xFFFFFFFF, number & 0xFFFFFFFF, zlib.crc32(body)) + b"\0\0\0\0" + body
 
 
+# How long, and until when (Unix time).
+NO_PAUSE = (0.0, 0.0)
+
+
 class End:
     """One end of a stream: sends its own pattern, checks the other's."""
 
@@ -47,7 +51,7 @@ class End:
         self.expected, self.place = b"", 0
         self.finished_sending = self.finished_receiving = False
         self.last = time.monotonic()
-        self.longest_pause = 0.0
+        self.longest_pause = NO_PAUSE
 
     def fill(self, stopping: bool) -> bool:
         """Sends what the socket takes. Returns whether there may be more to send."""
@@ -81,7 +85,7 @@ class End:
                 return
             now = time.monotonic()
             if self.received:
-                self.longest_pause = max(self.longest_pause, now - self.last)
+                self.longest_pause = max(self.longest_pause, (now - self.last, time.time()))
             self.last = now
             place = 0
             while place < len(data):
@@ -113,7 +117,7 @@ class Path(threading.Thread):
         self.ends: dict[int, list[End | None]] = {}
         self.lost: list[str] = []
         self.failed_opens = self.opened = self.verified = 0
-        self.longest_pause = 0.0
+        self.longest_pause = NO_PAUSE
         self.corrupted: list[str] = []
         self.stopping = self.over = False
         self.listeners = []
@@ -276,7 +280,7 @@ class Path(threading.Thread):
         for listener in self.listeners:
             listener.close()
 
-    def pauses(self) -> float:
-        """The longest time in which a stream got nothing, so far."""
+    def pauses(self) -> tuple[float, float]:
+        """The longest time in which a stream got nothing, so far, in seconds, and the Unix time of its end."""
         ends = [end for pair in list(self.ends.values()) for end in pair if end]
         return max([self.longest_pause] + [end.longest_pause for end in ends])
