@@ -160,8 +160,8 @@ enum OperatorApplyCommand {
                     ? "version \(document.version) was in force already"
                     : "version \(document.version) of the list of operators is in force here")
         }
-        let nodes = try OperatorFiles.reportNodes(context, client)
-        context.print(["version": JSONValue(document.version), "nodes": nodes]) {}
-        return .ok
+        let report = try OperatorFiles.reportNodes(context, client)
+        context.print(["version": JSONValue(document.version), "nodes": report.nodes]) {}
+        return report.exit
     }
 }

@@ -132,17 +132,41 @@ enum OperatorFiles {
         _ = try client.call(.put, "/v1/documents/operators", body: document.json)
     }
 
+    /// The nodes that the agent knows, each with what it lacks of the mesh's documents. None for a caller who may not ask:
+    /// the document that has just come into force may have taken the right from him.
+    static func nodes(_ client: ControlClient) throws(CommandFailure) -> [JSONValue] {
+        do throws(CommandFailure) {
+            return try client.call(.get, "/v1/documents/nodes").elements(of: "nodes")
+        } catch {
+            guard error.exit == .denied else { throw error }
+            return []
+        }
+    }
+
     /// Waits a moment for linked nodes to have what this one has, and says who has not.
-    static func reportNodes(_ context: CommandContext, _ client: ControlClient) throws(CommandFailure) -> JSONValue {
+    ///
+    /// - Parameter revoked: Nodes that are not meant to get it.
+    /// - Returns: the nodes, and `unreachable` where there are others and none of them has it.
+    static func reportNodes(
+        _ context: CommandContext, _ client: ControlClient, besides revoked: Set<String> = []
+    ) throws(CommandFailure) -> (nodes: JSONValue, exit: ExitCode) {
         var nodes: [JSONValue] = []
         for _ in 0..<nodeWaits.count {
-            nodes = try client.call(.get, "/v1/documents/nodes").elements(of: "nodes")
+            nodes = try self.nodes(client).filter { !revoked.contains($0.text(of: "node")) }
             let isBehind = nodes.contains { $0["linked"]?.bool == true && $0["behind"]?.array?.isEmpty == false }
             guard isBehind else { break }
             usleep(nodeWaits.pause)
         }
         if !context.json { say(nodes) }
-        return .array(nodes)
+        let own = try client.call(.get, "/v1/documents").text(of: "node")
+        let others = nodes.filter { $0.text(of: "node") != own }
+        guard !others.isEmpty, others.allSatisfy({ $0["behind"]?.array?.isEmpty != true }) else {
+            return (.array(nodes), .ok)
+        }
+        Output.note(
+            "warning: no other node has it: this one has no link to any that takes it (mesh links says why). "
+                + "If they refuse this node, run the command on another one")
+        return (.array(nodes), .unreachable)
     }
 
     /// How often, and with which pause in microseconds, nodes are asked for: two seconds in all.

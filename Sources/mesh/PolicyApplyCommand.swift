@@ -16,6 +16,9 @@ enum PolicyApplyCommand {
                 version replaces it. What loses its right is closed at once. Nodes that have not answered within two \
                 seconds are listed; they get it when they come back.
 
+                A policy under which no node may link, none may be the directory, or nobody may administer is refused, as it \
+                would cut the mesh to pieces; --force applies it all the same.
+
                 FILE was made from a version: say which with --base, and a change that somebody else has made since is not \
                 undone but reported (document_changed). Without it, that is the version in force when the command starts.
                 """,
@@ -26,6 +29,7 @@ enum PolicyApplyCommand {
                 FlagSpec(
                     "version", .integer(1...Int(SignedDocument.largestVersion)), placeholder: "VERSION",
                     "Sign as this version instead of the next: to pass one that some node has and others do not take."),
+                FlagSpec(switch: "force", "Apply a policy that locks everybody out."),
             ] + OperatorFiles.flags + [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)],
             examples: [
                 .init("mesh policy diff policy.json && mesh policy apply policy.json", "look first, then apply")
@@ -40,17 +44,24 @@ enum PolicyApplyCommand {
             throw CommandFailure(error)
         }
         for warning in policy.warnings { Output.note("\(warning)") }
+        let lockouts = policy.lockouts
+        guard lockouts.isEmpty || context.invocation.isOn("force") else {
+            throw CommandFailure(
+                .configuration, lockouts[0].rawValue,
+                "\(file) would lock the mesh out: " + lockouts.map(\.text).joined(separator: "; "),
+                hint: "mesh policy diff \(file) shows what it changes; if it is meant, add --force")
+        }
         let client = try ControlClient(context)
         let (document, answer) = try OperatorFiles.publish(
             .policy, bytes, base: context.invocation.integer("base").map { UInt64($0) },
             version: context.invocation.integer("version").map { UInt64($0) }, context, client)
         if !context.json { Output.line("policy version \(document.version) is in force here") }
-        let nodes = try OperatorFiles.reportNodes(context, client)
+        let report = try OperatorFiles.reportNodes(context, client)
         context.print([
             "version": JSONValue(document.version), "fingerprint": .string(policy.fingerprint),
-            "stored": answer["stored"] ?? .null, "nodes": nodes,
+            "stored": answer["stored"] ?? .null, "nodes": report.nodes,
         ]) {}
-        return .ok
+        return report.exit
     }
 }
 

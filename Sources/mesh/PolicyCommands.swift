@@ -168,7 +168,10 @@ enum PolicyCheckCommand {
     static let entry = CommandEntry(
         CommandSpec(
             "check", "Check a policy file without an agent.",
-            discussion: "A file that cannot be used gives exit code 78; warnings alone give 0.", flags: [.json],
+            discussion: """
+                A file that cannot be used gives exit code 78; warnings alone give 0. Also says what nobody could do any more \
+                if the policy were applied to a mesh: link, be the directory, administer.
+                """, flags: [.json],
             positionals: [PositionalSpec("FILE", "The policy.", .path)])
     ) { (context) throws(CommandFailure) in
         let policy = try PolicyFile.read(context.argument("FILE"))
@@ -183,8 +186,10 @@ enum PolicyCheckCommand {
                         "column": JSONValue(warning.position.column), "message": .string(warning.message),
                     ]
                 }),
+            "lockouts": .init(policy.lockouts.map(\.rawValue)),
         ]) {
             for warning in warnings { Output.line("\(warning)") }
+            for lockout in policy.lockouts { Output.line("\(policy.file): note: \(lockout.text)") }
             func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
             Output.line(
                 "\(policy.file): good; \(count(policy.ruleCount, "rule")), "

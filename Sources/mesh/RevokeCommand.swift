@@ -35,6 +35,7 @@ enum RevokeCommand {
                 FlagSpec(
                     switch: "undo", "Take what is named off the list: it is believed again.",
                     conflicts: ["list", "certificate"]),
+                FlagSpec(switch: "force", "Revoke the node of this agent, too.", conflicts: ["list", "undo"]),
             ] + OperatorFiles.flags + [.json],
             positionals: [
                 PositionalSpec("WHAT", "NODE, serial:HEX or spki-sha256:DIGEST.", isOptional: true)
@@ -112,7 +113,25 @@ enum RevokeCommand {
         let entry = RevocationEntry(try target(context, client, now), revoked: now, reason: reason)
         // One entry for each target: of a node the newest time.
         let others = list.entries.filter { !isSame($0.target, entry.target) }
+        if case .node(let node, _) = entry.target { try look(at: node, context, client) }
         return try publish((others + [entry], list.version), "revoked \(entry.name)", context, client)
+    }
+
+    /// Before a node is revoked: it must not be the one that has to tell the others, and a name that nobody knows is said.
+    private static func look(
+        at node: String, _ context: CommandContext, _ client: ControlClient
+    ) throws(CommandFailure) {
+        let own = try client.call(.get, "/v1/documents").text(of: "node")
+        guard node != own || context.invocation.isOn("force") else {
+            throw CommandFailure(
+                .failure, "own_node",
+                "\(node) is the node of this agent: once revoked it is cut off, and can take nothing back",
+                hint: "run this on another node; or, if it is meant, add --force")
+        }
+        let known = try OperatorFiles.nodes(client).map { $0.text(of: "node") } + [own]
+        guard !known.contains(node) else { return }
+        let similar = Suggestion.closest(to: node, among: known).map { "; did you mean \($0)?" } ?? ""
+        Output.note("warning: no node \(node) is known here, linked or in the directory\(similar)")
     }
 
     private static func isSame(_ left: RevocationEntry.Target, _ right: RevocationEntry.Target) -> Bool {
@@ -140,12 +159,16 @@ enum RevokeCommand {
         let (document, answer) = try OperatorFiles.publish(
             .revocations, RevocationSet.payload(list.entries), base: list.version, context, client)
         if !context.json { Output.line(DisplayWidth.sanitized("\(done) (revocations version \(document.version))")) }
-        let nodes = try OperatorFiles.reportNodes(context, client)
+        let revoked = Set(
+            list.entries.compactMap { entry in
+                if case .node(let node, _) = entry.target { node } else { nil }
+            })
+        let report = try OperatorFiles.reportNodes(context, client, besides: revoked)
         context.print([
             "version": JSONValue(document.version), "stored": answer["stored"] ?? .null,
-            "entries": JSONValue(list.entries.count), "nodes": nodes,
+            "entries": JSONValue(list.entries.count), "nodes": report.nodes,
         ]) {}
-        return .ok
+        return report.exit
     }
 
     /// What the command line names.

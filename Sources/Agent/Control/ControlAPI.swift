@@ -36,8 +36,8 @@ final class ControlAPI {
 
     private struct Route {
         let doors: Set<Door>
-        /// Also for callers whom the policy does not know.
-        let isOpen: Bool
+        /// The doors at which callers are heard whom the policy does not know, too.
+        let open: Set<Door>
         let handler: Handler
     }
 
@@ -60,11 +60,11 @@ final class ControlAPI {
 
     /// Adds a route for these doors; an `open` one is also for callers whom the policy does not know.
     func add(
-        _ method: HTTPMethod, _ pattern: String, _ doors: Set<Door>, open: Bool = false, _ handler: @escaping Handler
+        _ method: HTTPMethod, _ pattern: String, _ doors: Set<Door>, open: Set<Door> = [], _ handler: @escaping Handler
     ) {
         do {
             try router.add(method, pattern, routes.count)
-            routes.append(Route(doors: doors, isOpen: open, handler: handler))
+            routes.append(Route(doors: doors, open: open, handler: handler))
         } catch {
             preconditionFailure("route \(method) \(pattern): \(error)")
         }
@@ -142,7 +142,7 @@ final class ControlAPI {
 
     private func isOpen(_ request: ControlRequest, _ door: Door) -> Bool {
         guard case .found(let index, _) = router.match(request.head.method, request.head.path) else { return false }
-        return routes[index].isOpen && routes[index].doors.contains(door)
+        return routes[index].open.contains(door)
     }
 
     private func notFound(_ request: ControlRequest) -> ControlAnswer {
@@ -161,7 +161,7 @@ final class ControlAPI {
             return policy.principal(for: .user(uid: uid, name: UserName.of(uid), gids: [gid]))
         case .peer(let principal, _): return policy.principal(for: principal.subject)
         case .itself: return agent.own
-        case .loopback: return policy.principal(for: .anonymous)
+        case .bearer, .loopback: return policy.principal(for: .anonymous)
         }
     }
 

@@ -7,6 +7,8 @@ enum ControlCaller: Sendable {
     case user(uid: UInt32, gid: UInt32)
     /// A node, or whom it names and may act as: the principal as the opened stream was authorised.
     case peer(Principal, node: String)
+    /// A node without a right, which may bring signed documents and nothing else.
+    case bearer(node: String)
     /// The agent itself (its directory client).
     case itself
     /// The metrics listener's clients: only health and metrics.
@@ -18,6 +20,7 @@ enum ControlCaller: Sendable {
         case .user(let uid, _): "uid:\(uid)"
         case .peer(let principal, let node):
             principal.id.description == "node:\(node)" ? "node:\(node)" : "\(principal.id) via node:\(node)"
+        case .bearer(let node): "node:\(node), which has no right to link"
         case .itself: "the agent itself"
         case .loopback: "a loopback client"
         }

@@ -62,6 +62,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var hasLeftover = false
     /// Whether streams may be opened, as far as mesh documents are concerned.
     var gate: DocumentGate
+    /// See `catchUp`.
+    var isCatchingUp = false
     /// Whether the peer is known to have the session on this link; the dialler of one that resumes it learns that from the
     /// first frame.
     var isConfirmed = true
@@ -139,6 +141,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     }
 
     func timerFired(tag: Int, loop: EventLoop) {
+        if tag == Self.catchUpTag { return catchUpTimedOut() }
         deadline = nil
         guard !isClosed else { return }
         if bytesReceived == quietSince { tls.releaseIdleMemory() }

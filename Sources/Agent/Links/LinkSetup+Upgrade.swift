@@ -186,7 +186,9 @@ extension LinkSetup {
             return false
         }
         let routing = core.routing
+        isCatchingUp = false
         if let tls, let entry = routing.revoked.entry(for: tls.peerChain) {
+            if mayCatchUp(identity) { return true }
             let text = "the certificate of node \(identity.nodeName ?? "?") is revoked: \(entry.reason)"
             refuse(.identityRevoked, "revoked: \(entry.reason)")
             fail(
@@ -207,6 +209,7 @@ extension LinkSetup {
         self.principal = principal
         if !isDialler { node = principal.nodeName ?? identity.nodeName ?? identity.commonName ?? "" }
         guard decision.allowed, let name = principal.nodeName else {
+            if mayCatchUp(identity) { return true }
             let reason = decision.allowed ? PolicyReason.unmappedIdentity : decision.reason
             core.counters.denied(reason.rawValue)
             core.shared.log.warning(
@@ -233,6 +236,23 @@ extension LinkSetup {
             fail("going_away", "this node drains", hint: nil)
             return false
         }
+        return true
+    }
+
+    /// A node that has no right here may still bring the newer document that gives it one, or else a mesh that a document
+    /// has split could never come together again. The link carries `mesh.documents` and nothing else until then.
+    ///
+    /// Only for a link of its own, where there is none to that node: neither a session nor a living link is given to it.
+    private func mayCatchUp(_ identity: PeerIdentity) -> Bool {
+        guard case .deciding(_, let hello) = phase, intent != .move, number == 0, let name = identity.nodeName,
+            let theirs = documents(hello), !core.routing.documents.covers(theirs), !core.routing.isDraining,
+            core.routing.links[name] == nil, core.parked[Lane(name)] == nil, name != core.routing.node
+        else { return false }
+        principal = core.routing.policy.principal(
+            for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
+        if !isDialler { node = name }
+        guard node == name else { return false }
+        isCatchingUp = true
         return true
     }
 }

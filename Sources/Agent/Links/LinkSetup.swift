@@ -65,6 +65,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     var saidLanes = 1
     /// Which of this node's identities the link was made with (`AgentShared.identity`).
     var generation: UInt64 = 0
+    /// The peer has no right to link, and may only bring newer documents (`LinkConnection.isCatchingUp`).
+    var isCatchingUp = false
 
     /// A dial.
     init(dial: LinkDial, core: WorkerCore) {
@@ -106,6 +108,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         principal = other.principal
         intent = other.intent
         generation = other.generation
+        isCatchingUp = other.isCatchingUp
         descriptor = other.descriptor
         owned = other.owned.take()
         other.phase = .over
@@ -459,6 +462,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             link.continueStreams(of: held.link)
             link.isConfirmed = !isDialler
         }
+        if isCatchingUp { link.catchUp() }
         core.establish(link)
         let status = status(of: link, hello, isResumed: held != nil)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }

@@ -102,15 +102,16 @@ final class WorkerCore: TimerHandler {
         let previous = routing
         routing = next
         usable.removeAll(keepingCapacity: true)
+        let hasNewDocuments = next.documents != previous.documents
+        if hasNewDocuments { for link in links.values { link.gate.have(next.documents) } }
         if next.policy !== previous.policy || next.revocations !== previous.revocations {
             reevaluate()
             policyChanged?()
+        } else if hasNewDocuments, links.values.contains(where: { $0.isCatchingUp }) {
+            reevaluate()
         }
-        if next.documents != previous.documents {
-            for link in links.values {
-                link.gate.have(next.documents)
-                if link.gate.isOpen { opening.linkAvailable(link.node) }
-            }
+        if hasNewDocuments {
+            for link in links.values where link.gate.isOpen { opening.linkAvailable(link.node) }
         }
         for node in opening.awaitedNodes where !links.of(node).isEmpty || next.links[node] != nil {
             opening.linkAvailable(node)
@@ -119,7 +120,7 @@ final class WorkerCore: TimerHandler {
 
     private func reevaluate() {
         var closedStreams = 0
-        for link in Array(links.values) + Array(retiring.values) {
+        for link in Array(links.values) + Array(retiring.values) where !link.awaitsDocuments {
             if let entry = routing.revoked.entry(for: link.tls.peerChain) {
                 closedStreams += link.session.streamCount
                 link.close(.identityRevoked, "the certificate of node \(link.node) is revoked: \(entry.reason)")
@@ -128,6 +129,7 @@ final class WorkerCore: TimerHandler {
             link.principal = routing.policy.principal(for: link.subject)
             let decision = routing.policy.authorizeLink(peer: link.principal, with: routing.node)
             if decision.allowed {
+                link.isCatchingUp = false
                 closedStreams += link.reevaluate(routing)
             } else {
                 closedStreams += link.session.streamCount

@@ -23,7 +23,7 @@ extension StreamOpening {
             isWanted(link.lane.number, attempt)
                 && (link.lane.isFirst || routes.contains { $0.number == link.lane.number })
         }
-        let here = links.filter { $0.gate.isOpen || attempt.isBuiltIn }
+        let here = links.filter { ($0.gate.isOpen || attempt.isBuiltIn) && $0.carries(attempt.service) }
         let elsewhere = staying ? [] : routes.filter { $0.worker != core.index }
         let now = core.loop.now
         let candidates =

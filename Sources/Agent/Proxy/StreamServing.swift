@@ -27,9 +27,13 @@ final class StreamServing {
         guard attributes.isEmpty || acting?.isExternal == true else {
             return link.refuse(stream, .badOpen, "only tokens and keys have attributes")
         }
+        guard link.carries(request.service) else {
+            return link.refuse(stream, .documentsBehind, "only newer mesh documents may be brought")
+        }
         let routing = core.routing
         let inbound = InboundStream(
             service: request.service, peer: link.node, acting: acting, attributes: attributes)
+        if link.isCatchingUp { return serveDocuments(stream, inbound, on: link) }
         let decision = routing.policy.authorizeOpen(
             peer: link.principal, actingAs: acting, attributes: attributes, service: request.service)
         if !Policy.Name.isReserved(request.service) {
@@ -143,6 +147,17 @@ final class StreamServing {
         }
         do throws(SystemError) {
             let target = try builtIn(inbound, .peer(decision.principal, node: link.node))
+            link.adopt(target, stream)
+            link.localConnected(target)
+        } catch {
+            link.refuse(stream, .internalError, "\(error)")
+        }
+    }
+
+    /// What somebody without any right brings is judged by its signature.
+    private func serveDocuments(_ stream: StreamHandle, _ inbound: InboundStream, on link: LinkConnection) {
+        do throws(SystemError) {
+            let target = try builtIn(inbound, .bearer(node: link.node))
             link.adopt(target, stream)
             link.localConnected(target)
         } catch {

@@ -155,8 +155,9 @@ extension EndToEnd {
                 directory.expectEnd()
                 try Deadline.until("the directory is gone") { try !node.isLinked(to: directory) }
                 try write(mesh.policy.text + "// third\n")
-                let late = try run(["policy", "apply", file] + key)
+                let late = try run(["policy", "apply", file] + key, 5)
                 try demand(late.contains("older: Directory, which is not linked"), late)
+                try demand(late.contains("no other node has it"), late)
             }
         }
 

@@ -1,0 +1,120 @@
+import Documents
+import Foundation
+import JSON
+import Link
+import Testing
+
+extension EndToEnd {
+    /// A document that splits a mesh is no end: a newer one comes through, and nothing else does.
+    @Suite struct DocumentSplits {
+        /// A directory and a node that have the operators and version 1 of the policy.
+        private func pair(_ mesh: TestMesh, _ operators: TestOperator) throws -> (directory: TestNode, node: TestNode) {
+            let directory = try mesh.node("Directory", directory: true)
+            let node = try mesh.node("Node")
+            try mesh.start()
+            try operators.write()
+            try directory.take(operators.list)
+            try directory.take(try operators.sign(.policy, 1, mesh.policy.text))
+            try node.waitDocument(.policy, version: 1)
+            return (directory, node)
+        }
+
+        /// The directory denies everybody; the policy that mends it comes from another node.
+        @Test func aPolicyThatLocksOut() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let (directory, node) = try pair(mesh, operators)
+                let lock = mesh.directory + "/lock.json"
+                try "{ version: 1, rules: [] }".write(toFile: lock, atomically: true, encoding: .utf8)
+                let key = ["--key", operators.keyFile]
+                let check = try directory.mesh(["policy", "check", lock])
+                try demandEqual(check.status, 0, check.output)
+                try demand(check.output.contains("no node may link"), check.output)
+                let refused = try directory.mesh(["policy", "apply", lock, "--json"] + key)
+                try demandEqual(refused.status, 78, refused.output)
+                try demandEqual(refused.reason, "nobody_links", refused.output)
+                try demandEqual(try directory.documentVersion(.policy), 1)
+                // By force at the directory alone: it ends its links before it can tell anybody.
+                node.kill()
+                try directory.take(try operators.sign(.policy, 2, "{ version: 1, rules: [] }"))
+                node.expectEnd()
+                try node.start()
+                try node.waitFor("dial_failed") { $0["reason"] == "link_denied" }
+                // Whom the policy does not know can still look which version is in force, and apply a better one.
+                let good = mesh.directory + "/good.json"
+                try mesh.policy.text.write(toFile: good, atomically: true, encoding: .utf8)
+                let mended = try node.mesh(["policy", "apply", good, "--version", "3"] + key)
+                try demand(mended.output.contains("policy version 3 is in force here"), mended.output)
+                try directory.waitDocument(.policy, version: 3)
+                try node.waitLinked(to: directory)
+                try demand(directory.count("link_for_documents") >= 1, "no record of the link for documents")
+            }
+        }
+
+        /// From the inside, too: the locked agent's own control socket takes the next policy.
+        @Test func aPolicyThatKnowsNobody() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let (directory, node) = try pair(mesh, operators)
+                try directory.take(try operators.sign(.policy, 2, "{ version: 1, rules: [] }"))
+                try demandEqual(try directory.mesh(["status", "--json"]).reason, "unmapped_identity")
+                let good = mesh.directory + "/good.json"
+                try mesh.policy.text.write(toFile: good, atomically: true, encoding: .utf8)
+                let mended = try directory.mesh(["policy", "apply", good, "--key", operators.keyFile])
+                try demand(mended.output.contains("policy version 3 is in force here"), mended.output)
+                try node.waitDocument(.policy, version: 3)
+                try node.waitLinked(to: directory)
+            }
+        }
+
+        /// A node that revoked itself takes it back: the others, which refuse it, let the newer list in.
+        @Test func aNodeThatRevokedItself() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let (directory, node) = try pair(mesh, operators)
+                let key = ["--key", operators.keyFile]
+                let refused = try directory.mesh(["revoke", "Directory", "--reason", "a slip", "--json"] + key)
+                try demandEqual(refused.reason, "own_node", refused.output)
+                try demandEqual(try directory.documentVersion(.revocations), nil)
+                let typo = try directory.mesh(["revoke", "Nod", "--reason", "a slip"] + key)
+                try demand(typo.output.contains("no node Nod is known here"), typo.output)
+                try demand(typo.output.contains("did you mean Node?"), typo.output)
+                _ = try directory.mesh(["revoke", "Directory", "--reason", "a slip", "--force"] + key)
+                try node.waitDocument(.revocations, version: 2)
+                try Deadline.until("the link ends") { try !node.isLinked(to: directory) }
+                let undone = try directory.mesh(["revoke", "Directory", "--undo"] + key)
+                try demandEqual(undone.status, 5, undone.output)
+                try node.waitDocument(.revocations, version: 3)
+                try node.waitLinked(to: directory)
+            }
+        }
+
+        /// Whoever only says that it has newer documents gets nothing but the chance to bring them.
+        @Test func promisesGiveNoRights() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let (directory, _) = try pair(mesh, operators)
+                let now = Int64(time(nil))
+                try directory.take(try operators.revocations(1, [.node("Ghost", validBefore: now + 3_600)]))
+                try demand(throws: { _ = try LinkEnd(mesh, as: "Ghost", to: directory, documents: []) }, "it is linked")
+                let claimed = DocumentVersions([.policy: DocumentStamp(version: 1 << 40, digest: 7)])
+                let link = try LinkEnd(mesh, as: "Ghost", to: directory, documents: claimed.encoded)
+                for service in ["mesh.directory", "mesh.agent", "echo"] {
+                    let stream = try link.open(OpenRequest(service: service))
+                    guard case .refused(.documentsBehind, _) = try link.next(of: stream) else {
+                        throw Failure("\(service) is not refused")
+                    }
+                }
+                let stream = try link.open(
+                    OpenRequest(service: "mesh.documents"),
+                    sending: "GET /v1/documents/policy HTTP/1.1\r\nHost: mesh\r\n\r\n")
+                try demandEqual(try link.next(of: stream), .accepted)
+                guard case .bytes(let bytes) = try link.next(of: stream) else { throw Failure("no answer") }
+                let answer = String(decoding: bytes, as: UTF8.self)
+                try demand(answer.hasPrefix("HTTP/1.1 403 "), answer)
+                try link.waitClosed()
+                try directory.waitFor("link_lost") { $0["node"] == "Ghost" && $0["reason"] == "link_denied" }
+            }
+        }
+    }
+}
