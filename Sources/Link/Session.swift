@@ -176,6 +176,9 @@ public final class Session {
     /// How far the peer's clock is from ours, as far as pings tell.
     public var clockEstimate: PeerClock.Estimate? { peerClock.estimate }
 
+    /// Whether application data can be written now: neither the session's limit nor that of its worker's memory is reached.
+    public var acceptsData: Bool { outbox.acceptsData }
+
     /// Whether GOAWAY was sent or received.
     public var isGoingAway: Bool { goingAway || peerGoingAway || state != .open }
 

@@ -12,7 +12,7 @@ protocol PipeSwitching: AnyObject {
 /// A stream of the mesh for the edge would otherwise take two descriptors beside the client's own. Both ends behave as
 /// edge-triggered sockets do: the handler is told at the end of the tick that there is something to read or room to write.
 /// Where an end has to go to another loop, the pipe becomes a socket pair.
-final class PipeEnd: TickHandler {
+final class PipeEnd: TickHandler, TimerHandler {
     /// Bytes that one direction holds.
     private static let capacity = 64 << 10
     /// Memory that an empty direction keeps.
@@ -27,6 +27,8 @@ final class PipeEnd: TickHandler {
     private var senderWaits = false
     private var pending: Readiness = []
     private var isScheduled = false
+    /// The tick in which the handler was told last.
+    private var toldAt: UInt64?
 
     private init(_ loop: EventLoop) { self.loop = loop }
 
@@ -130,11 +132,21 @@ final class PipeEnd: TickHandler {
         pending.formUnion(readiness)
         guard !isScheduled else { return }
         isScheduled = true
-        loop.atTickEnd(self)
+        // Once a tick: two ends that keep up with each other would otherwise hold the loop for as long as they do.
+        if toldAt == loop.tickCount {
+            loop.schedule(at: loop.now, self, tag: 0)
+        } else {
+            loop.atTickEnd(self)
+        }
     }
 
-    func tickEnded(loop: EventLoop) {
+    func timerFired(tag: Int, loop: EventLoop) { tell() }
+
+    func tickEnded(loop: EventLoop) { tell() }
+
+    private func tell() {
         isScheduled = false
+        toldAt = loop.tickCount
         let readiness = pending
         pending = []
         handler?.ready(readiness, loop: loop)

@@ -1,31 +1,65 @@
+import EventLoop
 import JSON
 import Link
 import PKI
 import TLS
 
-/// What a reload of CRLs and pins does to links that are up: the same checks as in a handshake, without one.
+/// What a reload of CRLs and pins does to what is there: the same checks as in a handshake, without one.
 extension WorkerCore {
-    /// Ends the links of peers whose certificates are on a CRL by now, or match no pin that is enforced.
+    /// Ends the links, and the sessions that wait for one, of peers whose certificates are on a CRL by now, or match no pin
+    /// that is enforced.
     func recheckPeers(_ contexts: TLSContexts, now: Int64) {
         for link in Array(links.values) + Array(retiring.values) {
-            let configuration = (link.isDialler ? contexts.client : contexts.server).configuration
-            guard let trust = configuration.trust else { continue }
-            // Building a chain costs signatures; most meshes have neither.
-            guard configuration.revocation != nil || !configuration.pins.rules.isEmpty || link.pins != .unpinned else {
-                continue
-            }
-            let role: PeerVerification.Role = link.isDialler ? .serverOfLink : .clientOfLink
-            let verifier = ChainVerifier(
-                trust: trust, checks: configuration.checks, revocation: configuration.revocation)
+            let isPinned = link.pins != .unpinned
             do throws(CertificateError) {
-                let chain = try verifier.buildChain(link.tls.peerChain, role: role, now: now)
-                let outcome = try configuration.pins.check(
-                    node: link.tls.peerIdentity?.nodeName, role: role, chain: chain)
-                notice(outcome, of: link)
+                let outcome = try recheck(link.tls, link.isDialler, contexts, now: now, evenWithout: isPinned)
+                if let outcome { notice(outcome, of: link) }
             } catch {
                 end(link, error)
             }
         }
+        for session in Array(parked.values) {
+            do throws(CertificateError) {
+                _ = try recheck(session.link.tls, session.link.isDialler, contexts, now: now)
+            } catch {
+                guard Self.objections.contains(error.reason) else { continue }
+                endParked(session.link.lane, .identityRevoked, outcome: .revoked, "\(error.code): \(error.message)")
+            }
+        }
+    }
+
+    /// What the CRLs and pins in force have against a peer whose handshake was under others, as it is when they change in
+    /// the middle of it; nil for nothing.
+    func objection(to tls: TLSSession, isDialler: Bool) -> CertificateError? {
+        let contexts = shared.identity.contexts
+        guard tls.context !== (isDialler ? contexts.client : contexts.server) else { return nil }
+        do throws(CertificateError) {
+            _ = try recheck(tls, isDialler, contexts, now: Clock.unixSeconds())
+            return nil
+        } catch {
+            return Self.objections.contains(error.reason) ? error : nil
+        }
+    }
+
+    /// What counts here; what has ended or lost its root meanwhile is the next handshake's affair.
+    private static var objections: Set<CertificateReason> { [.revoked, .revocationUnknown, .pinMismatch] }
+
+    /// Checks a peer's certificates anew.
+    ///
+    /// - Parameter evenWithout: Also where there are neither CRLs nor pins: building a chain costs signatures, and most meshes
+    ///   have neither.
+    /// - Returns: what the pins say; nil where nothing was to be checked.
+    private func recheck(
+        _ tls: TLSSession, _ isDialler: Bool, _ contexts: TLSContexts, now: Int64, evenWithout: Bool = false
+    ) throws(CertificateError) -> PinPolicy.Outcome? {
+        let configuration = (isDialler ? contexts.client : contexts.server).configuration
+        guard let trust = configuration.trust,
+            configuration.revocation != nil || !configuration.pins.rules.isEmpty || evenWithout
+        else { return nil }
+        let role: PeerVerification.Role = isDialler ? .serverOfLink : .clientOfLink
+        let verifier = ChainVerifier(trust: trust, checks: configuration.checks, revocation: configuration.revocation)
+        let chain = try verifier.buildChain(tls.peerChain, role: role, now: now)
+        return try configuration.pins.check(node: tls.peerIdentity?.nodeName, role: role, chain: chain)
     }
 
     private func end(_ link: LinkConnection, _ error: CertificateError) {

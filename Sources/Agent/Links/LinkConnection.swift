@@ -62,6 +62,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var hasLeftover = false
     /// Whether streams may be opened, as far as mesh documents are concerned.
     var gate: DocumentGate
+    /// The session waits for segments that others hold.
+    var awaitsMemory = false
     /// See `catchUp`.
     var isCatchingUp = false
     /// Whether the peer is known to have the session on this link; the dialler of one that resumes it learns that from the
@@ -142,6 +144,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     func timerFired(tag: Int, loop: EventLoop) {
         if tag == Self.catchUpTag { return catchUpTimedOut() }
+        if tag == Self.memoryTag { return memoryMayBeBack() }
         deadline = nil
         guard !isClosed else { return }
         if bytesReceived == quietSince { tls.releaseIdleMemory() }
@@ -217,7 +220,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             case .closed(let clean):
                 endedInOrder = true
                 return lost(.linkLost, clean ? "the peer closed the link" : "the connection ended without a TLS close")
-            case .failed(let error): return lost(.linkLost, error.message)
+            case .failed(let error):
+                // The alert that says why.
+                sendOnce()
+                return lost(.linkLost, error.message)
             }
         }
         guard !isClosed else { return }
@@ -366,7 +372,11 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
 
     /// Sends: control frames first, then round robin what the streams have, then seals and writes.
     func pump() {
-        guard crossOver() else { return scheduleTimer() }
+        guard crossOver() else {
+            // Goes behind SWITCH; an acknowledgement that is due would otherwise keep the timer firing.
+            session.flushControl(now: core.loop.now)
+            return scheduleTimer()
+        }
         var budget = Self.pumpBytes
         while budget > 0, tls.pendingOutput <= Self.maximumWaitingCiphertext, let ready = session.nextReady() {
             guard let local = local(ready.stream) else {
@@ -453,8 +463,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         // At the retention limit a writable socket is of no use: the peer's acknowledgement brings the next pump.
         let hasFrames =
             successor == nil
-            ? session.unsentBytes > 0 || (session.readyStreams > 0 && !session.isRetentionFull)
+            ? session.unsentBytes > 0 || (session.readyStreams > 0 && session.acceptsData)
             : session.isCrossingOver
+        // Nobody tells when another session has given segments back.
+        if session.readyStreams > 0, !session.acceptsData, !session.isRetentionFull { retryWhenThereIsMemory() }
         let wants = tls.pendingOutput > 0 || hasFrames
         if wants != wantsWritable, let registration {
             wantsWritable = wants
@@ -477,7 +489,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         guard !isClosed else { return }
         _ = CloseFrame.encode(reason, text, masked: isDialler).withUnsafeBytes { tls.write($0) }
         tls.shutdown()
-        transmit()
+        // A reason that ends the session must arrive, or the peer waits for a link that will not come.
+        if reason.leavesSession || !farewell() { transmit() }
         lost(reason, text)
     }
 

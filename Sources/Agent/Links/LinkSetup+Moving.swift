@@ -93,7 +93,10 @@ extension LinkSetup {
     /// To the dialler: the peer's SWITCH came on the old link.
     func peerSwitched(_ link: LinkConnection) {
         guard case .switching(let hello) = phase else { return }
-        guard authorize() else { return link.close(.linkDenied, "the peer's new certificate has no right to link") }
+        // The peer has moved already, and so has the session here: a node that drains does so on the new link.
+        guard authorize(whileDraining: true) else {
+            return link.close(.linkDenied, "the peer's new certificate has no right to link")
+        }
         take(over: link, hello, isHeard: true)
     }
 

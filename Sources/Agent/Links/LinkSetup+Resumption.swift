@@ -11,6 +11,7 @@ extension LinkSetup {
         if intent == .move { return beginMove(handshake, hello) }
         guard let tls, let identity = tls.peerIdentity else { return }
         let held = core.heldSession(lane, bootID: hello.bootID, identity: identity)
+        self.held = held
         if isDialler {
             guard hello.resumptionEpoch != nil else {
                 endHeld("the peer does not hold the session any more")
@@ -76,6 +77,7 @@ extension LinkSetup {
             send(LinkHandshake.wireMessage(resumption.decline(), role: .dialler, masks: core.maskKeys))
             return establish(hello, nil)
         }
+        guard held === self.held else { return giveUp(.resumeRefused, "another session took its place") }
         do throws(ResumptionError) {
             let own = try held.session.answerResumption(claim)
             goOn(claim, hello, first: resumption.answer(own))
@@ -86,7 +88,9 @@ extension LinkSetup {
 
     /// The peer has proven the session. Its streams are authorised again, then it goes on; `first` goes out before it.
     private func goOn(_ claim: ResumeClaim, _ hello: Hello, first: [[UInt8]]) {
-        guard let held = core.parked[lane], held.session.peer.bootID == hello.bootID, authorize(), let principal else {
+        guard let held = core.parked[lane], held === self.held, held.session.peer.bootID == hello.bootID, authorize(),
+            let principal
+        else {
             if registration != nil { giveUp(.resumeRefused, "the session is over") }
             return
         }

@@ -179,7 +179,9 @@ extension LinkSetup {
     }
 
     /// Maps the peer's identity and asks the policy; a refusal ends the setup.
-    func authorize() -> Bool {
+    ///
+    /// - Parameter whileDraining: Also on a node that takes no new links.
+    func authorize(whileDraining: Bool = false) -> Bool {
         guard let identity = tls?.peerIdentity else {
             refuse(.linkDenied, "no identity")
             fail("no_identity", "the peer proved no identity", hint: nil)
@@ -187,6 +189,11 @@ extension LinkSetup {
         }
         let routing = core.routing
         isCatchingUp = false
+        if let tls, let error = core.objection(to: tls, isDialler: isDialler) {
+            refuse(.identityRevoked, error.code)
+            fail(LinkReason.identityRevoked.name, error.message, hint: error.hint, reason: .identityRevoked)
+            return false
+        }
         if let tls, let entry = routing.revoked.entry(for: tls.peerChain) {
             if mayCatchUp(identity) { return true }
             let text = "the certificate of node \(identity.nodeName ?? "?") is revoked: \(entry.reason)"
@@ -231,7 +238,7 @@ extension LinkSetup {
                 hint: "give each node a certificate of its own")
             return false
         }
-        guard !routing.isDraining else {
+        guard whileDraining || !routing.isDraining else {
             refuse(.goingAway, "the node drains")
             fail("going_away", "this node drains", hint: nil)
             return false

@@ -59,6 +59,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     var principal: Principal?
     /// What the dialler says that the link is for.
     var intent = LinkIntent.initial
+    /// The session that waited when the exchange of proofs began, and for which they are good.
+    var held: ParkedSession?
     /// The move that this end has offered or answered.
     var move: PendingMove?
     /// How many lanes this end's HELLO said that it takes.
@@ -126,6 +128,11 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     }
 
     var isDialler: Bool { dial != nil }
+
+    /// Somebody who has connected and not shown a certificate yet.
+    var isUnproven: Bool {
+        if case .tls = phase, !isDialler { true } else { false }
+    }
 
     /// The lane that the link is for.
     var lane: Lane { Lane(node, number) }

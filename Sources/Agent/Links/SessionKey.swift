@@ -4,22 +4,31 @@ import TLS
 
 /// The key of a session, exported from the mutual TLS of its first link and never sent: whoever has it is one of the two
 /// agents between which the session began.
-struct SessionKey: Sendable {
-    private let key: [UInt8]
+final class SessionKey: Sendable {
+    /// Written by `init` and wiped by `deinit` only.
+    private nonisolated(unsafe) let key: UnsafeMutableRawBufferPointer
 
     /// The key of the session that begins on this connection.
     init(exportedFrom tls: TLSSession) throws(TLSError) {
-        key = try tls.exporter(label: ResumptionProof.sessionLabel, count: Int(crypto_auth_hmacsha256_KEYBYTES))
+        var exported = try tls.exporter(
+            label: ResumptionProof.sessionLabel, count: Int(crypto_auth_hmacsha256_KEYBYTES))
+        key = .allocate(byteCount: exported.count, alignment: 16)
+        key.copyBytes(from: exported)
+        exported.withUnsafeMutableBytes { sodium_memzero($0.baseAddress, $0.count) }
+    }
+
+    deinit {
+        sodium_memzero(key.baseAddress, key.count)
+        key.deallocate()
     }
 
     /// Proofs that the session may go on over the new link `tls`.
     func proof(on tls: TLSSession, dialler: BootID, acceptor: BootID) throws(TLSError) -> ResumptionProof {
         let exporter = try tls.exporter(label: ResumptionProof.linkLabel, count: ResumptionProof.size)
-        let key = key
         return ResumptionProof(
-            authenticate: { message in
+            authenticate: { [self] message in
                 var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
-                crypto_auth_hmacsha256(&code, message, UInt64(message.count), key)
+                crypto_auth_hmacsha256(&code, message, UInt64(message.count), key.baseAddress!)
                 return code
             }, exporter: exporter, dialler: dialler, acceptor: acceptor)
     }

@@ -164,7 +164,13 @@ final class WorkerCore: TimerHandler {
 
     /// Starts the server's side on an accepted connection.
     func accept(_ descriptor: consuming FileDescriptor, from address: SocketAddress) {
-        // Strangers get so far before they prove anything; each costs some 60 KiB until then.
+        // Strangers get so far before they prove anything; each costs some 60 KiB until then. The oldest of them leaves its
+        // place: whoever means it has proven himself long before, and nobody can shut the door by being silent.
+        if setups.count >= Self.maximumSetups,
+            let oldest = setups.values.filter(\.isUnproven).min(by: { $0.id < $1.id })
+        {
+            oldest.fail("overloaded", "too many connections have not shown a certificate yet", hint: nil)
+        }
         guard setups.count < Self.maximumSetups else {
             counters.handshakeFailed("overloaded")
             try? Socket.setLingerZero(descriptor.rawValue)
@@ -281,7 +287,14 @@ final class WorkerCore: TimerHandler {
 
     /// Hands an application's socket to the worker that has the lane's link.
     func move(_ local: LocalConnection, by route: LaneRoute) {
-        guard let attempt = local.attempt, let descriptor = local.takeDescriptor() else { return }
+        guard let attempt = local.attempt else { return }
+        guard let descriptor = local.takeDescriptor() else {
+            return opening.giveUp(
+                local, attempt,
+                OpenFailure(
+                    kind: .unreachable, reason: "exhausted",
+                    detail: "this node has no descriptors left for a connection"))
+        }
         // The connection goes on elsewhere, so its upstream keeps counting it.
         if !attempt.isBuiltIn { localCount -= 1 }
         // Chosen once: another choice there could send it back.

@@ -364,10 +364,16 @@ final class LocalConnection: EventHandler, TimerHandler {
         end(isReset: true)
     }
 
-    /// Takes the socket off this loop and gives it away. The connection is empty afterwards.
+    /// Takes the socket off this loop and gives it away. The connection is empty afterwards; nil, and as it was, where a pipe
+    /// cannot become a socket.
     func takeDescriptor() -> FileDescriptor? {
+        if let pipe {
+            guard let descriptor = try? pipe.becomeSocket() else { return nil }
+            self.pipe = nil
+            leaveLoop()
+            return descriptor
+        }
         leaveLoop()
-        if let pipe = pipe.take() { return try? pipe.becomeSocket() }
         return owned.take()
     }
 

@@ -37,7 +37,8 @@ final class Relay: @unchecked Sendable {
     }
 
     private func carry(_ client: Wire, to target: String) throws {
-        let server = try Wire(target)
+        // Who dials must not learn that the target has not started yet, and go another way.
+        let server = try Deadline.wait("the relay's target listens") { try? Wire(target) }
         let flights = Flights()
         lock.withLock { pairs.append((client, server)) }
         let back = Background { [self] in
