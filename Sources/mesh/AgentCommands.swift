@@ -149,9 +149,8 @@ enum LinksCommand {
     private static func complain(_ link: JSONValue) {
         guard let reason = link["reason"]?.string else { return }
         Output.line("")
-        Output.line(
-            DisplayWidth.sanitized("\(name(link)): \(link["detail"]?.string ?? reason) (\(reason))"))
-        if let hint = link["hint"]?.string { Output.line(DisplayWidth.sanitized("hint: \(hint)")) }
+        Output.hanging("\(name(link)): \(link["detail"]?.string ?? reason) (\(reason))", by: 2)
+        if let hint = link["hint"]?.string { Output.hanging("hint: \(hint)", by: 2) }
     }
 }
 
