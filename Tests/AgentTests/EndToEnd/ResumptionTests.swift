@@ -59,6 +59,8 @@ extension EndToEnd {
                     client.peers.append(["node": "Server", "address": .string(between.address)])
                     // Nobody listens there: the server's own dials come to nothing.
                     client.set("node.advertise", ["\(client.host):9"])
+                    // The directory's word of the server leads through the relay as well.
+                    server.set("node.advertise", [.string(between.address)])
                     server.set("links.handshakeTimeout", .string("\(Int(1_000 * Deadline.slowness))ms"))
                     relay = between
                 }
