@@ -40,6 +40,15 @@ public func runProgram(_ program: String, _ arguments: [String], in directory: S
     return FinishedProgram(status: ended & 0x7F == 0 ? (ended >> 8) & 0xFF : nil, text: everything(in: file))
 }
 
+/// The text of a file. Foundation's reading of an empty one leaks its buffer.
+func readText(_ path: String) throws -> String {
+    guard let file = fopen(path, "r") else {
+        throw ProgramNotStarted(description: "\(path): \(String(cString: strerror(errno)))")
+    }
+    defer { fclose(file) }
+    return everything(in: file)
+}
+
 private func everything(in file: UnsafeMutablePointer<FILE>) -> String {
     rewind(file)
     var bytes: [UInt8] = []

@@ -98,7 +98,7 @@ public final class OCSPRegister: Sendable {
     public func set(_ certificate: String, _ state: State) throws {
         let text = try Self.openssl(["x509", "-in", certificate, "-noout", "-serial"])
         let serial = text.trimmingCharacters(in: .whitespacesAndNewlines).replacingOccurrences(of: "serial=", with: "")
-        let lines = try String(contentsOfFile: index, encoding: .utf8).split(separator: "\n").filter {
+        let lines = try readText(index).split(separator: "\n").filter {
             $0.split(separator: "\t", omittingEmptySubsequences: false)[3] != serial
         }
         let line =
