@@ -19,6 +19,7 @@ let names = [
     "JSONReading",
     "KeySetReading",
     "LinkSession",
+    "OCSPReading",
     "PolicyReading",
     "ProxyHeaders",
     "TokenReading",
