@@ -47,6 +47,8 @@ final class DirectoryClient {
     private var isStopped = false
     private var wakers: [CheckedContinuation<Void, Never>] = []
     private var refusedServices: Set<String> = []
+    /// It has taken a registration of this run.
+    private var wasReached = false
     private var lastProblem = ""
     /// Somebody watches the copy: called with each change's lines.
     private var observers: [UInt64: @ControlPlane (WatchLine) -> Void] = [:]
@@ -173,9 +175,10 @@ final class DirectoryClient {
 
     private func succeeded(_ covered: UInt64) {
         acknowledgedChanges = covered
-        if !lastProblem.isEmpty {
+        if !lastProblem.isEmpty || !wasReached {
             agent.log.info("directory_reached", "registered with the directory", [("directory", .string(node))])
         }
+        wasReached = true
         lastProblem = ""
     }
 
