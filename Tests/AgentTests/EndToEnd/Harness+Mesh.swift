@@ -35,7 +35,8 @@ final class TestMesh {
 
     init(_ name: String) throws {
         Self.meshes += 1
-        network = "127.\(Self.networkClaim.second).\(Self.meshes)"
+        // Used again when they are used up: meshes follow each other.
+        network = "127.\(Self.networkClaim.second).\((Self.meshes - 1) % 250 + 1)"
         directory = NSTemporaryDirectory() + "/mesh-e2e-\(getpid())-\(Self.meshes)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         chmod(directory, 0o755)
