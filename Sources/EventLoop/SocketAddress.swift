@@ -127,7 +127,8 @@ extension SocketAddress {
         return .ipv6(address, port: port, zone: zone)
     }
 
-    static func isUsable(path: String) -> Bool {
+    /// Whether the kernel takes this path, or abstract name, for a Unix socket.
+    public static func isUsable(path: String) -> Bool {
         (1...maximumPathLength).contains(path.utf8.count) && !path.utf8.contains(0) && path != "@"
     }
 

@@ -16,7 +16,8 @@ public struct LinkID: Sendable, Hashable, CustomStringConvertible {
 /// the link dialled by the smaller identity stays, and only that end refuses the other. The smaller end therefore holds a
 /// newcomer while its own HELLO is unanswered, and takes it when its own link fails: a node that can be reached from one
 /// side only is linked all the same. An agent with the same boot id replaces its own link; one with another boot id does so
-/// only after the old link was probed and found silent.
+/// only after the old link was probed and found silent, or, where it says that it has taken over from the old one, after the old
+/// one has said that it goes away.
 public struct LinkArbiter: Sendable {
     /// A link to close, and what to tell its peer.
     public struct Closing: Sendable, Hashable {
@@ -41,8 +42,8 @@ public struct LinkArbiter: Sendable {
         case establish(LinkID, closing: [Closing], sameAgent: Bool)
         /// These are closed; what is in use stays.
         case close([Closing])
-        /// The newcomer's HELLO is left unanswered until this end's own dial is decided. A newcomer that waited before is
-        /// closed.
+        /// The newcomer's HELLO is left unanswered until this end's own dial is decided, or the run from which it has taken
+        /// over says that it goes away (`retired`). A newcomer that waited before is closed.
         case hold(closing: [Closing])
         /// The session of the link in use may move to this one: both ends prove it, and `moved` follows when it does. What
         /// is in use stays in use; the others are closed.
@@ -82,6 +83,8 @@ public struct LinkArbiter: Sendable {
         var link: LinkID
         var bootID: BootID
         var intent: LinkIntent
+        /// The run that it says it has taken over from.
+        var predecessor: BootID?
     }
 
     struct Current: Sendable {
@@ -181,13 +184,16 @@ public struct LinkArbiter: Sendable {
 
     // MARK: Being dialled
 
-    /// HELLO came on a link that the peer dialled.
-    public mutating func received(_ link: LinkID, bootID: BootID, intent: LinkIntent) -> Action {
+    /// HELLO came on a link that the peer dialled; `predecessor` is the run of the peer's agent from which it says that it
+    /// has taken over.
+    public mutating func received(
+        _ link: LinkID, bootID: BootID, intent: LinkIntent, predecessor: BootID? = nil
+    ) -> Action {
         switch intent {
         case .initial, .replace: break
         case .move: return receivedMove(link, bootID: bootID)
         }
-        let newcomer = Newcomer(link: link, bootID: bootID, intent: intent)
+        let newcomer = Newcomer(link: link, bootID: bootID, intent: intent, predecessor: predecessor)
         if let dial = dialling, dial.greeted, isSmaller {
             // The peer has one dial at a time: whoever waited before is dead, or another agent.
             let closing = held.map { [Closing($0.link, .superseded)] } ?? []
@@ -230,10 +236,24 @@ public struct LinkArbiter: Sendable {
     /// The probe of the link in use ended: a sign of life came, or time ran out.
     public mutating func probeEnded(answered: Bool) -> Action {
         guard let newcomer = probing else { return .none }
+        // A life sign says nothing against a successor, which waits for the old run's own word.
+        if answered, let current, newcomer.predecessor == current.bootID { return .none }
         probing = nil
         if answered { return .duplicateIdentity(newcomer.link) }
         let closing = current.map { [Closing($0.link, .peerSilent)] } ?? []
         return take(newcomer, closing: closing)
+    }
+
+    /// The peer's agent goes away from the link in use and says that another run of it follows: whoever comes next is taken,
+    /// at once where it waits already. The link goes on carrying its streams.
+    public mutating func retired(_ link: LinkID) -> Action {
+        guard current?.link == link else { return .none }
+        current = nil
+        // With the next run there is no session that a link could replace: of two links that cross, one is refused.
+        lastBoot = nil
+        guard let newcomer = probing else { return .none }
+        probing = nil
+        return take(newcomer, closing: [])
     }
 
     /// A link broke or was closed, by either end and in whatever state. Calling it for a link that is not known is harmless.
@@ -258,6 +278,8 @@ public struct LinkArbiter: Sendable {
         guard current.bootID == newcomer.bootID else {
             let closing = probing.map { [Closing($0.link, .superseded)] } ?? []
             probing = newcomer
+            // The old run has to say itself that it goes away: `retired`, or `lost`.
+            if newcomer.predecessor == current.bootID { return .hold(closing: closing) }
             return .probe(current.link, closing: closing)
         }
         // The late half of a crossing: both dialled, ours is in use, and ours is the one that stays.

@@ -39,6 +39,17 @@ extension Session {
         if pingToken == 0 { pingDue = true }
     }
 
+    /// Asks the peer for an answer that it gives after everything that was sent so far, GOAWAY above all.
+    public func confirm() {
+        guard state == .open else { return }
+        // The answer to a ping that is under way may have been sent before.
+        confirmations = pingToken == 0 ? 1 : 2
+        pingDue = pingDue || pingToken == 0
+    }
+
+    /// Whether that answer has come: then every frame has come, too, that the peer sent before it knew.
+    public var isConfirmed: Bool { confirmations == 0 || state != .open }
+
     /// Whether a probe waits for a sign of life.
     public var isProbing: Bool { probeDeadline != .max }
 
@@ -120,6 +131,10 @@ extension Session {
         lastRoundTrip = now - min(now, pingToken)
         smoothed = smoothed == 0 ? lastRoundTrip : smoothed - smoothed / 8 + lastRoundTrip / 8
         pingToken = 0
+        if confirmations > 0 {
+            confirmations -= 1
+            pingDue = pingDue || confirmations > 0
+        }
         peerClock.add(sent: pingWall, received: wallClock, peer: payload.loadBE64(at: 8))
         return .pong(roundTrip: lastRoundTrip)
     }

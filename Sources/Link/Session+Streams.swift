@@ -6,7 +6,7 @@ extension Session {
     public func open(_ request: OpenRequest, now: UInt64) throws(SessionError) -> StreamHandle {
         self.now = max(self.now, now)
         guard state == .open else { throw .ended }
-        guard !goingAway, !peerGoingAway else { throw .goingAway }
+        guard !goingAway || opensOn, !peerGoingAway else { throw .goingAway }
         guard request.isEncodable else { throw .badRequest }
         guard localStreams < Int(clamping: peer.maximumStreams) else { throw .tooManyStreams }
         guard nextLocalID <= LinkFrame.maximumStreamID else { throw .idsExhausted }

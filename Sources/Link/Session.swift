@@ -73,6 +73,10 @@ public final class Session {
     var peerClock = PeerClock()
 
     var goingAway = false
+    /// Streams may be opened from here although this end goes away.
+    var opensOn = false
+    /// Answers to pings that are awaited until the peer is known to have seen GOAWAY.
+    var confirmations = 0
     var goAwayDue: Notice?
     var peerGoingAway = false
     var peerLastID = UInt64.max
@@ -250,9 +254,12 @@ public final class Session {
     }
 
     /// Takes no new streams from now on: OPENs that the peer sent before it hears of it are refused. Running streams go on.
-    public func goAway(_ reason: LinkReason, retryAfter: UInt32 = 0, detail: String = "") {
+    ///
+    /// - Parameter opensOn: this end may still open streams; the peer takes them.
+    public func goAway(_ reason: LinkReason, retryAfter: UInt32 = 0, detail: String = "", opensOn: Bool = false) {
         guard state == .open, !goingAway else { return }
         goingAway = true
+        self.opensOn = opensOn
         goAwayDue = Notice(reason, retryAfter: retryAfter, detail: detail)
         writeGoAway()
     }

@@ -17,6 +17,10 @@ enum AgentProgram {
                 "Check everything that a start would read, print the effective configuration with the origin of each "
                     + "value, and exit: 0 when it is good, 78 when not."),
             FlagSpec(switch: "json", "With --check: print JSON."),
+            FlagSpec(
+                switch: "takeover",
+                "Take over from the agent that runs with the same control socket, without refusing or breaking a connection. "
+                    + "It goes on where this start fails; where none runs, this is an ordinary start."),
         ]
         let keys = ConfigurationTable.keys.filter { !$0.isElement }.map { key in
             FlagSpec(
@@ -27,13 +31,17 @@ enum AgentProgram {
             "mesh-agent", "The node agent of Conduit Mesh.",
             discussion: """
                 Runs in the foreground. SIGHUP reads configuration, certificates and policy again without touching \
-                connections; SIGTERM drains and exits 0. Flags win over MESH_… variables, these over the file.
+                connections; SIGUSR2 starts the program on disk anew, to take over from the running process; SIGTERM drains \
+                and exits 0. Flags win over MESH_… variables, these over the file.
                 """,
             flags: own + keys,
             subcommands: [CommandSpec("front", FrontProgram.command.summary)],
             examples: [
                 .init("mesh-agent --config mesh.json", "run the agent"),
                 .init("mesh-agent --config mesh.json --check", "say what it would run with, and where that comes from"),
+                .init(
+                    "mesh-agent --config mesh.json --takeover",
+                    "replace the agent that runs, by a new version for instance"),
                 .init("MESH_LOG_LEVEL=debug mesh-agent -c mesh.json", "override a value for one run"),
                 .init("mesh-agent front --help", "TLS before a plain server, without a mesh"),
             ], runsItself: true)
@@ -85,7 +93,7 @@ enum AgentProgram {
         }
         if invocation.isOn("check") { return check(effective, json: invocation.isOn("json")) }
         do {
-            let agent = try await Agent.start(effective, reload: load)
+            let agent = try await Agent.start(effective, takesOver: invocation.isOn("takeover"), reload: load)
             StartPages.release()
             return await agent.finished()
         } catch {

@@ -32,9 +32,16 @@ enum StatusCommand {
                 let when = "failed at \(failure.text(of: "at")), the old configuration is in force: "
                 fields.append(("last reload", when + failure.text(of: "detail")))
             }
-            Output.fields(fields)
+            Output.fields(fields + predecessor(answer["predecessor"] ?? .null))
         }
         return .ok
+    }
+
+    /// The process before this one, while it still has something to finish.
+    private static func predecessor(_ predecessor: JSONValue) -> [(String, String)] {
+        guard predecessor["running"]?.bool == true else { return [] }
+        let process = "process \(predecessor.number(of: "pid")), version \(predecessor.text(of: "version"))"
+        return [("took over from", "\(process), which still carries \(predecessor.number(of: "streams")) streams")]
     }
 
     /// Where the policy in force comes from.

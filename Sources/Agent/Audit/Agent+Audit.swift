@@ -4,7 +4,9 @@ import JSON
 
 extension Agent {
     /// Takes on nothing new: the audit log cannot be written, and the configuration wants it to be.
-    var isAuditClosed: Bool { audit?.isClosed ?? false }
+    var isAuditClosed: Bool {
+        audit?.isClosed ?? (isAuditLost && configuration.audit.onFailure == .closed)
+    }
 
     /// The audit log stopped taking records, or takes them again.
     func auditChanged() {

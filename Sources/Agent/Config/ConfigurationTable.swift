@@ -263,7 +263,7 @@ public enum ConfigurationTable {
             effect: .restart),
         .value(
             "shutdown.drainTimeout", \.shutdown.drainTimeout, .duration(.zero ... .seconds(3600)),
-            "How long connections may go on after SIGTERM."),
+            "How long connections may go on after SIGTERM, and in a process that another one has taken over from."),
     ]
 }
 

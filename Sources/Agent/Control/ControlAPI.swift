@@ -38,6 +38,8 @@ final class ControlAPI {
         let doors: Set<Door>
         /// The doors at which callers are heard whom the policy does not know, too.
         let open: Set<Door>
+        /// It changes nothing.
+        let onlyLooks: Bool
         let handler: Handler
     }
 
@@ -64,7 +66,8 @@ final class ControlAPI {
     ) {
         do {
             try router.add(method, pattern, routes.count)
-            routes.append(Route(doors: doors, open: open, handler: handler))
+            let onlyLooks = method == .get || pattern == "/v1/authorize"
+            routes.append(Route(doors: doors, open: open, onlyLooks: onlyLooks, handler: handler))
         } catch {
             preconditionFailure("route \(method) \(pattern): \(error)")
         }
@@ -93,6 +96,11 @@ final class ControlAPI {
         case .found(let index, let parameters):
             let route = routes[index]
             guard route.doors.contains(door) else { return notFound(request) }
+            guard !agent.isFrozen || route.onlyLooks else {
+                return problem(
+                    "takeover", 503, "another process takes over from this agent; nothing can be changed for a moment",
+                    hint: "try again")
+            }
             let call = Call(request: request, parameters: parameters, door: door, principal: principal)
             if let problem = closedByAudit(call) { return .response(problem.response()) }
             do {

@@ -11,7 +11,10 @@ final class DirectoryHost {
     private static let heartbeatInterval: UInt64 = 10_000_000_000
 
     private unowned let agent: Agent
-    private let store: DirectoryStore
+    private let path: String
+    private var store: DirectoryStore
+    /// Another process is about to open the file.
+    private var isSuspended = false
     private let disk: LoopThread
     private var service: DirectoryService
     private var waiting: [StoreWriter.Ticket: CheckedContinuation<DirectoryService.Reply, Never>] = [:]
@@ -27,6 +30,7 @@ final class DirectoryHost {
     /// Opens the directory's file.
     init(agent: Agent, path: String) throws {
         self.agent = agent
+        self.path = path
         store = try DirectoryStore(path: path)
         disk = try LoopThread(name: "directory")
         let leases = agent.configuration.directory
@@ -61,6 +65,32 @@ final class DirectoryHost {
         for id in [timer, heartbeat].compactMap({ $0 }) { ControlPlane.loop.cancel(id) }
         disk.stopAndJoin()
         store.close()
+    }
+
+    /// Closes the file for another process, after what was under way. Writes wait from now on.
+    func suspend() async {
+        isSuspended = true
+        let store = store
+        await withCheckedContinuation { continuation in
+            disk.handle.post {
+                store.close()
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Opens the file again; what waited is written.
+    func resume() {
+        guard isSuspended else { return }
+        do throws(StoreError) {
+            store = try DirectoryStore(path: path)
+        } catch {
+            agent.log.error(
+                "directory_store_failed", "the directory cannot open its file again; nothing is acknowledged",
+                [("detail", .string("\(error)"))])
+        }
+        isSuspended = false
+        turn()
     }
 
     /// The policy was replaced.
@@ -134,7 +164,7 @@ final class DirectoryHost {
 
     /// Takes what is pending to the disk, one batch at a time.
     private func turn() {
-        guard !isCommitting, !isStopped else { return }
+        guard !isCommitting, !isStopped, !isSuspended else { return }
         while true {
             switch service.step(at: Self.now) {
             case .idle: return scheduleTimer()

@@ -62,6 +62,8 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
     private var timer: TimerID?
     private var wantsWritable = false
     private var isClosed = false
+    private var hasAnswered = false
+    private var isFinishing = false
 
     /// Serves `descriptor`, which is non-blocking and belongs to the connection from now on. With an `idleTimeout` a
     /// connection on which nothing moves for as long (twice as long at most) is closed.
@@ -175,7 +177,13 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
             if case .stream(_, let start) = answer { start(ControlStream(nil)) }
             return
         }
+        hasAnswered = true
+        if isFinishing { closesAfterOutput = true }
         switch answer {
+        case .stream where isFinishing:
+            give(
+                .response(Problem("going_away", status: 503, detail: "another process takes over").response()), to: head
+            )
         case .response(let response):
             do throws(HTTPError) {
                 try response.encode(answering: head.method, into: &output)
@@ -296,6 +304,15 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
         setTimer(false)
         if let idleTimer { ControlPlane.loop.cancel(idleTimer) }
         idleTimer = nil
+    }
+
+    /// Ends the connection after the answer that is awaited; a stream ends now. A client that has just come gets one answer.
+    func finish() {
+        guard !isClosed else { return }
+        isFinishing = true
+        if stream != nil { return close() }
+        if isAnswering { return }
+        if !output.isEmpty { closesAfterOutput = true } else if hasAnswered, parser.isIdle, input.isEmpty { close() }
     }
 
     /// Ends the connection.

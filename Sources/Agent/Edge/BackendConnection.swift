@@ -39,6 +39,8 @@ final class BackendConnection: ByteChannelOwner {
     /// Opened for one long use: it never goes into the pool.
     let isOwn: Bool
     private var hasLeft = false
+    /// It ends after the present request.
+    private(set) var isRetired = false
 
     init(_ channel: ByteChannel, key: BackendKey, pool: BackendPool, isOwn: Bool = false) {
         self.isOwn = isOwn
@@ -70,6 +72,12 @@ final class BackendConnection: ByteChannelOwner {
     func release() {
         user = nil
         pool.release(self)
+    }
+
+    /// It serves the request that it has, and no other.
+    func retire() {
+        isRetired = true
+        if user == nil, !isOwn { close() }
     }
 
     /// Ends it.

@@ -68,6 +68,8 @@ protocol BackendConnecting: AnyObject {
     func backendFailed(_ failure: BackendFailure)
     /// A connection that was there was ended by somebody's decision; its channel's end follows.
     func backendWithdrawn(reason: String)
+    /// A connection that was there goes on, but shall not be used again.
+    func backendLeaves()
     /// A connection that was there broke, whatever its channel's end looks like.
     func backendBroke(reason: String)
 }

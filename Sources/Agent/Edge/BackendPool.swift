@@ -97,7 +97,8 @@ final class BackendPool: TimerHandler {
     func release(_ connection: BackendConnection) {
         guard !connection.channel.isClosed else { return }
         let timeout = core.runtime.configuration.backend.idleTimeout.nanoseconds
-        guard !connection.isOwn, connection.parser.canBeReused, case .open = connection.channel.inputEnd,
+        guard !connection.isOwn, !connection.isRetired, connection.parser.canBeReused,
+            case .open = connection.channel.inputEnd,
             connection.channel.input.isEmpty, connection.channel.waitingBytes == 0, timeout > 0, !core.isDraining,
             let entry = entries[connection.key]
         else { return connection.close() }
@@ -211,6 +212,8 @@ private final class Opening: BackendConnecting, BackendOrigin {
     func backendFailed(_ failure: BackendFailure) { pool.failed(self, failure) }
 
     func backendWithdrawn(reason: String) { connection?.withdrawn = reason }
+
+    func backendLeaves() { connection?.retire() }
 
     func backendBroke(reason: String) { connection?.broken = reason }
 }

@@ -54,6 +54,9 @@ final class EdgeCore {
     private var ended: [EdgeConnection] = []
     private var listeners: [ObjectIdentifier: EdgeListener] = [:]
     private(set) var isDraining = false
+    /// Another process accepts now. Connections that wait for a request get an answer to it, so that none is closed while a
+    /// request is on its way.
+    private var isHandedOver = false
 
     init(
         loop: EventLoop, parts: ChannelLoop, shared: EdgeShared, handle: EdgeLoop, connector: any BackendConnector,
@@ -186,8 +189,17 @@ final class EdgeCore {
         pool.drain()
     }
 
-    /// Requests and WebSocket connections under way, and last answers that are being sent.
-    var activity: Int { connections.values.count { $0.isBusy } + parts.lingering }
+    /// Accepts nothing more. Each connection ends with its next answer, which says so.
+    func handOver() {
+        isDraining = true
+        isHandedOver = true
+        for listener in listeners.values { listener.close() }
+        listeners = [:]
+        pool.drain()
+    }
+
+    /// Requests and WebSocket connections under way, and last answers that are being sent; after a takeover all connections.
+    var activity: Int { connections.values.count { isHandedOver || $0.isBusy } + parts.lingering }
 
     /// The time to drain is over: clients of WebSockets are told that they have to come back (close 1001, RFC 6455,
     /// section 7.4.1), each between two frames of its service.

@@ -14,6 +14,7 @@ final class EdgeHost: TimerHandler {
     let shared: EdgeShared
     private let log: Log
     private let stateDirectory: String
+    private let inherited: InheritedListeners
     private(set) var runtime: EdgeRuntime
     private var fetched: [String: HTTPFetch.Source]
     private let fetcher: KeyFetcher
@@ -28,9 +29,15 @@ final class EdgeHost: TimerHandler {
 
     /// Reads every file and binds every listener; serves nothing yet.
     ///
-    /// - Parameter mesh: Whom the mesh trusts; nil without one.
-    init(_ configuration: Configuration.Edge, mesh: MeshTrust? = nil, stateDirectory: String, log: Log) throws {
+    /// - Parameters:
+    ///   - mesh: Whom the mesh trusts; nil without one.
+    ///   - inherited: what listens already.
+    init(
+        _ configuration: Configuration.Edge, mesh: MeshTrust? = nil, stateDirectory: String,
+        inherited: InheritedListeners = InheritedListeners(), log: Log
+    ) throws {
         self.log = log
+        self.inherited = inherited
         self.stateDirectory = stateDirectory
         development = try EdgeDevelopment.certificates(for: configuration, directory: stateDirectory, log: log)
         stamps = Self.stamps(of: Self.watchedFiles(configuration))
@@ -47,12 +54,17 @@ final class EdgeHost: TimerHandler {
 
     private func bind(_ listener: Configuration.EdgeListener) throws -> EdgeListener {
         let name = listener.address.description
+        let taken = try inherited.listen(.edge, try SocketAddress(parsing: name), v6Only: false, mode: 0o660)
+        let isActivated = taken.isActivated
         return EdgeListener(
-            try Socket.listen(try SocketAddress(parsing: name), v6Only: false, mode: 0o660), name: name, shared: shared)
+            FileDescriptor(owning: taken.release()), name: name, shared: shared, isActivated: isActivated)
     }
 
     /// Where a listener really listens, by its address as configured.
     func address(of name: String) -> SocketAddress? { listeners[name]?.address }
+
+    /// Everything that it listens on.
+    var allListeners: [EdgeListener] { Array(listeners.values) }
 
     /// Whether there is anything to serve.
     var hasListeners: Bool { !listeners.isEmpty }
@@ -210,6 +222,11 @@ final class EdgeHost: TimerHandler {
         for loop in shared.loops { loop.submit { $0.drain() } }
     }
 
+    /// Another process has taken the listeners over: each connection goes on to its next answer, each WebSocket to its end.
+    func handOver() {
+        for loop in shared.loops { loop.submit { $0.handOver() } }
+    }
+
     /// Requests and WebSocket connections under way.
     func activity() async -> Int {
         var sum = 0
@@ -234,12 +251,15 @@ final class EdgeHost: TimerHandler {
     private static let goodbyeTime: UInt64 = 3 * Clock.second
 
     /// Ends everything.
-    func stop() {
+    ///
+    /// - Parameter keepsFiles: the files of sockets and certificates belong to another process by now.
+    func stop(keepsFiles: Bool = false) {
         isStopped = true
         if let timer { ControlPlane.loop.cancel(timer) }
         timer = nil
         fetcher.stop()
         for loop in shared.loops { loop.submit { $0.shutDown() } }
+        guard !keepsFiles else { return }
         for listener in listeners.values { listener.removeSocketFile() }
         EdgeDevelopment.remove(for: runtime.configuration, directory: stateDirectory)
     }

@@ -11,12 +11,18 @@ final class EdgeListener: AcceptHandler, @unchecked Sendable {
     let name: String
     /// Where it really listens.
     let address: SocketAddress?
+    /// Systemd opened the socket, and owns a Unix socket's file.
+    let isActivated: Bool
+    /// For copies of the socket.
+    let listening: ListeningDescriptor
     private let descriptor: Locked<Int32?>
     private let shared: EdgeShared
     private var listener: Listener?
 
     /// Takes over a socket that listens.
-    init(_ socket: consuming FileDescriptor, name: String, shared: EdgeShared) {
+    init(_ socket: consuming FileDescriptor, name: String, shared: EdgeShared, isActivated: Bool = false) {
+        self.isActivated = isActivated
+        listening = ListeningDescriptor(socket.rawValue)
         address = Socket.localAddress(socket.rawValue)
         descriptor = Locked(socket.release())
         self.name = name
@@ -24,6 +30,7 @@ final class EdgeListener: AcceptHandler, @unchecked Sendable {
     }
 
     deinit {
+        listening.forget()
         if let left = descriptor.withLock({ $0.take() }) { FileDescriptor(owning: left).close() }
     }
 
@@ -35,13 +42,14 @@ final class EdgeListener: AcceptHandler, @unchecked Sendable {
 
     /// Stops to accept; what was accepted goes on.
     func close() {
+        listening.forget()
         listener?.close()
         listener = nil
     }
 
     /// Removes the file of a Unix socket.
     func removeSocketFile() {
-        if case .unix(let path)? = address, !path.isEmpty { Socket.removeSocketFile(path) }
+        if case .unix(let path)? = address, !path.isEmpty, !isActivated { Socket.removeSocketFile(path) }
     }
 
     func accepted(

@@ -135,6 +135,8 @@ final class HTTPFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
 
     func backendWithdrawn(reason: String) {}
 
+    func backendLeaves() {}
+
     func backendBroke(reason: String) {}
 
     func channelSecured(_ channel: ByteChannel) {}

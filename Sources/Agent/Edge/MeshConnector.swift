@@ -98,6 +98,7 @@ private final class MeshAttempt: BackendAttempt, @unchecked Sendable {
             channel = nil
             waiter?.backendFailed(BackendFailure(failure))
         case .ended(let reason): waiter?.backendWithdrawn(reason: reason)
+        case .leaving: waiter?.backendLeaves()
         case .broken(let reason): waiter?.backendBroke(reason: reason)
         }
     }

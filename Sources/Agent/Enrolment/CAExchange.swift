@@ -85,6 +85,8 @@ final class CAExchange: BackendConnecting, ByteChannelOwner, TimerHandler {
 
     func backendWithdrawn(reason: String) {}
 
+    func backendLeaves() {}
+
     func backendBroke(reason: String) {}
 
     func channelSecured(_ channel: ByteChannel) {}

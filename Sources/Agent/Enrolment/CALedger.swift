@@ -31,14 +31,44 @@ final class CALedger {
     /// wrong token, and operators can look.
     static let memory: Int64 = 7 * 86_400
 
-    private let files: StoreFiles
-    private let connection: SQLiteConnection
+    /// The database and its lock, one after the other: the lock is given back last.
+    private final class Opened {
+        let connection: SQLiteConnection
+        let files: StoreFiles
+
+        init(path: String) throws(StoreError) {
+            files = try StoreFiles(path: path)
+            connection = try SQLiteConnection(path: path, vfs: nil)
+            try connection.prepare(applicationID: CALedger.applicationID, migrations: CALedger.migrations)
+        }
+    }
+
+    private let path: String
+    private var opened: Opened?
+
+    private var connection: SQLiteConnection {
+        get throws(StoreError) {
+            guard let opened else {
+                throw StoreError(
+                    code: .refused, path: path, message: "another process takes the CA over",
+                    hint: "try again in a moment")
+            }
+            return opened.connection
+        }
+    }
 
     /// Opens the file, or makes it: mode 0600 in a directory of mode 0700.
     init(path: String) throws(StoreError) {
-        files = try StoreFiles(path: path)
-        connection = try SQLiteConnection(path: path, vfs: nil)
-        try connection.prepare(applicationID: Self.applicationID, migrations: Self.migrations)
+        self.path = path
+        opened = try Opened(path: path)
+    }
+
+    /// Gives the file up for another process; until `resume` every request fails.
+    func suspend() { opened = nil }
+
+    /// Opens the file again.
+    func resume() throws(StoreError) {
+        if opened == nil { opened = try Opened(path: path) }
     }
 
     /// A join token as the CA knows it.
@@ -236,7 +266,7 @@ final class CALedger {
                 ipAddresses: names["ip"]?.array?.compactMap(\.string) ?? [])
         } catch {
             throw StoreError(
-                code: .corrupt, path: connection.path, message: "a row cannot be read: \(error)",
+                code: .corrupt, path: path, message: "a row cannot be read: \(error)",
                 hint: "restore the file from a backup; without one, make new tokens for all nodes")
         }
     }

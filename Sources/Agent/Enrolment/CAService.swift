@@ -1,3 +1,4 @@
+import Directory
 import Enrolment
 import EventLoop
 import JSON
@@ -30,6 +31,7 @@ final class CAService: Sendable {
     let facts: Facts
     private let core: Handover<CACore>
     private let thread: LoopThread
+    private let listening = Locked<ListeningDescriptor?>(nil)
 
     /// Reads the CA's files and opens its database; serves nothing yet. Nil where this node is no CA.
     static func open(_ configuration: Configuration, log: Log) throws -> CAService? {
@@ -85,6 +87,7 @@ final class CAService: Sendable {
     /// Serves a socket that listens.
     func start(_ socket: consuming FileDescriptor, log: Log) {
         let raw = socket.release()
+        listening.withLock { $0 = ListeningDescriptor(raw) }
         thread.handle.withLoop { [core] loop in
             do throws(SystemError) {
                 try core.value.start(FileDescriptor(owning: raw), loop: loop)
@@ -122,8 +125,32 @@ final class CAService: Sendable {
         }
     }
 
+    /// A copy of the socket, for another process.
+    func duplicateListener() throws(SystemError) -> Int32? { try listening.withLock { $0 }?.duplicate() }
+
+    /// Accepts no more.
+    func stopListening() async {
+        listening.withLock { $0 }?.forget()
+        try? await ask { $0.stop() }
+    }
+
+    /// Gives the database up for another process; requests fail meanwhile, and may be repeated.
+    func suspend() async { try? await ask { $0.issuer.ledger.suspend() } }
+
+    /// Opens the database again.
+    func resume(_ log: Log) {
+        thread.handle.post { [core] in
+            do throws(StoreError) {
+                try core.value.issuer.ledger.resume()
+            } catch {
+                log.error("ca_failed", "the CA cannot open its database again", [("detail", .string("\(error)"))])
+            }
+        }
+    }
+
     /// Ends the thread.
     func stop() {
+        listening.withLock { $0 }?.forget()
         thread.handle.post { [core] in core.value.stop() }
         thread.stopAndJoin()
     }

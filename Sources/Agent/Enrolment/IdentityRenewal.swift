@@ -69,6 +69,18 @@ final class IdentityRenewal: TimerHandler {
         cancel()
     }
 
+    /// Writes nothing, while another process may do so.
+    func suspend() {
+        isStopped = true
+        cancel()
+    }
+
+    /// Goes on after that.
+    func resume() {
+        isStopped = false
+        update()
+    }
+
     private func cancel() {
         if let timer { ControlPlane.loop.cancel(timer) }
         timer = nil

@@ -30,8 +30,11 @@ extension Agent {
     }
 
     /// Reads everything that a start would read, and starts nothing.
+    /// - Parameter includingCA: the CA's key too, whose passphrase can be read once only where it comes from a variable.
     /// - Returns: what is wrong, a line each.
-    public nonisolated static func check(_ effective: EffectiveConfiguration) -> [String] {
+    public nonisolated static func check(
+        _ effective: EffectiveConfiguration, includingCA: Bool = true
+    ) -> [String] {
         var problems: [String] = []
         do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
         if FirstIdentity.isAwaited(effective.configuration) {
@@ -49,7 +52,7 @@ extension Agent {
         for service in effective.configuration.services {
             do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
         }
-        problems += CAService.check(effective.configuration.ca)
+        if includingCA { problems += CAService.check(effective.configuration.ca) }
         problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds())
         return problems
     }

@@ -11,7 +11,7 @@ extension Agent {
     /// Whether the agent does its work, and if not, why.
     var readiness: (isReady: Bool, reasons: [String]) {
         var reasons: [String] = []
-        if isDraining || isOutOfService { reasons.append("draining") }
+        if isDraining || isOutOfService || isHandedOver { reasons.append("draining") }
         if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
         if ownRevocation != nil { reasons.append("identity_revoked") }
         if isAuditClosed { reasons.append("audit_not_written") }
@@ -43,6 +43,7 @@ extension Agent {
                 ]
             } ?? .null,
             "configuration": effective.file.map { .string($0) } ?? .null,
+            "predecessor": predecessor?.json ?? .null,
         ]
     }
 }

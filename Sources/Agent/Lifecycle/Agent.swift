@@ -49,22 +49,42 @@ public final class Agent {
     /// The mesh's CA, where this node serves it.
     let ca: CAService?
     /// What is kept of security events; nil where the configuration wants no audit log.
-    let audit: AuditLog?
+    private(set) var audit: AuditLog?
+    /// The audit log could not be opened again after a takeover that came to nothing.
+    private(set) var isAuditLost = false
     private(set) var renewal: IdentityRenewal!
     private(set) var identityWatcher: IdentityWatcher!
     private(set) var directoryHost: DirectoryHost?
     private(set) var directoryClient: DirectoryClient?
     private(set) var api: ControlAPI!
     private(set) var isDraining = false
+    /// Another process starts to take over: nothing is written.
+    var isFrozen = false
+    /// Another process has taken over: what is under way goes on.
+    var isHandedOver = false
+    /// After that this process was told to end.
+    private(set) var isLeaving = false
+    /// Whom this process has taken over from.
+    let predecessor: Predecessor?
+    /// What listened before this process started, until it serves.
+    let inherited: InheritedListeners
     /// Taken out of service by an operator, see `leaveService`.
     var isOutOfService = false
     private var links: [String: [LaneRoute]] = [:]
-    private var meshDoor: Door?
-    /// Control socket and metrics: open to the end, so that a drain can be watched.
-    private var doors: [Door] = []
-    private var metricsDoor: MetricsDoor?
+    var bound: [Bound] = []
+    var boundUpstreams: [UpstreamListener] = []
+    /// Listeners whose sockets are systemd's.
+    var activated: Set<InheritedListeners.Kind> = []
+    var meshDoor: Door?
+    /// Open to the end, as is `metricsDoor`, so that a drain can be watched.
+    var controlDoor: Door?
+    var takeoverHost: TakeoverHost?
+    var metricsDoor: MetricsDoor?
+    var controlConnections: [UInt64: HTTPServerConnection] = [:]
+    var nextControlConnection: UInt64 = 0
     private var certificateWatch: CertificateWatch?
-    private var upstreams: [String: UpstreamListener] = [:]
+    private(set) var upstreams: [String: UpstreamListener] = [:]
+    var relaunch: Relaunch?
     private var signals: SignalSource?
     private var finish: CheckedContinuation<Int32, Never>?
     private var exitCode: Int32?
@@ -82,24 +102,102 @@ public final class Agent {
 
     /// Starts an agent. Every file is read and every listener bound before anything is served, so that a bad start is one
     /// clear error.
-    public static func start(_ effective: EffectiveConfiguration, reload: @escaping Loader) async throws -> Agent {
+    ///
+    /// - Parameter takesOver: an agent that runs with the same control socket hands everything over once this one is ready;
+    ///   it goes on as if nothing had happened where this start fails. Where none runs, this is an ordinary start.
+    public static func start(
+        _ effective: EffectiveConfiguration, takesOver: Bool = false, reload: @escaping Loader
+    ) async throws -> Agent {
         raiseDescriptorLimit()
         let settings = effective.configuration.log
         let log = Log(minimum: settings.level, format: Log.Format(settings.format))
         protectMemory(effective.configuration, log)
+        let inherited = InheritedListeners()
+        try ActivatedSockets.take(into: inherited)
+        guard takesOver,
+            let predecessor = try await Predecessor.find(
+                control: effective.configuration.listen.control, into: inherited, log: log)
+        else {
+            let agent = try await prepare(effective, loader: reload, log: log, inherited: inherited)
+            try agent.serve()
+            return agent
+        }
+        do {
+            let agent = try await prepare(
+                effective, loader: reload, log: log, inherited: inherited, predecessor: predecessor)
+            do {
+                let (state, directory) = try await predecessor.commit()
+                agent.takeOver(state, directory: directory)
+                try agent.serve()
+            } catch {
+                // The other process writes on it.
+                agent.closeAudit()
+                throw error
+            }
+            predecessor.follow { [unowned agent] descriptor, origin, bytes in
+                agent.adopt(descriptor, origin, bytes)
+            }
+            return agent
+        } catch {
+            await predecessor.abandon(error)
+            throw error
+        }
+    }
+
+    /// Everything that can fail, up to the first connection that is accepted.
+    private static func prepare(
+        _ effective: EffectiveConfiguration, loader: @escaping Loader, log: Log, inherited: InheritedListeners,
+        predecessor: Predecessor? = nil
+    ) async throws -> Agent {
         try TLSGround.prepare(effective.configuration)
+        if let predecessor {
+            // What is wrong with files is found while the running agent still has its own.
+            try review(effective, for: predecessor)
+            try await predecessor.freeze()
+        }
+        // Only now: the running agent wrote to it until it froze.
         let audit = try AuditLog.open(effective.configuration, log: log)
         log.observe(audit?.trail.note)
         do {
             let ca = try CAService.open(effective.configuration, log: log)
             try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
-            let agent = try Agent(effective, loader: reload, ca: ca, audit: audit, log: log)
+            let agent = try Agent(
+                effective, loader: loader, ca: ca, audit: audit, log: log, inherited: inherited,
+                predecessor: predecessor)
             try agent.bind()
-            try agent.serve()
+            try agent.assemble()
             return agent
         } catch {
             audit?.stop()
             throw error
+        }
+    }
+
+    private func watchAudit() {
+        audit?.trail.whenChanged { [weak self] in
+            ControlPlane.post { self?.auditChanged() }
+        }
+    }
+
+    /// Another process writes the audit log from now on.
+    func closeAudit() {
+        log.observe(nil)
+        audit?.stop()
+        audit = nil
+    }
+
+    /// Goes on with the audit log, behind whatever the other process has written.
+    func reopenAudit() {
+        do {
+            audit = try AuditLog.open(configuration, log: log)
+            log.observe(audit?.trail.note)
+            watchAudit()
+        } catch {
+            isAuditLost = true
+            log.error(
+                "audit_not_written", "the audit log cannot be opened again",
+                [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
+            publish()
         }
     }
 
@@ -128,9 +226,12 @@ public final class Agent {
     }
 
     private init(
-        _ effective: EffectiveConfiguration, loader: @escaping Loader, ca: CAService?, audit: AuditLog?, log: Log
+        _ effective: EffectiveConfiguration, loader: @escaping Loader, ca: CAService?, audit: AuditLog?, log: Log,
+        inherited: InheritedListeners, predecessor: Predecessor?
     ) throws {
         let configuration = effective.configuration
+        self.inherited = inherited
+        self.predecessor = predecessor
         self.effective = effective
         self.loader = loader
         self.ca = ca
@@ -156,7 +257,8 @@ public final class Agent {
         session.resetsPerSecond = 5_000
         var random = SystemRandomNumberGenerator()
         shared = AgentShared(
-            node: identity.node, bootID: .random(using: &random), version: "conduit-mesh/\(Self.version)", log: log,
+            node: identity.node, bootID: .random(using: &random), predecessor: predecessor?.bootID,
+            version: "conduit-mesh/\(Self.version)", log: log,
             budget: ReceiveBudget(limit: configuration.limits.receiveBudget), session: session,
             handshakeTimeout: configuration.links.handshakeTimeout.nanoseconds,
             servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
@@ -168,7 +270,8 @@ public final class Agent {
         staples = StapleKeeper(ocsp, stateDirectory: configuration.node.stateDirectory, log: log)
         peerStatus = PeerStatus(timeout: ocsp.timeout, log: log)
         edge = try EdgeHost(
-            configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory, log: log)
+            configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory,
+            inherited: inherited, log: log)
         supervisor = LinkSupervisor(
             shared: shared,
             settings: LinkSupervisor.Settings(
@@ -193,49 +296,8 @@ public final class Agent {
         }
     }
 
-    /// A listener that is bound and not served yet.
-    private enum Bound {
-        case mesh(Int32)
-        case control(Int32)
-        case metrics(Int32)
-        case ca(Int32)
-    }
-
-    private var bound: [Bound] = []
-    private var boundUpstreams: [UpstreamListener] = []
-
-    private func bind() throws {
-        let listen = configuration.listen
-        if let mesh = listen.mesh { bound.append(.mesh(try Self.listen(mesh).release())) }
-        try StateDirectory.prepare(StateDirectory.parent(of: listen.control))
-        bound.append(.control(try Socket.listen(.unix(path: listen.control), mode: 0o600).release()))
-        if let metrics = listen.metrics { bound.append(.metrics(try Self.listen(metrics).release())) }
-        if ca != nil, let address = configuration.ca.listen { bound.append(.ca(try Self.listen(address).release())) }
-        for upstream in configuration.upstreams { boundUpstreams.append(try bindUpstream(upstream)) }
-    }
-
-    private static func listen(_ address: Configuration.Address) throws -> FileDescriptor {
-        try Socket.listen(try SocketAddress(parsing: address.description))
-    }
-
-    private func bindUpstream(_ upstream: Configuration.Upstream) throws -> UpstreamListener {
-        UpstreamListener(
-            try Self.listen(upstream.listen), origin: Self.origin(upstream),
-            settings: Self.settings(upstream, configuration.limits))
-    }
-
-    private static func origin(_ upstream: Configuration.Upstream) -> String { "upstream \(upstream.listen)" }
-
-    private static func settings(
-        _ upstream: Configuration.Upstream, _ limits: Configuration.Limits
-    ) -> UpstreamListener.Settings {
-        UpstreamListener.Settings(
-            service: upstream.service, acting: upstream.actAs.map { .service($0) } ?? .node, node: upstream.node,
-            instance: upstream.instance, connectTimeout: upstream.connectTimeout.nanoseconds,
-            maximumConnections: limits.maxConnectionsPerUpstream)
-    }
-
-    private func serve() throws {
+    /// Makes everything that serves; nothing is accepted or dialled yet.
+    private func assemble() throws {
         let targets = try LocalRegistry.targets(of: configuration.services)
         let (shared, routing) = (shared, routing)
         shared.workers = try (0..<max(1, configuration.workers)).map { index in
@@ -271,9 +333,7 @@ public final class Agent {
         }
         supervisor.laneEstablished = { [unowned self] in self.documentPeers.laneLinked($0) }
         documents.changed = { [unowned self] in self.documentChanged($0) }
-        audit?.trail.whenChanged { [weak self] in
-            ControlPlane.post { self?.auditChanged() }
-        }
+        watchAudit()
         ca?.use(identity.contexts.server.configuration.revocation)
         startOCSP()
         registry.changed = { [unowned self] in
@@ -283,6 +343,9 @@ public final class Agent {
         registry.restore()
         registry.configure(targets)
         publish()
+    }
+
+    private func serve() throws {
         try openDoors()
         for upstream in boundUpstreams { start(upstream) }
         boundUpstreams = []
@@ -292,7 +355,8 @@ public final class Agent {
         directoryClient?.start()
         identityWatcher.update()
         renewal.update()
-        signals = try SignalSource([SIGTERM, SIGINT, SIGHUP], loop: ControlPlane.loop, handler: Signals(self))
+        inherited.closeRest()
+        signals = try SignalSource([SIGTERM, SIGINT, SIGHUP, SIGUSR2], loop: ControlPlane.loop, handler: Signals(self))
         certificateWatch = CertificateWatch(self, log: log)
         for warning in effective.warnings { log.warning("configuration", warning.description) }
         reviewOwnIdentity()
@@ -348,50 +412,6 @@ public final class Agent {
         let files = [configuration.policy.file].compactMap { $0 } + configuration.trust.revocationFiles
         edge.watch(files) { [unowned self] in
             _ = self.reload(by: "a changed file of policy or CRLs")
-        }
-    }
-
-    private func openDoors() throws {
-        for listener in bound {
-            switch listener {
-            case .mesh(let raw):
-                meshDoor = try Door(FileDescriptor(owning: raw), log: log) { [unowned self] descriptor, address in
-                    let raw = descriptor.release()
-                    let worker = self.shared.workers[self.supervisor.leastLoadedWorker()]
-                    worker.submit { $0.accept(FileDescriptor(owning: raw), from: address) }
-                }
-            case .control(let raw):
-                doors.append(
-                    try Door(FileDescriptor(owning: raw), log: log) { [unowned self] descriptor, _ in
-                        self.acceptControl(descriptor)
-                    })
-            case .metrics(let raw):
-                metricsDoor = try MetricsDoor(FileDescriptor(owning: raw), of: self, log: log)
-            case .ca(let raw):
-                ca?.start(FileDescriptor(owning: raw), log: log)
-            }
-        }
-        bound = []
-    }
-
-    private func acceptControl(_ descriptor: consuming FileDescriptor) {
-        do throws(SystemError) {
-            let peer = try Socket.peerCredentials(descriptor.rawValue)
-            serveHTTP(descriptor, .user(uid: peer.uid, gid: peer.gid), api.serve(.control))
-        } catch {
-            log.warning("control_denied", "a caller without credentials was refused", [("detail", .string("\(error)"))])
-        }
-    }
-
-    private func serveHTTP(
-        _ descriptor: consuming FileDescriptor, _ caller: ControlCaller,
-        _ handler: @escaping HTTPServerConnection.Handler
-    ) {
-        let connection = HTTPServerConnection(descriptor, caller: caller, handler: handler)
-        do throws(SystemError) {
-            try connection.start()
-        } catch {
-            log.error("control_failed", "a connection could not be served", [("detail", .string("\(error)"))])
         }
     }
 
@@ -472,7 +492,9 @@ public final class Agent {
     /// Reads configuration, certificates and policy again. Everything is checked before anything changes; connections
     /// that keep their right are not touched.
     func reload(by caller: String) -> ReloadOutcome {
-        guard !isDraining else { return .failed(["the agent drains"]) }
+        guard !isDraining, !isFrozen else {
+            return .failed([isFrozen ? "another process takes over" : "the agent drains"])
+        }
         let read: EffectiveConfiguration
         let next: EffectiveConfiguration
         let identity: NodeIdentity
@@ -591,6 +613,10 @@ public final class Agent {
     /// Ends in order: no new connections, deregistered, streams under way may go on for the drain timeout.
     func drain(_ why: String) {
         guard !isDraining else { return stop() }
+        if isHandedOver {
+            isLeaving = true
+            return
+        }
         isDraining = true
         log.info("draining", "no new connections are taken", [("why", .string(why))])
         Systemd.notify("STOPPING=1")
@@ -612,17 +638,14 @@ public final class Agent {
         }
     }
 
-    private func stop() {
+    func stop() {
         guard exitCode == nil else { return }
         exitCode = 0
-        for door in doors { door.close() }
-        doors = []
-        metricsDoor?.close()
+        closeDoors()
         certificateWatch?.stop()
-        Socket.removeSocketFile(configuration.listen.control)
-        for upstream in upstreams.values { upstream.removeSocketFile() }
+        removeSocketFiles()
         registry.stop()
-        edge.stop()
+        edge.stop(keepsFiles: isHandedOver)
         staples.stop()
         peerStatus.stop()
         directoryClient?.stop()
@@ -638,7 +661,7 @@ public final class Agent {
         finish = nil
     }
 
-    /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads.
+    /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads; SIGUSR2 starts the program that takes over.
     private final class Signals: SignalHandler {
         private let agent: Agent
 
@@ -651,6 +674,7 @@ public final class Agent {
                     Systemd.notify("RELOADING=1")
                     _ = agent.reload(by: "SIGHUP")
                     Systemd.notify("READY=1")
+                case SIGUSR2: agent.upgrade()
                 default: agent.drain(signal == SIGINT ? "SIGINT" : "SIGTERM")
                 }
             }

@@ -10,6 +10,8 @@ final class AgentShared: Sendable {
     let node: String
     /// Names this run of the agent.
     let bootID: BootID
+    /// The run that this one takes over from.
+    let predecessor: BootID?
     /// Program and version, as HELLO says it.
     let version: String
     let log: Log
@@ -41,12 +43,14 @@ final class AgentShared: Sendable {
     private let nextLink = Atomic<UInt64>(1)
 
     init(
-        node: String, bootID: BootID, version: String, log: Log, budget: ReceiveBudget, session: SessionConfiguration,
+        node: String, bootID: BootID, predecessor: BootID?, version: String, log: Log, budget: ReceiveBudget,
+        session: SessionConfiguration,
         handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, parking: ParkingSpace,
         lanes: LaneCounts, tls: TLSContexts, ocsp: OCSPGate
     ) {
         self.node = node
         self.bootID = bootID
+        self.predecessor = predecessor
         self.version = version
         self.log = log
         self.budget = budget
@@ -89,6 +93,11 @@ final class AgentShared: Sendable {
         {
             _, _, _ in
         }
+
+    /// Gives a connection that came in through an upstream to the process that took over; set once it has.
+    @ControlPlane var passOn: @ControlPlane (consuming FileDescriptor, _ origin: String, _ bytes: [UInt8]) -> Void = {
+        _, _, _ in
+    }
 
     /// A number for a new link, unique in this run.
     func newLinkID() -> UInt64 { nextLink.add(1, ordering: .relaxed).oldValue }

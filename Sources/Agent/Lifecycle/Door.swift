@@ -5,6 +5,7 @@ import JSON
 @ControlPlane
 final class Door: AcceptHandler {
     private var listener: Listener?
+    private let listening: ListeningDescriptor
     private let log: Log
     private let taken: @ControlPlane (consuming FileDescriptor, SocketAddress) -> Void
 
@@ -13,13 +14,18 @@ final class Door: AcceptHandler {
         _ socket: consuming FileDescriptor, log: Log,
         taken: @escaping @ControlPlane (consuming FileDescriptor, SocketAddress) -> Void
     ) throws(SystemError) {
+        listening = ListeningDescriptor(socket.rawValue)
         self.log = log
         self.taken = taken
         listener = try Listener(socket, loop: ControlPlane.loop, handler: self)
     }
 
+    /// A copy of the socket, for another process.
+    func duplicate() throws(SystemError) -> Int32? { try listening.duplicate() }
+
     /// Accepts no more.
     func close() {
+        listening.forget()
         listener?.close()
         listener = nil
     }

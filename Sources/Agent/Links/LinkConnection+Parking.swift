@@ -14,6 +14,10 @@ extension LinkConnection {
             let fate = local.stream.flatMap { fates[$0] }
             local.detach()
             if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {
+                if hasSuccessor {
+                    core.opening.again(local, attempt)
+                    continue
+                }
                 if !lane.isFirst {
                     core.opening.laneFailed(local, attempt, lane, text)
                     continue

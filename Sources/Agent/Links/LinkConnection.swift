@@ -46,6 +46,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var roundTrip: UInt64?
     private var toldClock: Int64?
     var isRetiring = false
+    /// The peer takes no new streams here, because another run of its agent does.
+    var hasSuccessor = false
     var isProbed = false
     var flushScheduled = false
     var deadline: (id: TimerID, at: UInt64)?
@@ -328,6 +330,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .lanes(let count): peerTakes(lanes: count)
         case .goAway(let reason):
             isRetiring = true
+            hasSuccessor = reason == .goingAway && session.lastNotice.retryAfter > 0
+            for case let local? in locals where local.attempt?.isAccepted == true { local.attempt?.observer?(.leaving) }
             core.linkRetiring(self, reason, session.lastNotice)
         case .violation(let reason):
             close(reason, session.lastNotice.detail)
@@ -360,6 +364,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
                     // The peer's text is a reason only if it is one of ours: it becomes a label of a counter.
                     kind: .denied, reason: PolicyReason(rawValue: detail)?.rawValue ?? reason.name,
                     detail: "node \(node) denied it"))
+        case .goingAway where hasSuccessor: core.opening.again(local, attempt)
         case .noSuchService, .noSuchInstance:
             core.opening.failed(local, .notFound, "node \(node): \(detail)", reason: reason.name)
         case .goingAway where !lane.isFirst: core.opening.laneFailed(local, attempt, lane, "node \(node): \(detail)")

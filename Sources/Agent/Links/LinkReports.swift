@@ -23,11 +23,14 @@ struct IncomingLink: Sendable {
     let bootID: BootID
     let intent: LinkIntent
     let remote: String
+    /// The run that it says it has taken over from.
+    let predecessor: BootID?
 
     /// The same, on another worker.
     func on(worker: Int) -> IncomingLink {
         IncomingLink(
-            link: link, worker: worker, lane: lane, peer: peer, bootID: bootID, intent: intent, remote: remote)
+            link: link, worker: worker, lane: lane, peer: peer, bootID: bootID, intent: intent, remote: remote,
+            predecessor: predecessor)
     }
 }
 

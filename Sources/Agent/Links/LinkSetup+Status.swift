@@ -44,7 +44,7 @@ extension LinkSetup {
             guard let identity = tls?.peerIdentity else { return }
             let incoming = IncomingLink(
                 link: id, worker: core.index, lane: lane, peer: PeerNames(identity), bootID: hello.bootID,
-                intent: hello.intent, remote: remote)
+                intent: hello.intent, remote: remote, predecessor: hello.predecessor)
             ControlPlane.post { [shared = core.shared] in shared.supervisor?.arrived(incoming) }
         default: break
         }

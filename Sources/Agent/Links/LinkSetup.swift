@@ -430,6 +430,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         hello.lane = number
         hello.lanes = core.shared.lanes.count(node)
         saidLanes = hello.lanes ?? 1
+        hello.predecessor = core.shared.predecessor
         if core.routing.trustDomain != nil { hello.documents = core.routing.documents.encoded }
         if core.shared.parking.resumeFor > 0 {
             hello.resumptionEpoch = (core.parked[lane]?.session ?? core.links[lane]?.session)?.resumptionEpoch ?? 0

@@ -52,6 +52,9 @@ final class LinkSupervisor {
         private(set) var failedAt: UInt64?
         /// The session waits for a new link, on this worker.
         var parkedOn: Int?
+        /// Until then another run of its agent is expected, after the one before has said that it goes away. Dials that fail
+        /// meanwhile are repeated, and who waits for a link goes on waiting.
+        var successor: TimerID?
         var redials = ParkedRedials()
         var resumptions = 0
         var move = MoveWish()
@@ -79,6 +82,8 @@ final class LinkSupervisor {
     var incoming: [UInt64: IncomingLink] = [:]
     var workerOfSetup: [UInt64: Int] = [:]
     private(set) var isStopped = false
+    /// Another process has taken the listeners over.
+    private(set) var isHandedOver = false
     /// Clocks of nodes that are or were linked, minus ours, in milliseconds. A node each, as `peers`.
     private var clocks: [String: Int64] = [:]
     private var strangers = StrangerReports()
@@ -185,6 +190,8 @@ final class LinkSupervisor {
         guard let endpoint = endpoints(of: peer).randomElement() else {
             // Whoever dialled the first lane dials the others.
             guard peer.lane.isFirst || peer.parkedOn != nil else { return }
+            // It dials by itself.
+            guard peer.successor == nil else { return }
             let failure = LinkFailure(
                 code: "no_address", text: "no address is known for node \(peer.node)",
                 hint: "it must register with the directory, or be listed in peers", reason: nil, retryAfter: 0)
@@ -246,6 +253,7 @@ final class LinkSupervisor {
     func arrived(_ link: IncomingLink) {
         let isKnown = !link.lane.isFirst || peers[link.lane]?.link != nil
         guard !isStopped, isKnown || linkCount < shared.maximumLinks else {
+            if isHandedOver { return passBy(link) }
             let text = isStopped ? "the agent stops" : "the agent has all the links it takes"
             shared.workers[link.worker].submit {
                 $0.decide(link.link, .refuse(.overloaded, detail: text, retryAfter: 5_000))
@@ -264,7 +272,9 @@ final class LinkSupervisor {
         }
         incoming[link.link] = link
         workerOfSetup[link.link] = link.worker
-        perform(peer.arbiter.received(LinkID(link.link), bootID: link.bootID, intent: link.intent), peer)
+        let action = peer.arbiter.received(
+            LinkID(link.link), bootID: link.bootID, intent: link.intent, predecessor: link.predecessor)
+        perform(action, peer)
     }
 
     /// The worker that has the session of a lane, in use or parked, or that is to have it; nil where any may.
@@ -389,6 +399,7 @@ final class LinkSupervisor {
                     lane, .linkLost, outcome: .peerGone, "the peer's agent is gone: its address refuses connections")
             }
         }
+        if failure.reason == .goingAway, failure.retryAfter > 0 { expectSuccessor(peer) }
         // A dial that gave way to the peer's: who waits for a link waits for that one.
         let text = failure.code == "superseded" ? nil : failure.text
         goOn(peer, text, reason: failure.reason, retryAfter: failure.retryAfter)
@@ -396,15 +407,16 @@ final class LinkSupervisor {
 
     /// A link or a setup ended, at whatever moment. Unless another one is on its way, whose own end comes here too, those
     /// who wait are told `text`, and a permanent peer is dialled again.
-    private func goOn(_ peer: Peer, _ text: String?, reason: LinkReason?, retryAfter: UInt32 = 0) {
+    func goOn(_ peer: Peer, _ text: String?, reason: LinkReason?, retryAfter: UInt32 = 0) {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.arbiter.isIdle else { return }
         peer.isRetiring = false
-        if peer.isWanted, let text {
+        if peer.isWanted, peer.successor == nil, let text {
             let node = peer.node
             peer.isWanted = false
             for worker in shared.workers { worker.submit { $0.opening.linkFailed(node, text) } }
         }
-        guard peer.isPermanent || peer.parkedOn != nil || isLaneWanted(peer), peer.timer == nil else { return }
+        guard peer.isPermanent || peer.parkedOn != nil || peer.successor != nil || isLaneWanted(peer), peer.timer == nil
+        else { return }
         var delay = peer.backoff.failed(
             reason: reason, retryAfter: retryAfter, random: UInt64.random(in: .min ... .max))
         if peer.parkedOn != nil { delay = peer.redials.delay(delay, random: UInt64.random(in: .min ... .max)) }
@@ -428,11 +440,12 @@ final class LinkSupervisor {
         shared.log.info(
             "link_retiring", "a link to node \(node) takes no new streams",
             [("node", .string(node)), ("lane", .init(Int(lane.number))), ("reason", .string(reason.name))])
-        guard let peer = peers[lane], peer.link?.link == link else { return }
+        guard let peer = peers[lane], let left = peer.link, left.link == link else { return }
         peer.link = nil
-        peer.isRetiring = true
         forgetMove(peer)
         publish()
+        if reason == .goingAway, retryAfter > 0 { return succeeded(peer, left, retryAfter: retryAfter) }
+        peer.isRetiring = true
         if lane.isFirst { linkStateChanged(node, false) }
     }
 
@@ -500,7 +513,7 @@ final class LinkSupervisor {
 
     // MARK: - What arbiters want
 
-    private func perform(_ action: LinkArbiter.Action, _ peer: Peer) {
+    func perform(_ action: LinkArbiter.Action, _ peer: Peer) {
         switch action {
         case .none: break
         case .establish(let link, let closing, _):
@@ -595,9 +608,19 @@ final class LinkSupervisor {
         if let laneSweep { ControlPlane.loop.cancel(laneSweep) }
         laneSweep = nil
         for peer in peers.values {
+            forgetSuccessor(peer)
             if let timer = peer.timer { ControlPlane.loop.cancel(timer) }
             peer.timer = nil
             forgetMove(peer)
+        }
+    }
+
+    /// Another process takes over: who arrives here still is sent there, and what is being dialled is given up.
+    func handOver() {
+        isHandedOver = true
+        stop()
+        for peer in peers.values {
+            if let attempt = peer.attempt { end(attempt, .superseded, "another process took this one's place") }
         }
     }
 

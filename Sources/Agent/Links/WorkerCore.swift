@@ -23,7 +23,9 @@ final class WorkerCore: TimerHandler {
     private(set) var setups: [UInt64: LinkSetup] = [:]
     private var pairs: [ObjectIdentifier: LocalPair] = [:]
     private var bridges: [ObjectIdentifier: TargetBridge] = [:]
-    private var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
+    var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
+    /// Another process has taken the listeners over: what goes on here goes on to its end.
+    var isHandedOver = false
     private(set) var localCount = 0
     var counters = WorkerCounters()
     /// What the policy was asked here about peers, for `mesh policy replay`.
@@ -234,6 +236,7 @@ final class WorkerCore: TimerHandler {
             link.close(.internalError, "\(error)")
             return
         }
+        if isHandedOver { leave(link) }
         opening.linkAvailable(link.node)
     }
 
@@ -339,6 +342,9 @@ final class WorkerCore: TimerHandler {
         }
         opening.start(local)
     }
+
+    /// An application's connection goes on in another process.
+    func passedOn() { localCount -= 1 }
 
     func track(_ pair: LocalPair) { pairs[ObjectIdentifier(pair)] = pair }
 

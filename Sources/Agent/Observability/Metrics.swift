@@ -26,7 +26,8 @@ enum Metrics {
         writer.family("mesh_ready", .gauge, "Whether the agent does its work.", agent.readiness.isReady ? 1 : 0)
         writer.family(
             "mesh_draining", .gauge, "Whether the node takes no new streams (mesh drain, or it stops).",
-            agent.isOutOfService || agent.isDraining ? 1 : 0)
+            agent.isOutOfService || agent.isDraining || agent.isHandedOver ? 1 : 0)
+        TakeoverMetrics.add(&writer, agent)
         await EnrolmentMetrics.add(&writer, agent)
         writer.family(
             "mesh_tls_acceleration_info", .gauge, "Where AES-GCM of new links comes from; always 1.",

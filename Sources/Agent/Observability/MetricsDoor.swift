@@ -22,7 +22,8 @@ final class MetricsDoor {
     private weak var source: (any MetricsSource)?
     private let log: Log
     private var door: Door?
-    private var connections = 0
+    private var connections: [UInt64: HTTPServerConnection] = [:]
+    private var nextConnection: UInt64 = 0
 
     /// Serves on a socket that listens.
     init(_ socket: consuming FileDescriptor, of source: any MetricsSource, log: Log) throws(SystemError) {
@@ -31,24 +32,30 @@ final class MetricsDoor {
         door = try Door(socket, log: log) { [weak self] descriptor, _ in self?.accept(descriptor) }
     }
 
-    /// Accepts no more.
+    /// A copy of the socket, for another process.
+    func duplicate() throws(SystemError) -> Int32? { try door?.duplicate() }
+
+    /// Accepts no more, and ends each conversation after the answer that it waits for.
     func close() {
         door?.close()
         door = nil
+        for connection in Array(connections.values) { connection.finish() }
     }
 
     private func accept(_ descriptor: consuming FileDescriptor) {
-        guard connections < Self.maximumConnections else { return }
+        guard connections.count < Self.maximumConnections else { return }
+        let number = nextConnection
+        nextConnection += 1
         let connection = HTTPServerConnection(
             descriptor, caller: .loopback, idleTimeout: Self.idleTimeout,
             handler: { [weak self] request in
                 guard let source = self?.source else { return .response(Problem("going_away", status: 503).response()) }
                 return await Observability.answer(request, source)
             },
-            onClose: { [weak self] in self?.connections -= 1 })
+            onClose: { [weak self] in self?.connections[number] = nil })
         do throws(SystemError) {
             try connection.start()
-            connections += 1
+            connections[number] = connection
         } catch {
             log.error("metrics_failed", "a connection could not be served", [("detail", .string("\(error)"))])
         }

@@ -71,6 +71,13 @@ final class HealthChecker {
 
     init(log: Log) { self.log = log }
 
+    /// A service that is being checked is not healthy until its check succeeds.
+    func assumeFailing(_ service: String) {
+        guard let check = checks[service] else { return }
+        check.isHealthy = false
+        check.isFirst = false
+    }
+
     /// Starts to check a service, instead of an earlier check of it.
     func watch(_ service: String, target: ServiceTarget, check: Configuration.Check) {
         forget(service)

@@ -96,6 +96,11 @@ final class LocalRegistry {
         return true
     }
 
+    /// These services' checks failed until now; they have to succeed before they are used.
+    func assumeFailing(_ services: [String]) {
+        for service in services { health.assumeFailing(service) }
+    }
+
     /// Stops the checks.
     func stop() { health.stop() }
 

@@ -26,6 +26,8 @@ final class OpenAttempt {
         /// The right to an accepted stream was withdrawn: a policy changed, here or at the serving node. The socket is
         /// closed after this.
         case ended(reason: String)
+        /// The serving node takes no new streams where this one is: it goes on, and what comes next had better have another.
+        case leaving
         /// An accepted stream broke, at the service or on the way. The socket is closed after this, which alone would look
         /// like an end in order.
         case broken(reason: String)
@@ -128,6 +130,12 @@ final class OpenAttempt {
 
     /// There are kept bytes that the current stream has not been given.
     var hasReplay: Bool { replayed < early.count }
+
+    /// All that was read from the application, of which no stream has taken anything; nil where one has.
+    var unsentBytes: [UInt8]? {
+        guard !isAccepted, replayed == 0 else { return nil }
+        return early.withReadable { Array($0) }
+    }
 
     /// Gives kept bytes to a new stream first. `nil` when there are none (left).
     func replay(into room: UnsafeMutableRawBufferPointer) -> Int? {

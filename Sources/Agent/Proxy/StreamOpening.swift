@@ -21,6 +21,7 @@ final class StreamOpening {
     }
 
     private func proceed(_ local: LocalConnection, _ attempt: OpenAttempt) {
+        if core.isHandedOver, passOn(local, attempt) { return }
         let routing = core.routing
         let decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
         guard decision.allowed else {
@@ -159,6 +160,16 @@ final class StreamOpening {
         giveUp(local, attempt, OpenFailure(kind: .unreachable, reason: "timeout", detail: detail))
     }
 
+    /// The link's peer is to be had on another link soon: nothing of the stream was processed, and the same instance will do.
+    func again(_ local: LocalConnection, _ attempt: OpenAttempt) {
+        guard !local.isClosed else { return }
+        release(attempt)
+        attempt.current = nil
+        attempt.rewind()
+        core.counters.retried &+= 1
+        proceed(local, attempt)
+    }
+
     /// A failure that another instance would share.
     func giveUp(_ local: LocalConnection, _ attempt: OpenAttempt, _ failure: OpenFailure) {
         core.counters.failed(failure.reason)
@@ -240,6 +251,32 @@ final class StreamOpening {
         for local in waiting.removeValue(forKey: node) ?? [] where !local.isClosed {
             failed(local, .unreachable, "no link to node \(node): \(detail)")
         }
+    }
+
+    // MARK: - Takeover
+
+    /// Gives the successor what waits for a link.
+    func passOnWaiting() {
+        for local in waiting.values.flatMap({ $0 }) where !local.isClosed {
+            if let attempt = local.attempt { _ = passOn(local, attempt) }
+        }
+        waiting = waiting.mapValues { $0.filter { !$0.isClosed } }.filter { !$0.value.isEmpty }
+    }
+
+    /// Gives the process that took over a connection that came in through an upstream and has no stream; with it, what was
+    /// read from it already. False where it has to stay.
+    private func passOn(_ local: LocalConnection, _ attempt: OpenAttempt) -> Bool {
+        guard let upstream = attempt.upstream, let bytes = attempt.unsentBytes else { return false }
+        guard let descriptor = local.takeDescriptor() else { return false }
+        attempt.route.take()?.load.arrived()
+        closed(attempt)
+        core.passedOn()
+        let raw = descriptor.release()
+        let origin = upstream.origin
+        ControlPlane.post { [shared = core.shared] in
+            shared.passOn(FileDescriptor(owning: raw), origin, bytes)
+        }
+        return true
     }
 
     /// The nodes that connections wait for.

@@ -17,6 +17,10 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
     }
 
     let origin: String
+    /// Systemd opened the socket, and owns a Unix socket's file.
+    let isActivated: Bool
+    /// For copies of the socket.
+    let listening: ListeningDescriptor
     private let settings: Locked<Settings>
     private let open = Atomic<Int>(0)
     private let descriptor: Locked<Int32?>
@@ -24,7 +28,9 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
     private var listener: Listener?
     private weak var core: WorkerCore?
 
-    init(_ socket: consuming FileDescriptor, origin: String, settings: Settings) {
+    init(_ socket: consuming FileDescriptor, origin: String, settings: Settings, isActivated: Bool = false) {
+        self.isActivated = isActivated
+        listening = ListeningDescriptor(socket.rawValue)
         address = Socket.localAddress(socket.rawValue)
         descriptor = Locked(socket.release())
         self.origin = origin
@@ -35,6 +41,7 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
     func update(_ new: Settings) { settings.withLock { $0 = new } }
 
     deinit {
+        listening.forget()
         if let left = descriptor.withLock({ $0.take() }) { FileDescriptor(owning: left).close() }
     }
 
@@ -47,11 +54,12 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
 
     /// Removes the file of a Unix socket.
     func removeSocketFile() {
-        if case .unix(let path)? = address, !path.isEmpty { Socket.removeSocketFile(path) }
+        if case .unix(let path)? = address, !path.isEmpty, !isActivated { Socket.removeSocketFile(path) }
     }
 
     /// Stops to accept; what was accepted goes on.
     func close() {
+        listening.forget()
         listener?.close()
         listener = nil
     }
@@ -65,6 +73,16 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
     func accepted(
         _ descriptor: consuming FileDescriptor, from peer: SocketAddress, listener: Listener, loop: EventLoop
     ) {
+        carry(descriptor, isNetwork: peer.port != nil)
+    }
+
+    /// Takes a connection over that another process accepted for this upstream, and what that has read from it.
+    func adopt(_ descriptor: consuming FileDescriptor, _ bytes: [UInt8]) {
+        let isNetwork = Socket.localAddress(descriptor.rawValue)?.port != nil
+        carry(descriptor, isNetwork: isNetwork, firstBytes: bytes)
+    }
+
+    private func carry(_ descriptor: consuming FileDescriptor, isNetwork: Bool, firstBytes: [UInt8] = []) {
         guard let core else { return }
         let settings = settings.withLock { $0 }
         guard open.load(ordering: .relaxed) < settings.maximumConnections else {
@@ -73,14 +91,15 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
             return
         }
         open.add(1, ordering: .relaxed)
-        if peer.port != nil {
+        if isNetwork {
             try? Socket.setNoDelay(descriptor.rawValue)
             // An application's host that vanished says nothing; without probes its stream would stay for ever.
             try? Socket.setKeepAlive(descriptor.rawValue)
         }
         let attempt = OpenAttempt(
             service: settings.service, acting: settings.acting, node: settings.node, instance: settings.instance,
-            origin: origin, timeout: settings.connectTimeout, upstream: self)
+            origin: origin, timeout: settings.connectTimeout, upstream: self,
+            firstBytes: firstBytes)
         core.open(descriptor, attempt)
     }
 

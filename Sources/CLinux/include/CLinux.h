@@ -64,6 +64,22 @@ const char *clinux_errno_text(int error);
 /// A number that differs between the threads that are alive, and is cheap to get; never 0.
 uintptr_t clinux_thread_identity(void);
 
+/// How many descriptors one message carries at most; the kernel's limit is 253.
+#define CLINUX_MAXIMUM_DESCRIPTORS 64
+
+/// Sends `size` bytes with `count` descriptors (SCM_RIGHTS) on a Unix socket, without SIGPIPE. The bytes sent, or -1 and errno.
+ssize_t clinux_send_descriptors(int fd, const void *bytes, size_t size, const int *descriptors, int count);
+
+/// Receives bytes and the descriptors that came with them, close-on-exec; `descriptors` has room for
+/// CLINUX_MAXIMUM_DESCRIPTORS. The bytes received, 0 at the end, or -1 and errno.
+ssize_t clinux_receive_descriptors(int fd, void *bytes, size_t size, int *descriptors, int *count);
+
+/// Another descriptor for the same open file, close-on-exec. -1 and errno on error.
+int clinux_duplicate(int fd);
+
+/// Makes a descriptor that was inherited non-blocking and close-on-exec. -1 and errno on error.
+int clinux_prepare_inherited(int fd);
+
 /// An inotify descriptor, non-blocking and close-on-exec. -1 and errno on error.
 int clinux_inotify(void);
 

@@ -137,7 +137,8 @@ final class EchoService: @unchecked Sendable {
     }
 
     private func serve(_ descriptor: Int32, _ buffer: inout [UInt8]) {
-        let count = recv(descriptor, &buffer, buffer.count, 0)
+        let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+        if count < 0, errno == EAGAIN || errno == EINTR { return }
         if count > 0 {
             var done = 0
             while done < count {
@@ -151,6 +152,9 @@ final class EchoService: @unchecked Sendable {
         }
         if count < 0, errno == ECONNRESET { lock.withLock { resets += 1 } }
         lock.withLock { _ = open.remove(descriptor) }
+        // A process that is just being started has a copy until it runs its program: without this the loop would go on
+        // hearing of the old connection by a number that somebody else's has by then.
+        epoll_ctl(poll, EPOLL_CTL_DEL, descriptor, nil)
         close(descriptor)
     }
 
