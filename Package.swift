@@ -117,7 +117,7 @@ let package = Package(
         tests("BytesTests", ["Bytes"]),
         tests("EventLoopTests", ["EventLoop", "Bytes"]),
         tests("PKITests", ["PKI", "Bytes", "TestPrograms"]),
-        tests("TLSTests", ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration"]),
+        tests("TLSTests", ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration", "TestPrograms"]),
         tests("JSONTests", ["JSON"]),
         // Its fixtures are read where they lie: Tests/JOSETests/fixtures.
         tests("JOSETests", ["JOSE", "JSON", "PKI", "Bytes", "CSodium"], exclude: ["fixtures"]),
@@ -136,7 +136,7 @@ let package = Package(
                 "Documents",
                 "Agent", "Arguments", "Enrolment", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link",
                 "WebSocket",
-                "CTestSystem",
+                "CTestSystem", "COpenSSL", "TestPrograms",
             ]),
         tests("TesterTests", ["mesh-agent", "mtls-tester", "JSON", "PKI"], settings: faults),
         tests("CLITests", ["Documents", "JOSE", "JSON", "PKI", "EventLoop"]),

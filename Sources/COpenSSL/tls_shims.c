@@ -233,6 +233,15 @@ static int client_hello(SSL *ssl, int *alert, void *argument) {
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+// OpenSSL has one callback for both ends, with values of their own.
+static int certificate_status(SSL *ssl, void *unused) {
+    (void)unused;
+    ctls_session *s = SSL_get_app_data(ssl);
+    if (!SSL_is_server(ssl)) return s == NULL || s->status == NULL ? 1 : s->status(s->verify_context, ssl);
+    if (s == NULL || s->status == NULL) return SSL_TLSEXT_ERR_NOACK;
+    return s->status(s->verify_context, ssl) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
 static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_count,
                            const unsigned char *offered, unsigned int offered_count, void *argument) {
     (void)ssl;
@@ -278,6 +287,7 @@ SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server
     SSL_CTX_set_verify(context, settings->verify_mode, NULL);
     SSL_CTX_set_max_cert_list(context, settings->max_certificate_list);
     SSL_CTX_set_cert_verify_callback(context, verify_certificates, NULL);
+    SSL_CTX_set_tlsext_status_cb(context, certificate_status);
     SSL_CTX_set_info_callback(context, note_alert);
     if (settings->keep_secrets) SSL_CTX_set_keylog_callback(context, note_secret);
     if (settings->server) SSL_CTX_set_client_hello_cb(context, client_hello, NULL);

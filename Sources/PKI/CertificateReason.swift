@@ -27,6 +27,10 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     case revoked
     /// Whether the issuer has withdrawn the certificate cannot be found out, and must be.
     case revocationUnknown = "revocation_unknown"
+    /// The certificate demands a stapled OCSP response (RFC 7633), and there is none.
+    case stapleMissing = "staple_missing"
+    /// The certificate demands a stapled OCSP response, and what is stapled says nothing of it.
+    case badStaple = "bad_staple"
     /// The certificate matches none of the pins of its holder.
     case pinMismatch = "pin_mismatch"
     /// Chain verification failed for a cause without a code of its own; the message names it.

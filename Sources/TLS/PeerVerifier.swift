@@ -12,6 +12,8 @@ final class PeerVerifier {
     private(set) var chain: [Certificate] = []
     /// What the check of pins came to; set with the identity.
     private(set) var pins = PinPolicy.Outcome.unpinned
+    /// What the server's staple came to, once it was looked at.
+    private(set) var staple: StapleReview.Outcome?
     /// Set when something is not.
     private(set) var refusal: CertificateError?
 
@@ -39,6 +41,35 @@ final class PeerVerifier {
         guard let argument else { return nil }
         let bytes = UnsafeBufferPointer(start: name, count: name == nil ? 0 : count)
         return Unmanaged<PeerVerifier>.fromOpaque(argument).takeUnretainedValue().choose(bytes)
+    }
+
+    /// What the C half calls about stapled OCSP responses. The argument is a verifier that its session keeps alive.
+    static let status: ctls_status = { argument, ssl in
+        guard let argument, let ssl else { return 0 }
+        let verifier = Unmanaged<PeerVerifier>.fromOpaque(argument).takeUnretainedValue()
+        return verifier.context.configuration.role == .server ? verifier.staple(on: ssl) : verifier.review(ssl)
+    }
+
+    /// To a client that asks: the staple of our certificate, where there is one.
+    private func staple(on ssl: OpaquePointer) -> Int32 {
+        guard let bytes = context.staple.bytes else { return 0 }
+        return bytes.withUnsafeBufferPointer { ctls_set_staple(ssl, $0.baseAddress, $0.count) } ? 1 : 0
+    }
+
+    /// To a client that has verified its server: 0 where the staple says that it must not go on.
+    private func review(_ ssl: OpaquePointer) -> Int32 {
+        guard identity != nil else { return 1 }
+        var count = 0
+        let bytes = ctls_staple(ssl, &count).map { Array(UnsafeBufferPointer(start: $0, count: count)) }
+        do throws(CertificateError) {
+            staple = try StapleReview.review(bytes, of: chain, now: time(for: chain.first))
+            return 1
+        } catch {
+            refusal = error
+            identity = nil
+            chain = []
+            return 0
+        }
     }
 
     private func choose(_ name: UnsafeBufferPointer<UInt8>) -> OpaquePointer? {

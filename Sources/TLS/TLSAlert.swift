@@ -53,13 +53,15 @@ public struct TLSAlert: RawRepresentable, Hashable, Sendable, CustomStringConver
     public static let unrecognizedName = TLSAlert(rawValue: 112)
     /// TLS 1.3: no client certificate where one is required.
     public static let certificateRequired = TLSAlert(rawValue: 116)
+    /// What is stapled to the server's certificate is not enough for the client, or says that it is revoked.
+    public static let badCertificateStatusResponse = TLSAlert(rawValue: 113)
     /// No common application protocol (ALPN).
     public static let noApplicationProtocol = TLSAlert(rawValue: 120)
 
     /// The end that sends one of these speaks about the certificate that it was shown.
     public var concernsCertificate: Bool {
         switch rawValue {
-        case 42...46, 48, 49, 51, 116: true
+        case 42...46, 48, 49, 51, 113, 116: true
         default: false
         }
     }

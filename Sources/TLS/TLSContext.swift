@@ -13,6 +13,9 @@ public final class TLSContext: Sendable {
     /// What the context was made from.
     public let configuration: Configuration
 
+    /// What a server staples to its certificate; may change at any time, for handshakes from then on.
+    public let staple: OCSPStaple
+
     /// What judges peers; nil when nobody is trusted.
     let verifier: ChainVerifier?
     /// SSL_CTX; OpenSSL counts its references by itself, and sessions hold this object besides.
@@ -35,6 +38,7 @@ public final class TLSContext: Sendable {
         verifier = configuration.trust.map {
             ChainVerifier(trust: $0, checks: configuration.checks, revocation: configuration.revocation)
         }
+        staple = try OCSPStaple()
         let wire = try configuration.alpnWire()
         let alpn = TLSContext.makeALPN(wire)
         guard let made = TLSContext.make(configuration, alpn) else {

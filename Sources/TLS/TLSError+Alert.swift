@@ -57,6 +57,8 @@ extension TLSError {
             "its key usage does not fit the role of a \(server ? "server" : "client"); mesh ca issue NODE makes one that fits"
         case .certificateRevoked:
             "the certificate was withdrawn; ask whoever runs the CA for a new one"
+        case .badCertificateStatusResponse:
+            "it finds it revoked by the stapled OCSP response, or demands one that we have not stapled; see mesh certs"
         case .accessDenied:
             "the certificate was understood and its owner is not let in; the peer's policy decides"
         default:

@@ -61,6 +61,8 @@ struct Ending {
                     ?? CertificateError(
                         .badChain, "the peer's certificates do not verify",
                         hint: "look at them: openssl s_client -showcerts"))
+        case SSL_R_INVALID_STATUS_RESPONSE:
+            return refusal.map { refused($0) }
         case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
             return refused(CertificateError.missingCertificate())
         case SSL_R_BAD_SIGNATURE:

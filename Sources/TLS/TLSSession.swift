@@ -76,6 +76,10 @@ public final class TLSSession {
         }
         guard let made else { throw TLSError.outOfMemory }
         session = made
+        // A client that demands nothing of its server's certificate has no use for its state either.
+        if isServer || (context.configuration.probe == nil && context.configuration.peerCertificate != .none) {
+            guard ctls_use_status(made, PeerVerifier.status) else { throw TLSError.outOfMemory }
+        }
         if contexts != nil {
             ctls_choose_context(made, PeerVerifier.choice, Unmanaged.passUnretained(verifier).toOpaque())
         }
@@ -275,6 +279,10 @@ public final class TLSSession {
 
     /// What the check of pins came to, once the peer is verified. An enforced pin that does not match is a refusal instead.
     public var pinOutcome: PinPolicy.Outcome { verifier.pins }
+
+    /// What a client's look at the server's stapled OCSP response came to; nil before it, and on a server. A staple by which the
+    /// server is refused is a refusal instead.
+    public var staple: StapleReview.Outcome? { verifier.staple }
 
     /// What our verification found wrong with the peer's certificate. Where certificates are demanded the handshake has
     /// failed with it; with ``TLSContext/PeerCertificate/none`` it is only noted here.

@@ -49,6 +49,11 @@ typedef int (*ctls_verify)(void *context, X509_STORE_CTX *store);
 // bytes of the client. Returns the context to go on with, or NULL to refuse the client with unrecognized_name.
 typedef SSL_CTX *(*ctls_choose)(void *context, const unsigned char *name, size_t count);
 
+// Called inside the handshake when an OCSP response is stapled (RFC 6066, section 8). A server that is asked for one sets
+// it by ctls_set_staple, or not. A client looks at what came, if anything, by ctls_staple, after it has verified the server:
+// 1 goes on, 0 ends the handshake with bad_certificate_status_response.
+typedef int (*ctls_status)(void *context, SSL *ssl);
+
 // Results of calls, and endings. (Macros, since Swift sees them as Int32 and enumerators of C as something wider.)
 #define CTLS_OK 0
 #define CTLS_WANTS_INPUT 1
@@ -88,6 +93,7 @@ typedef struct ctls_session {
     void *verify_context;
     ctls_choose choose;           // NULL: the context that the session was made with
     void *choose_context;
+    ctls_status status;           // NULL: nothing is stapled, and what is stapled is not looked at; has verify's context
 
     unsigned long failure_code;   // OpenSSL's packed error
     int failure;                  // CTLS_FAILURE_…
@@ -114,6 +120,28 @@ void ctls_session_free(ctls_session *session);
 static inline void ctls_choose_context(ctls_session *session, ctls_choose choose, void *context) {
     session->choose = choose;
     session->choose_context = context;
+}
+
+// Lets a session staple, or ask for a staple; before the first byte. False when memory is short.
+static inline bool ctls_use_status(ctls_session *session, ctls_status status) {
+    session->status = status;
+    return SSL_is_server(session->ssl) || SSL_set_tlsext_status_type(session->ssl, TLSEXT_STATUSTYPE_ocsp);
+}
+
+// Staples these bytes; false when memory is short.
+static inline bool ctls_set_staple(SSL *ssl, const unsigned char *bytes, size_t count) {
+    unsigned char *copy = OPENSSL_memdup(bytes, count);
+    if (copy == NULL) return false;
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)count); // owned by the session from here on
+    return true;
+}
+
+// What the server has stapled; NULL where it has stapled nothing.
+static inline const unsigned char *ctls_staple(SSL *ssl, size_t *count) {
+    const unsigned char *bytes = NULL;
+    long length = SSL_get_tlsext_status_ocsp_resp(ssl, &bytes);
+    *count = bytes != NULL && length > 0 ? (size_t)length : 0;
+    return *count > 0 ? bytes : NULL;
 }
 
 // The window that is read next. The memory must stay until CTLS_WANTS_INPUT or an ending is reported.
