@@ -98,11 +98,13 @@ enum AgentProgram {
             var object = effective.describeJSON().object ?? JSONObject()
             object["problems"] = .init(problems)
             object["documents"] = .init(Agent.documentsInForce(effective.configuration))
+            object["ocsp"] = .init(Agent.respondersInForce(effective.configuration))
             object["aesGCM"] = .string(Agent.aesGCM(of: effective.configuration).code)
             print(JSONValue.object(object).text(.pretty))
         } else {
             print(effective.describe(), terminator: "")
             print("\nTLS: \(Agent.aesGCM(of: effective.configuration).text)")
+            for line in Agent.respondersInForce(effective.configuration) { print("OCSP: \(line)") }
             for line in Agent.documentsInForce(effective.configuration) { print("document: \(line)") }
             for warning in effective.warnings { complain("warning: \(warning)") }
             for problem in problems { complain("mesh-agent: \(problem)") }

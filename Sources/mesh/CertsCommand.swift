@@ -10,7 +10,8 @@ enum CertsCommand {
             discussion: """
                 USE says what for: identity (the node's own chain), trust (the CAs that nodes' certificates lead to), edge (a \
                 listener's), peer (that of a linked node). Exit code 6 when one of them has expired, 7 when the end of one is \
-                near (30 days, or the last quarter of its life if that is shorter).
+                near (30 days, or the last quarter of its life if that is shorter). Under the table stands what is stapled to them \
+                (OCSP), where responses are fetched.
                 """,
             flags: [.json])
     ) { (context) throws(CommandFailure) in
@@ -30,6 +31,15 @@ enum CertsCommand {
                 ])
             }
             Output.table(table, empty: "the agent uses no certificates")
+            for certificate in certificates {
+                guard let staple = certificate["staple"] else { continue }
+                let name = "\(certificate.text(of: "use")) \(certificate.text(of: "name"))"
+                if staple["stapled"]?.bool == true {
+                    Output.line("\(name): OCSP response until \(staple.text(of: "nextUpdate"))")
+                } else {
+                    Output.line("\(name): no OCSP response (\(staple["error"]?.string ?? "not fetched yet"))")
+                }
+            }
         }
         if certificates.contains(where: { $0["valid"]?.bool == false }) { return .certificate }
         return certificates.contains { $0["expiringSoon"]?.bool == true } ? .expiring : .ok

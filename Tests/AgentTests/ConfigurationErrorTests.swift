@@ -55,6 +55,17 @@ import Testing
         ("streams: { window: '1mib' }", ["4:20 streams.window bad_value"]),
         ("streams: { window: '1' }", ["4:20 streams.window bad_value"]),
         ("streams: { window: '9999999999GiB' }", ["4:20 streams.window bad_value"]),
+        // What is fetched
+        ("ocsp: { responder: 'ftp://a.test/' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'http://' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'http://user@a.test/' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'http://a.test/#x' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'http://a b/' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'http://unix:/x' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'http://10.0.0.256/' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { responder: 'https://a.test:0x50/' }", ["4:20 ocsp.responder bad_value"]),
+        ("ocsp: { peers: 'hard' }", ["4:16 ocsp.peers missing_key"]),
+        ("ocsp: { allowedHosts: ['*'] }", ["4:24 ocsp.allowedHosts[0] bad_value"]),
         // Choices, names, paths
         ("log: { level: 'verbose' }", ["4:15 log.level bad_value"]),
         ("tls: { minimumVersion: '1.1' }", ["4:24 tls.minimumVersion bad_value"]),

@@ -103,6 +103,10 @@ extension Configuration {
         public var clientRevocationFiles: [String] = []
         /// What happens where none is up to date.
         public var clientRevocationMode = RevocationMode.soft
+        /// Whether an OCSP responder is asked about clients' certificates.
+        public var clientOCSP = OCSPMode.off
+        /// That responder; nil leaves it to what the certificates name.
+        public var clientOCSPResponder: String?
         /// Pins, one of which a client's certificate chain must match; empty means that none has to.
         public var clientPins: [String] = []
         /// What a client's certificate that matches none of them meets with.
@@ -142,6 +146,8 @@ extension Configuration {
         public var key = ""
         /// Names for which it is used; empty means those in the certificate.
         public var names: [String] = []
+        /// Where OCSP responses to be stapled are fetched; nil leaves it to what the certificate names.
+        public var ocspResponder: String?
 
         /// A certificate without files, to be filled in.
         public init() {}

@@ -15,6 +15,8 @@ public struct Configuration: Sendable, Equatable {
     public var trust = Trust()
     /// The mesh's CA, where this node serves it.
     public var ca = CA()
+    /// How the state of certificates is found out.
+    public var ocsp = OCSP()
     /// How TLS is spoken.
     public var tls = TLS()
     /// Where it listens.

@@ -14,7 +14,8 @@ public enum ConfigurationTable {
     }()
 
     static let root =
-        nodeFields + identityFields + CATable.identity + trustFields + CATable.ca + listenFields + directoryFields
+        nodeFields + identityFields + CATable.identity + trustFields + OCSPTable.root + CATable.ca + listenFields
+        + directoryFields
         + serviceFields + EdgeTable.root
         + policyFields + dataFields + operationFields
 

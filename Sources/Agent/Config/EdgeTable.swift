@@ -67,6 +67,13 @@ enum EdgeTable {
             "clientCertificates.revocation.mode", \.clientRevocationMode, .choice,
             "What happens where the CRL of an issuer is missing or out of date, as with `trust.revocation.mode`."),
         .value(
+            "clientCertificates.ocsp.mode", \.clientOCSP, .choice,
+            "Whether an OCSP responder is asked about clients' certificates, as with `ocsp.peers`."),
+        .value(
+            "clientCertificates.ocsp.responder", \.clientOCSPResponder, .optional(.fetchURL),
+            "That responder.",
+            default: "those that the certificates name, as far as `ocsp.allowedHosts` has their hosts"),
+        .value(
             "clientCertificates.pins", \.clientPins, .pins,
             "Pins (`spki-sha256:…`, `cert-sha256:…`), one of which the chain of a client's certificate must match.",
             default: "none"),
@@ -118,6 +125,10 @@ enum EdgeTable {
         .value(
             "names", \.names, .list(.hostPattern, "a list of host names"), "Names for which it is used.",
             default: "those in the certificate"),
+        .value(
+            "ocspResponder", \.ocspResponder, .optional(.fetchURL),
+            "Where OCSP responses to be stapled are fetched.",
+            default: "what the certificate names, as far as `ocsp.allowedHosts` has its host"),
     ]
 
     static let route: [Field<Configuration.EdgeRoute>] = [

@@ -26,6 +26,7 @@ struct TLSChecks {
         }
         checkPins()
         checkRevocation()
+        checkOCSP()
     }
 
     private func isGiven(_ key: String) -> Bool { origins[key] != nil && !refused.contains(key) }
@@ -137,6 +138,25 @@ struct TLSChecks {
             report(
                 .missingKey, "\(key).mode", "no CRL is given, so every certificate would be refused",
                 hint: "set \(key).files, or leave the mode at \"soft\"")
+        }
+    }
+
+    /// Under `hard`, somebody has to be there who can be asked.
+    private mutating func checkOCSP() {
+        let ocsp = configuration.ocsp
+        let isFree = !ocsp.allowedHosts.isEmpty || refused.contains { $0.hasPrefix("ocsp.allowedHosts") }
+        if ocsp.peers == .hard, ocsp.responder == nil, !isFree, !refused.contains("ocsp.responder") {
+            report(
+                .missingKey, "ocsp.peers", "no responder may be asked, so every node that dials would be refused",
+                hint: "set ocsp.responder or ocsp.allowedHosts, or leave it at \"soft\"")
+        }
+        for (index, listener) in configuration.edge.listeners.enumerated()
+        where listener.clientOCSP == .hard && listener.clientOCSPResponder == nil && !isFree {
+            let key = "edge.listeners[\(index)].clientCertificates.ocsp"
+            guard !refused.contains(where: { $0.hasPrefix(key) }) else { continue }
+            report(
+                .missingKey, "\(key).mode", "no responder may be asked, so every certificate would be refused",
+                hint: "set \(key).responder or ocsp.allowedHosts, or choose \"soft\"")
         }
     }
 

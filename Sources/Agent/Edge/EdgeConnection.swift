@@ -239,9 +239,26 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
         facts.peerHasCertificate = session.peerIdentity != nil
         noticePins(session)
+        askStatus(session)
+    }
+
+    /// Asks what the issuer says of the client's certificate, where there is somebody to ask, and serves when that is settled.
+    private func askStatus(_ session: TLSSession) {
+        let settings = listener.settings
+        let responder = settings.clientOCSPResponder.flatMap { FetchURL($0) }
+        guard let ocsp = core.ocsp, let question = ocsp.question(session.peerChain, settings.clientOCSP, responder)
+        else { return statusKnown(.passes) }
+        let (id, loop) = (self.id, core.handle)
+        ocsp.ask(question) { verdict in loop.submit { $0.statusKnown(id, verdict) } }
+    }
+
+    /// The answer. What is revoked stands in the snapshot that the loop has by now.
+    func statusKnown(_ verdict: OCSPVerdict) {
+        guard case .handshake = phase, !isClosed, let session = channel.session else { return }
         if let entry = core.revoked().entry(for: session.peerChain) {
             return refuseConnection("certificate_revoked", detail: "\(entry.name): \(entry.reason)")
         }
+        if case .unknown(let why) = verdict { return refuseConnection("revocation_unknown", detail: why) }
         speakHTTP()
     }
 
@@ -520,6 +537,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
 
     /// Looks again whether the client may go on: after a change of policy, keys or revocations, and when a token ends.
     func recheck() {
+        // Who is not let in yet is looked at when he is.
+        if case .handshake = phase { return }
         if let session = channel.session, let entry = core.revoked().entry(for: session.peerChain) {
             return revoked(entry)
         }

@@ -2,7 +2,9 @@ import Documents
 import EventLoop
 import Gateway
 import JSON
+import PKI
 import Policy
+import TLS
 
 /// The edge on one loop: its clients' connections and the connections to services that it opened for them.
 ///
@@ -33,6 +35,14 @@ final class EdgeCore {
     var wantsKeys: KeyFetch?
     /// What the mesh has revoked, at the moment; nothing where there is no mesh.
     var revoked: () -> RevocationCheck = { .none }
+
+    /// What is asked about clients' certificates; nil where there is no mesh.
+    var ocsp: OCSPGate?
+
+    /// The certificates by which clients are connected here, by fingerprint.
+    var certificatesInUse: Set<String> {
+        Set(connections.values.compactMap { $0.channel.session?.peerChain.first?.fingerprintSHA256 })
+    }
 
     /// Fetches an issuer's keys if that may help, and calls back when it has ended, or at once.
     typealias KeyFetch = @Sendable (_ issuer: String, _ done: @escaping @Sendable () -> Void) -> Void
@@ -73,6 +83,9 @@ final class EdgeCore {
     }
 
     // MARK: - Connections
+
+    /// What is said of a client's certificate.
+    func statusKnown(_ connection: UInt64, _ verdict: OCSPVerdict) { connections[connection]?.statusKnown(verdict) }
 
     /// Takes over a connection that was accepted for this loop.
     func accept(_ descriptor: consuming FileDescriptor, from peer: SocketAddress, listener name: String) {

@@ -15,7 +15,7 @@ final class EdgeHost: TimerHandler {
     private let log: Log
     private let stateDirectory: String
     private(set) var runtime: EdgeRuntime
-    private var fetched: [String: HTTPSFetch.Source]
+    private var fetched: [String: HTTPFetch.Source]
     private let fetcher: KeyFetcher
     private var listeners: [String: EdgeListener] = [:]
     private var development: [String: Credentials] = [:]
@@ -108,6 +108,8 @@ final class EdgeHost: TimerHandler {
 
     /// What a reload would change; nothing is changed yet.
     struct Prepared {
+        /// The listeners and their certificates, as they would be.
+        var runtime: EdgeRuntime { loaded.runtime }
         fileprivate let loaded: EdgeLoader.Loaded
         fileprivate let added: [EdgeListener]
         fileprivate let development: [String: Credentials]
@@ -240,6 +242,13 @@ final class EdgeHost: TimerHandler {
         for loop in shared.loops { loop.submit { $0.shutDown() } }
         for listener in listeners.values { listener.removeSocketFile() }
         EdgeDevelopment.remove(for: runtime.configuration, directory: stateDirectory)
+    }
+
+    /// The certificates by which clients are connected, by fingerprint.
+    func certificatesInUse() async -> Set<String> {
+        var all: Set<String> = []
+        for loop in shared.loops { all.formUnion(await loop.ask { $0.certificatesInUse }) }
+        return all
     }
 
     /// What all loops show of themselves.

@@ -15,7 +15,7 @@ enum EdgeLoader {
     struct Loaded: Sendable {
         let runtime: EdgeRuntime
         /// Where the keys of issuers are fetched, by name.
-        let fetched: [String: HTTPSFetch.Source]
+        let fetched: [String: HTTPFetch.Source]
     }
 
     /// Reads every file. `previous`: what is in force, whose fetched keys and DPoP nonces are kept.
@@ -38,11 +38,11 @@ enum EdgeLoader {
         let settings = try configuration.routes.enumerated().map { index, route in
             try inside("edge.routes[\(index)]") { try EdgeLoader.route(route, signature) }
         }
-        var fetched: [String: HTTPSFetch.Source] = [:]
+        var fetched: [String: HTTPFetch.Source] = [:]
         for (index, issuer) in configuration.authentication.issuers.enumerated() {
             guard let url = issuer.jwksURL else { continue }
             fetched[issuer.issuer] = try inside("edge.authentication.issuers[\(index)].jwks.ca") {
-                try HTTPSFetch.Source(url: url, ca: issuer.jwksCA)
+                try HTTPFetch.Source(url: url, ca: issuer.jwksCA)
             }
         }
         let process = previous?.process ?? DPoPProcess(startedAt: now)

@@ -7,16 +7,16 @@ import JSON
 final class KeyFetcher {
     private final class Issuer: TimerHandler {
         let name: String
-        var source: HTTPSFetch.Source
+        var source: HTTPFetch.Source
         let url: String
         var cache = JWKSCache()
-        var fetch: HTTPSFetch?
+        var fetch: HTTPFetch?
         var timer: TimerID?
         /// Requests that wait for the end of a fetch.
         var waiting: [@Sendable () -> Void] = []
         let tick: @ControlPlane () -> Void
 
-        init(name: String, url: String, source: HTTPSFetch.Source, tick: @escaping @ControlPlane () -> Void) {
+        init(name: String, url: String, source: HTTPFetch.Source, tick: @escaping @ControlPlane () -> Void) {
             self.name = name
             self.url = url
             self.source = source
@@ -42,7 +42,7 @@ final class KeyFetcher {
 
     /// Fetches for these issuers, by name, from now on; those that did not change keep what they have, and other CA
     /// certificates are no reason to forget keys.
-    func configure(_ configured: [String: HTTPSFetch.Source]) {
+    func configure(_ configured: [String: HTTPFetch.Source]) {
         var next: [String: Issuer] = [:]
         var renewed: [String] = []
         for (name, source) in configured {
@@ -118,7 +118,9 @@ final class KeyFetcher {
     private func fetch(_ issuer: Issuer, _ number: UInt64) {
         issuer.fetch?.cancel()
         let timeout = UInt64(max(1, issuer.cache.settings.timeout)) * Clock.second
-        issuer.fetch = HTTPSFetch(issuer.source, maximumSize: KeySet.sizeLimit, timeout: timeout, parts: parts) {
+        let request = HTTPFetch.Request(accept: "application/jwk-set+json, application/json")
+        issuer.fetch = HTTPFetch(issuer.source, request, maximumSize: KeySet.sizeLimit, timeout: timeout, parts: parts)
+        {
             [weak self, weak issuer] result in
             ControlPlane.assumeIsolated {
                 guard let self, let issuer else { return }
@@ -127,7 +129,7 @@ final class KeyFetcher {
         }
     }
 
-    private func ended(_ issuer: Issuer, _ number: UInt64, _ result: Result<HTTPSFetch.Answer, HTTPSFetch.Failure>) {
+    private func ended(_ issuer: Issuer, _ number: UInt64, _ result: Result<HTTPFetch.Answer, HTTPFetch.Failure>) {
         issuer.fetch = nil
         switch result {
         case .success(let answer):

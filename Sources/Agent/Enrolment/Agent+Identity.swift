@@ -25,6 +25,7 @@ extension Agent {
         let isSame =
             next.credentials.chain == identity.credentials.chain && next.servers == identity.servers && edge == nil
         guard !isSame else { return .applied([], needRestart: []) }
+        updateOCSP(next, edge?.runtime ?? self.edge.runtime)
         let isRenewed = use(next)
         documents.use(next)
         if let edge { self.edge.reload(edge) }

@@ -40,6 +40,12 @@ public final class Agent {
     private(set) var documentPeers: DocumentPeers!
     private(set) var routing: RoutingSnapshot
     let edge: EdgeHost
+    /// Responses that are stapled to our own certificates.
+    let staples: StapleKeeper
+    /// What responders say of peers' certificates.
+    let peerStatus: PeerStatus
+    /// What is revoked by documents and by responders, and the documents' part of it.
+    var withdrawn: (all: RevocationSet, documents: RevocationSet)
     /// The mesh's CA, where this node serves it.
     let ca: CAService?
     private(set) var renewal: IdentityRenewal!
@@ -128,7 +134,11 @@ public final class Agent {
             servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
             parking: ParkingSpace(
                 resumeFor: configuration.links.resumeFor.nanoseconds, limit: configuration.limits.parkedMemory),
-            lanes: configuration.laneCounts, tls: identity.contexts)
+            lanes: configuration.laneCounts, tls: identity.contexts, ocsp: OCSPGate(OCSPSettings(configuration.ocsp)))
+        withdrawn = (documents.ledger.revocations, documents.ledger.revocations)
+        let ocsp = OCSPSettings(configuration.ocsp)
+        staples = StapleKeeper(ocsp, stateDirectory: configuration.node.stateDirectory, log: log)
+        peerStatus = PeerStatus(timeout: ocsp.timeout, log: log)
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory, log: log)
         supervisor = LinkSupervisor(
@@ -234,6 +244,7 @@ public final class Agent {
         supervisor.laneEstablished = { [unowned self] in self.documentPeers.laneLinked($0) }
         documents.changed = { [unowned self] in self.documentChanged($0) }
         ca?.use(identity.contexts.server.configuration.revocation)
+        startOCSP()
         registry.changed = { [unowned self] in
             self.publish()
             self.directoryClient?.registrationChanged()
@@ -293,6 +304,7 @@ public final class Agent {
                     connector: MeshConnector(worker: core, parts: parts), runtime: runtime)
                 edge.wantsKeys = keyFetch
                 edge.revoked = { [unowned core] in core.routing.revoked }
+                edge.ocsp = core.shared.ocsp
                 core.policyChanged = { edge.recheck() }
                 loop.install(edge)
             }
@@ -371,7 +383,7 @@ public final class Agent {
             node: shared.node, own: own, policy: policy, trustDomain: identity.trustDomain,
             directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
             isDraining: isDraining, isOutOfService: isOutOfService, documents: documents.ledger.versions,
-            revocations: documents.ledger.revocations)
+            revocations: revocations)
         ca?.use(meshForCA)
         for worker in shared.workers {
             worker.submit { [routing] core in core.apply(routing) }
@@ -465,6 +477,7 @@ public final class Agent {
         let changes = configuration.changes(to: next.configuration)
         let policyChanged = policy.fingerprint != self.policy.fingerprint
         effective = next
+        updateOCSP(identity, edge.runtime)
         let isRenewed = use(identity)
         if policyChanged { self.policy = policy }
         for worker in shared.workers {
@@ -569,6 +582,8 @@ public final class Agent {
         for upstream in upstreams.values { upstream.removeSocketFile() }
         registry.stop()
         edge.stop()
+        staples.stop()
+        peerStatus.stop()
         directoryClient?.stop()
         directoryHost?.stop()
         renewal.stop()

@@ -26,6 +26,9 @@ final class AgentShared: Sendable {
     /// What parked sessions may hold, and for how long.
     let parking: ParkingSpace
 
+    /// What is asked about peers' certificates.
+    let ocsp: OCSPGate
+
     /// Streams from here to each instance.
     let load = InstanceLoad()
 
@@ -40,7 +43,7 @@ final class AgentShared: Sendable {
     init(
         node: String, bootID: BootID, version: String, log: Log, budget: ReceiveBudget, session: SessionConfiguration,
         handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, parking: ParkingSpace,
-        lanes: LaneCounts, tls: TLSContexts
+        lanes: LaneCounts, tls: TLSContexts, ocsp: OCSPGate
     ) {
         self.node = node
         self.bootID = bootID
@@ -54,6 +57,7 @@ final class AgentShared: Sendable {
         self.parking = parking
         laneCounts = Locked(lanes)
         self.tls = Locked((tls, 0))
+        self.ocsp = ocsp
     }
 
     /// How many lanes this node takes; replaced by a reload.

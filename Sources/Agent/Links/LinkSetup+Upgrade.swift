@@ -41,8 +41,7 @@ extension LinkSetup {
                     }
                 case .switched:
                     phase = .greeting
-                    let (lane, id) = (self.lane, self.id)
-                    ControlPlane.post { [shared = core.shared] in shared.supervisor?.canGreet(lane, link: id) }
+                    askStatus()
                     return false
                 case .interim, .body, .trailers, .end: break
                 }
@@ -175,11 +174,8 @@ extension LinkSetup {
         phase = .deciding(handshake, hello)
         intent = hello.intent
         number = hello.lane
-        guard authorize(), let identity = tls?.peerIdentity else { return }
-        let incoming = IncomingLink(
-            link: id, worker: core.index, lane: lane, peer: PeerNames(identity), bootID: hello.bootID,
-            intent: hello.intent, remote: remote)
-        ControlPlane.post { [shared = core.shared] in shared.supervisor?.arrived(incoming) }
+        guard authorize() else { return }
+        askStatus()
     }
 
     /// Maps the peer's identity and asks the policy; a refusal ends the setup.
@@ -196,7 +192,8 @@ extension LinkSetup {
             fail(
                 LinkReason.identityRevoked.name, text,
                 hint:
-                    "mesh revoke --list shows the entry \(entry.name); issue the node a new certificate with a new key",
+                    "mesh revoke --list shows the entry \(entry.name), unless it comes from an OCSP responder; issue the node a "
+                    + "new certificate with a new key",
                 reason: .identityRevoked)
             return false
         }

@@ -209,6 +209,9 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         transmit()
         if let certificate = error.certificate, case .tls = phase { core.counters.validated(certificate.code) }
         if error.certificate?.reason == .pinMismatch { core.counters.pinChecked("refused") }
+        if let reason = error.certificate?.reason, isDialler, [.stapleMissing, .badStaple].contains(reason) {
+            core.counters.stapleReviewed(reason.rawValue)
+        }
         fail(
             error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint,
             clockGap: error.certificate?.clockGap)
@@ -228,6 +231,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
                 ])
         }
         noticePins(tls)
+        noticeStaple(tls)
         guard isDialler else {
             phase = .serverUpgrade(RequestParser(limits: Self.headLimits))
             return takePlaintext()
@@ -258,6 +262,15 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
                 ("detail", .string(error.message)), ("hint", .string(error.hint)),
                 ("fingerprint", .string(tls.peerIdentity?.fingerprint ?? "")),
             ])
+    }
+
+    private func noticeStaple(_ tls: TLSSession) {
+        guard let staple = tls.staple else { return }
+        core.counters.stapleReviewed(staple.code)
+        guard case .ignored(let error) = staple else { return }
+        core.shared.log.info(
+            "staple_ignored", "what a node has stapled to its certificate says nothing of it",
+            [("node", .string(node)), ("reason", .string(error.code.rawValue)), ("detail", .string(error.message))])
     }
 
     static let headLimits: HTTPLimits = {

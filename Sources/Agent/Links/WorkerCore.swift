@@ -3,6 +3,7 @@ import Documents
 import EventLoop
 import JSON
 import Link
+import PKI
 import Policy
 import TLS
 
@@ -174,6 +175,15 @@ final class WorkerCore: TimerHandler {
 
     /// The control plane's answer to a HELLO.
     func decide(_ setup: UInt64, _ verdict: LinkVerdict) { setups[setup]?.decided(verdict) }
+
+    /// What is said of the certificate of a setup's peer.
+    func statusKnown(_ setup: UInt64, _ verdict: OCSPVerdict) { setups[setup]?.statusKnown(verdict) }
+
+    /// The certificates of peers that have a link or a parked session here, by fingerprint.
+    var certificatesInUse: Set<String> {
+        let connections = Array(links.values) + Array(retiring.values) + parked.values.map(\.link)
+        return Set(connections.compactMap { $0.tls.peerChain.first?.fingerprintSHA256 })
+    }
 
     /// Ends a link or a setup that is not wanted any more.
     func end(_ id: UInt64, _ reason: LinkReason, _ text: String) {

@@ -24,6 +24,8 @@ struct KnownCertificate: Sendable {
     let serial: String
     let fingerprint: String
     let expiry: CertificateExpiry
+    /// What is stapled to it, where responses are fetched for it.
+    var staple: StapleKeeper.Status?
     /// Begin of validity, unix seconds.
     let notBefore: Int64
 
@@ -39,13 +41,15 @@ struct KnownCertificate: Sendable {
 
     /// As the control API has it.
     func json(now: Int64) -> JSONValue {
-        [
+        var object: JSONObject = [
             "use": .string(use.rawValue), "name": .string(name), "subject": .string(subject), "serial": .string(serial),
             "fingerprint": .string(fingerprint), "begins": .integer(notBefore),
             "expires": .string(Timestamp.rfc3339(milliseconds: expiry.notAfter * 1000)),
             "secondsRemaining": .integer(expiry.notAfter - now), "valid": .bool(now < expiry.notAfter),
             "expiringSoon": .bool(expiry.isSoon(at: now)),
         ]
+        if let staple { object["staple"] = staple.json }
+        return .object(object)
     }
 }
 
@@ -69,6 +73,10 @@ extension Agent {
                 else { return nil }
                 return KnownCertificate(.peer, link.node, certificate)
             }
+        }
+        let stapled = Dictionary(staples.statuses.map { ($0.fingerprint, $0) }) { first, _ in first }
+        for index in found.indices where found[index].use == .identity || found[index].use == .edge {
+            found[index].staple = stapled[found[index].fingerprint]
         }
         return found.sorted { ($0.expiry.notAfter, $0.name) < ($1.expiry.notAfter, $1.name) }
     }

@@ -35,6 +35,7 @@ enum Metrics {
             "mesh_tls_profile_info", .gauge, "What may be negotiated on links; always 1.",
             [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
         addCertificates(&writer, agent, await agent.certificates(), now: Clock.unixSeconds())
+        OCSPMetrics.add(&writer, agent, totals)
         addDocuments(&writer, agent)
         addLinks(&writer, links, totals)
         addParked(&writer, reports.flatMap(\.parked), totals)

@@ -30,6 +30,7 @@ struct WorkerCounters: Sendable {
     private(set) var handshakeFailures: [String: UInt64] = [:]
     private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
+    private(set) var stapleReviews: [String: UInt64] = [:]
     private(set) var validations: [String: UInt64] = [:]
     private(set) var negotiated: [HandshakeKey: UInt64] = [:]
     private(set) var moves: [String: UInt64] = [:]
@@ -51,6 +52,9 @@ struct WorkerCounters: Sendable {
 
     /// A peer's certificate was compared with its pins: `matched`, `mismatch` (only reported) or `refused`.
     mutating func pinChecked(_ result: String) { pinChecks[result, default: 0] += 1 }
+
+    /// What a dialled node has stapled was looked at: the outcome, or why the node was refused for it.
+    mutating func stapleReviewed(_ result: String) { stapleReviews[result, default: 0] += 1 }
 
     /// A session moved to another link on purpose, or did not.
     mutating func move(_ outcome: MoveOutcome) { moves[outcome.rawValue, default: 0] += 1 }
@@ -83,6 +87,7 @@ struct WorkerCounters: Sendable {
         validations.merge(other.validations, uniquingKeysWith: +)
         negotiated.merge(other.negotiated, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
+        stapleReviews.merge(other.stapleReviews, uniquingKeysWith: +)
         moves.merge(other.moves, uniquingKeysWith: +)
     }
 }

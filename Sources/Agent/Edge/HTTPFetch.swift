@@ -5,8 +5,19 @@ import PKI
 import Policy
 import TLS
 
-/// One GET over TLS: for keys of issuers. Bounded in time and size, without redirects, credentials or cookies.
-final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
+/// One request to a server outside of the mesh: for keys of issuers, answers of OCSP responders, CRLs. Bounded in time and size,
+/// without redirects, credentials or cookies.
+final class HTTPFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
+    /// What is asked.
+    struct Request: Sendable {
+        /// The method.
+        var method = HTTPMethod.get
+        /// What may come, as Accept has it.
+        var accept: String
+        /// The body and its type; nil without one.
+        var content: (type: String, body: [UInt8])?
+    }
+
     /// What came of it.
     struct Answer: Sendable {
         /// The content.
@@ -23,34 +34,39 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
 
     /// Where something is fetched from.
     struct Source: Sendable, Equatable {
-        /// Host and port.
-        let endpoint: Endpoint
-        /// The Host field.
-        let authority: String
-        /// Path and query.
-        let target: String
-        /// The certificate's name.
-        let host: String
-        /// Whom to believe.
-        let context: TLSContext
-        let url: String
+        /// The place.
+        let place: FetchURL
+        /// Whom to believe; nil where it is no TLS.
+        let context: TLSContext?
         private let roots: [Certificate]
 
+        /// The URL as it was written.
+        var url: String { place.text }
+
         /// Whether both mean the same place and believe the same roots.
-        static func == (one: Source, other: Source) -> Bool { one.url == other.url && one.roots == other.roots }
+        static func == (one: Source, other: Source) -> Bool { one.place == other.place && one.roots == other.roots }
 
         /// A source by its URL, which the configuration has checked. Throws where the roots cannot be read.
-        init(url: String, ca: [String]) throws {
-            let rest = url.dropFirst("https://".count)
-            let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-            authority = String(rest[..<slash])
-            target = slash == rest.endIndex ? "/" : String(rest[slash...])
-            endpoint = try (try? Endpoint(parsing: authority)) ?? Endpoint(parsing: authority + ":443")
-            host = endpoint.host
+        ///
+        /// - Parameter ca: PEM files with the roots of a server with TLS; the system's where there are none.
+        init(url: String, ca: [String] = []) throws {
+            guard let place = FetchURL(url) else {
+                throw StartFailure(exitCode: 78, lines: ["\(url) is no URL that can be fetched"])
+            }
+            try self.init(place, ca: ca)
+        }
+
+        /// A source by its place.
+        init(_ place: FetchURL, ca: [String] = []) throws {
+            self.place = place
+            guard place.isSecure else {
+                roots = []
+                context = nil
+                return
+            }
             var roots: [Certificate] = []
             for file in ca { roots += try TrustBundle.load(file: file).roots }
             let trust = ca.isEmpty ? try TrustBundle.system() : try TrustBundle(roots: roots)
-            self.url = url
             self.roots = trust.roots
             context = try TLSContext(.foreignServer(trust: trust))
         }
@@ -58,6 +74,7 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
 
     private let parts: ChannelLoop
     private let source: Source
+    private let request: Request
     private let maximumSize: Int
     private var completion: ((Result<Answer, Failure>) -> Void)?
     private var attempt: DirectAttempt?
@@ -67,14 +84,15 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
     private var head: HTTPResponseHead?
     private var timer: TimerID?
     /// Keeps itself alive until it has ended.
-    private var own: HTTPSFetch?
+    private var own: HTTPFetch?
 
     /// Starts to fetch; `completion` is called once, later.
     init(
-        _ source: Source, maximumSize: Int, timeout: UInt64, parts: ChannelLoop,
+        _ source: Source, _ request: Request, maximumSize: Int, timeout: UInt64, parts: ChannelLoop,
         completion: @escaping (Result<Answer, Failure>) -> Void
     ) {
         self.source = source
+        self.request = request
         self.maximumSize = maximumSize
         self.parts = parts
         self.completion = completion
@@ -85,26 +103,26 @@ final class HTTPSFetch: BackendConnecting, ByteChannelOwner, TimerHandler {
         timer = parts.loop.schedule(after: timeout, self, tag: 0)
         let attempt = DirectAttempt(self, parts)
         self.attempt = attempt
-        let isName = source.endpoint.address == nil
-        attempt.start(
-            DirectTarget(
-                endpoint: source.endpoint,
-                security: DirectTarget.Security(
-                    context: source.context, expecting: .foreignServer(host: source.host),
-                    serverName: isName ? source.host : nil)),
-            timeout: timeout)
+        let place = source.place
+        let security = source.context.map { context in
+            DirectTarget.Security(
+                context: context, expecting: .foreignServer(host: place.endpoint.host),
+                serverName: place.endpoint.address == nil ? place.endpoint.host : nil)
+        }
+        attempt.start(DirectTarget(endpoint: place.endpoint, security: security), timeout: timeout)
     }
 
     func backendConnected(_ channel: ByteChannel) {
         self.channel = channel
         channel.owner = self
         do {
+            var fields: HTTPHeaders = [
+                "Accept": request.accept, "User-Agent": "conduit-mesh", "Connection": "close",
+            ]
+            if let type = request.content?.type { fields.set("Content-Type", type) }
             let request = try HTTPRequest(
-                .get, source.target, host: source.authority,
-                headers: [
-                    "Accept": "application/jwk-set+json, application/json", "User-Agent": "conduit-mesh",
-                    "Connection": "close",
-                ])
+                request.method, source.place.target, host: source.place.authority, headers: fields,
+                body: request.content?.body ?? [])
             try request.encode(into: &channel.output)
             parser.expect(request.head)
         } catch {
