@@ -60,7 +60,8 @@ struct NodeIdentity: Sendable {
         }
         let pins = try PinPolicy(configuration.tls.pins)
         let revocation = try RevocationLists.load(
-            configuration.trust.revocationFiles, configuration.trust.revocationMode)
+            configuration.trust.revocationFiles + ListKeeper.files(configuration), configuration.trust.revocationMode,
+            areWanted: !configuration.trust.revocationURLs.isEmpty)
         do throws(TLSError) {
             let minimum = TLSVersion(configuration.tls.minimumVersion)
             let parameters = try configuration.tls.profile.parameters.choosing(

@@ -42,6 +42,8 @@ public final class Agent {
     let edge: EdgeHost
     /// Responses that are stapled to our own certificates.
     let staples: StapleKeeper
+    /// CRLs that are fetched.
+    let lists: ListKeeper
     /// What responders say of peers' certificates.
     let peerStatus: PeerStatus
     /// What is revoked by documents and by responders, and the documents' part of it.
@@ -138,6 +140,7 @@ public final class Agent {
         withdrawn = (documents.ledger.revocations, documents.ledger.revocations)
         let ocsp = OCSPSettings(configuration.ocsp)
         staples = StapleKeeper(ocsp, stateDirectory: configuration.node.stateDirectory, log: log)
+        lists = ListKeeper(stateDirectory: configuration.node.stateDirectory, log: log)
         peerStatus = PeerStatus(timeout: ocsp.timeout, log: log)
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory, log: log)
@@ -480,9 +483,7 @@ public final class Agent {
         updateOCSP(identity, edge.runtime)
         let isRenewed = use(identity)
         if policyChanged { self.policy = policy }
-        for worker in shared.workers {
-            worker.submit { [contexts = identity.contexts] in $0.endRevoked(contexts, now: Clock.unixSeconds()) }
-        }
+        endListed(identity)
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         let wanted = Dictionary(uniqueKeysWithValues: configuration.upstreams.map { (Self.origin($0), $0) })
         for (origin, listener) in upstreams {
@@ -584,6 +585,7 @@ public final class Agent {
         edge.stop()
         staples.stop()
         peerStatus.stop()
+        lists.stop()
         directoryClient?.stop()
         directoryHost?.stop()
         renewal.stop()

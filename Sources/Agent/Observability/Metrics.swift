@@ -72,7 +72,11 @@ enum Metrics {
             "mesh_certificate_expiring", .gauge,
             "Whether the end of a certificate is near: 30 days, or the last quarter of its life if that is shorter.",
             samples { $0.expiry.isSoon(at: now) ? 1 : 0 })
-        let lists = agent.identity.contexts.server.configuration.revocation?.lists ?? []
+        // One sample for each issuer, that of its newest list: one can be both in a file and fetched.
+        let all = agent.identity.contexts.server.configuration.revocation?.lists ?? []
+        let lists = Dictionary(all.map { ($0.issuer, $0) }) { $0.thisUpdate > $1.thisUpdate ? $0 : $1 }.values.sorted {
+            $0.issuer < $1.issuer
+        }
         writer.family(
             "mesh_crl_next_update_timestamp_seconds", .gauge, "When the next CRL of an issuer is due.",
             lists.compactMap { list in list.nextUpdate.map { .init(Double($0), ["issuer": list.issuer]) } })

@@ -1,5 +1,6 @@
 import Documents
 import EventLoop
+import JSON
 import PKI
 import TLS
 
@@ -33,7 +34,31 @@ extension Agent {
             guard let self else { return done(.passes) }
             self.peerStatus.ask(question, done: done)
         }
+        lists.changed = { [unowned self] in self.listsChanged() }
         updateOCSP(identity, edge.runtime)
+    }
+
+    /// Ends the links of peers whose certificates are on a CRL of this identity's.
+    func endListed(_ identity: NodeIdentity) {
+        for worker in shared.workers {
+            worker.submit { [contexts = identity.contexts] in $0.endRevoked(contexts, now: Clock.unixSeconds()) }
+        }
+    }
+
+    /// A CRL was fetched: it holds for new links, and for those that are there.
+    private func listsChanged() {
+        do {
+            let next = try NodeIdentity.load(configuration)
+            // Files that are being replaced are somebody else's to take over.
+            guard next.credentials.chain == identity.credentials.chain else { return }
+            updateOCSP(next, edge.runtime)
+            _ = use(next)
+            endListed(next)
+        } catch {
+            log.error(
+                "crl_unusable", "a CRL that was fetched cannot be put in force; the ones before stay",
+                [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
+        }
     }
 
     /// Takes over settings and certificates, before these are used.
@@ -59,6 +84,7 @@ extension Agent {
             }
         }
         staples.update(own, settings)
+        lists.update(configuration.trust.revocationURLs, issuers: identity.credentials.chain.dropFirst() + roots)
     }
 
     /// Who is asked about which certificates under a configuration, a line each; nobody is asked.

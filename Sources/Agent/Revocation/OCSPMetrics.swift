@@ -8,6 +8,9 @@ enum OCSPMetrics {
             "mesh_ocsp_staple_reviews_total", .counter,
             "What nodes that were dialled have stapled, by result: absent, good, or why it was ignored or refused.",
             totals.stapleReviews.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["result": $0.key]) })
+        writer.family(
+            "mesh_crl_fetches_total", .counter, "CRLs that were fetched, by what came of it.",
+            agent.lists.fetches.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["result": $0.key]) })
         let peers = agent.peerStatus
         writer.family(
             "mesh_ocsp_checks_total", .counter,
