@@ -192,6 +192,7 @@ public final class Agent {
             audit = try AuditLog.open(configuration, log: log)
             log.observe(audit?.trail.note)
             watchAudit()
+            isAuditLost = false
         } catch {
             isAuditLost = true
             log.error(

@@ -190,8 +190,9 @@ extension LinkSetup {
         let routing = core.routing
         isCatchingUp = false
         if let tls, let error = core.objection(to: tls, isDialler: isDialler) {
-            refuse(.identityRevoked, error.code)
-            fail(LinkReason.identityRevoked.name, error.message, hint: error.hint, reason: .identityRevoked)
+            let reason: LinkReason = error.reason == .revoked ? .identityRevoked : .linkDenied
+            refuse(reason, error.code)
+            fail(error.code, error.message, hint: error.hint, reason: reason)
             return false
         }
         if let tls, let entry = routing.revoked.entry(for: tls.peerChain) {
