@@ -25,6 +25,36 @@ extension Agent {
         publish()
     }
 
+    /// Hears of it when the audit log cannot be written, or can again.
+    func watchAudit() {
+        audit?.trail.whenChanged { [weak self] in
+            ControlPlane.post { self?.auditChanged() }
+        }
+    }
+
+    /// Another process writes the audit log from now on.
+    func closeAudit() {
+        log.observe(nil)
+        audit?.stop()
+        audit = nil
+    }
+
+    /// Goes on with the audit log, behind whatever the other process has written.
+    func reopenAudit() {
+        do {
+            audit = try AuditLog.open(configuration, log: log)
+            log.observe(audit?.trail.note)
+            watchAudit()
+            isAuditLost = false
+        } catch {
+            isAuditLost = true
+            log.error(
+                "audit_not_written", "the audit log cannot be opened again",
+                [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
+            publish()
+        }
+    }
+
     /// `GET /v1/audit`.
     var auditJSON: JSONValue {
         guard let audit else { return ["enabled": false] }
