@@ -29,9 +29,6 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         case ended
     }
 
-    /// Methods that may be sent twice (RFC 9110, 9.2.2).
-    private static let idempotent: Set<HTTPMethod> = [.get, .head, .options, .put, .delete]
-
     let head: HTTPRequestHead
     unowned let connection: EdgeConnection
     let core: EdgeCore
@@ -57,17 +54,16 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// The client has its 101 already, and authenticated (or will) with its first message.
     var firstMessage: FirstMessage?
 
-    private var forward: HTTPRequestHead?
-    private var backend: BackendConnection?
-    private var requestWriter: HTTPBodyWriter?
-    private var responseWriter: HTTPBodyWriter?
-    private var isRequestComplete = false
-    private var discardsBody = false
-    private var wasRetried = false
-    private var closesAfterwards = false
-    private var bodyBytes = 0
-    private var status = 0
-    private var reason: String?
+    /// The request's head as the service gets it.
+    var forward: HTTPRequestHead?
+    /// The connection to the service, while it is the exchange's.
+    var backend: BackendConnection?
+    var requestBody = RequestBody()
+    var relayed = Relayed()
+    var wasRetried = false
+    var closesAfterwards = false
+    var status = 0
+    var reason: String?
     private var isLogged = false
 
     init(_ head: HTTPRequestHead, _ connection: EdgeConnection) {
@@ -79,7 +75,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
             String(core.random.next() | 1 << 63, radix: 16) + String(core.random.next() | 1 << 63, radix: 16)
     }
 
-    private var channel: ByteChannel { connection.channel }
+    var channel: ByteChannel { connection.channel }
 
     // MARK: - The request
 
@@ -102,129 +98,6 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         if upgrade == nil { core.pool.acquire(key, for: self) } else { core.pool.acquireOwn(key, for: self) }
     }
 
-    private func becomeServiceSocket(_ backend: BackendConnection) {
-        guard let upgrade else { return dropBackend() }
-        do throws(EdgeRefusal) {
-            let tunnel = try ServiceSocket(self, backend, upgrade)
-            self.backend = nil
-            firstMessage = nil
-            status = 101
-            state = .ended
-            log()
-            connection.become(tunnel)
-            tunnel.start()
-        } catch {
-            refuse(error)
-        }
-    }
-
-    /// Whether the request's body can be taken now.
-    var takesBody: Bool {
-        if isRequestComplete { return false }
-        if collected != nil { return true }
-        if discardsBody || !head.framing.hasBody { return true }
-        guard let backend, case .awaitingResponse = state else {
-            if case .responding = state, let backend { return !backend.channel.isCongested }
-            return false
-        }
-        return !backend.channel.isCongested
-    }
-
-    /// The client is expected to send more of its body.
-    var awaitsBody: Bool { !isRequestComplete && takesBody && head.framing.hasBody }
-
-    private var collected: (atMost: Int, bytes: [UInt8], then: Collected)?
-
-    /// What is done with a body that was collected.
-    typealias Collected = (EdgeExchange, [UInt8]) throws(EdgeRefusal) -> Void
-
-    /// Collects the body of a request for the edge itself; `then` is called when it is complete.
-    func collect(atMost: Int, then: @escaping Collected) {
-        state = .collecting
-        connection.setPhaseTime(core.runtime.configuration.limits.bodyTimeout.nanoseconds)
-        collected = (atMost, [], then)
-        if head.expectsContinue, channel.input.isEmpty {
-            channel.output.append(HTTPEncoder.continueResponse)
-            channel.flush()
-        }
-    }
-
-    private func collectedAll() {
-        guard let collected else { return }
-        self.collected = nil
-        do throws(EdgeRefusal) {
-            try collected.then(self, collected.bytes)
-        } catch {
-            refuse(error)
-        }
-    }
-
-    /// Takes `count` bytes of the body, at the front of the client's input; returns how many were taken. The caller removes
-    /// them: a refusal may already have thrown away the whole input.
-    func takeBody(_ count: Int) -> Int {
-        bodyBytes += count
-        if let limit = collected?.atMost {
-            guard bodyBytes <= limit else {
-                refuse(
-                    EdgeRefusal(reason: "body_too_large", status: 413, detail: "the body is larger than \(limit) bytes")
-                )
-                return count
-            }
-            channel.input.withReadable { collected?.bytes += UnsafeRawBufferPointer(rebasing: $0[..<count]) }
-            return count
-        }
-        if discardsBody { return count }
-        guard bodyBytes <= route?.settings.maximumBody ?? .max else {
-            refuse(
-                EdgeRefusal(
-                    reason: "body_too_large", status: 413,
-                    detail: "the body is larger than the \(route?.settings.maximumBody ?? 0) bytes allowed here",
-                    closesConnection: true))
-            return count
-        }
-        guard let backend else { return 0 }
-        var failure: HTTPError?
-        channel.input.withReadable { bytes in
-            do throws(HTTPError) {
-                try requestWriter?.write(
-                    UnsafeRawBufferPointer(rebasing: bytes[..<count]), into: &backend.channel.output)
-            } catch {
-                failure = error
-            }
-        }
-        // Not while the input is being read: refusing may throw it away.
-        if let failure {
-            refuse(EdgeRefusal(failure))
-            return count
-        }
-        backend.channel.flush()
-        connection.watchProgress()
-        return count
-    }
-
-    /// The request is complete.
-    func requestEnded() {
-        isRequestComplete = true
-        if case .collecting = state { return collectedAll() }
-        if let backend, !discardsBody {
-            do throws(HTTPError) {
-                let fields = ProtectedFields.cleaned(trailers: requestTrailers, head: head.headers)
-                try requestWriter?.finish(
-                    trailers: forward?.framing == .chunked ? fields : HTTPHeaders(), into: &backend.channel.output)
-            } catch {
-                return refuse(EdgeRefusal(error))
-            }
-            backend.channel.flush()
-        }
-        if case .answered = state { end() }
-    }
-
-    /// The rest of the request is malformed: where it ends is not known.
-    func requestBroken(_ error: HTTPError) {
-        isRequestComplete = false
-        refuse(EdgeRefusal(error))
-    }
-
     /// The client has sent its end of file: it is gone. There are clients that half-close and wait, and nobody can tell
     /// them from those that have given up; the service must learn of the latter, who are many (nginx decides so too).
     func clientEnded() {
@@ -232,207 +105,15 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         fail("client_closed")
     }
 
-    private var responseFraming = HTTPFraming.none
-
-    // MARK: - The service
-
-    func backendReady(_ connection: BackendConnection) {
-        guard case .connecting = state else { return connection.release() }
-        backend = connection
-        connection.use(by: self)
-        if isServiceSocket { return becomeServiceSocket(connection) }
-        guard let forward else { return dropBackend() }
-        do throws(HTTPError) {
-            try HTTPEncoder.encode(forward, into: &connection.channel.output)
-        } catch {
-            return refuse(EdgeRefusal(error))
-        }
-        connection.parser.expect(forward)
-        requestWriter = HTTPBodyWriter(forward)
-        connection.channel.flush()
-        state = .awaitingResponse
-        guard !isRequestComplete else { return }
-        if head.expectsContinue, channel.input.isEmpty {
-            channel.output.append(HTTPEncoder.continueResponse)
-            channel.flush()
-        }
-        connection.channel.resumeReading()
-        if head.framing.hasBody {
-            self.connection.watchProgress()
-            channel.rereadSoon()
-        }
-    }
-
-    func backendUnavailable(_ failure: BackendFailure) { refuse(refusal(for: failure)) }
-
-    /// What the client is told; what it may not know goes into the log.
-    func refusal(for failure: BackendFailure) -> EdgeRefusal {
-        core.shared.log.info(
-            "edge_backend_failed", "a request found no way to its service",
-            [
-                ("request", .string(requestID)), ("service", .string(route?.settings.service ?? "")),
-                ("principal", .string(caller.name)), ("reason", .string(failure.reason)),
-                ("detail", .string(failure.detail)),
-            ])
-        switch failure.kind {
-        case .denied:
-            return .forbidden(reason: failure.reason, detail: "you may not use this service")
-        case .unavailable:
-            return EdgeRefusal(reason: failure.reason, status: 503, detail: "the service is not available")
-        case .overloaded:
-            return EdgeRefusal(
-                reason: failure.reason, status: 503, detail: "too many requests wait for this service",
-                headers: ["Retry-After": "1"])
-        case .broken: return EdgeRefusal(reason: failure.reason, status: 502, detail: "the service cannot be reached")
-        case .timeout: return EdgeRefusal(reason: failure.reason, status: 504, detail: "the service does not answer")
-        }
-    }
-
-    func backendReceived(_ connection: BackendConnection) { passResponse() }
-
-    func backendDrained(_ connection: BackendConnection) {
-        if !isRequestComplete { channel.rereadSoon() }
-    }
-
-    func backendLost(_ connection: BackendConnection, _ error: ChannelError, withdrawn: String?) {
-        backend = nil
-        lost(error.reason, error.description, withdrawn: withdrawn)
-    }
-
-    /// Passes on what is there of the response.
-    private func passResponse() {
-        guard let backend else { return }
-        while true {
-            switch state {
-            case .awaitingResponse, .responding: break
-            default: return
-            }
-            if channel.isCongested { return connection.watchProgress() }
-            do throws(HTTPError) {
-                guard let event = try backend.parser.next(&backend.channel.input) else { break }
-                try pass(event, from: backend)
-            } catch {
-                return lost(error.code.rawValue, error.text, withdrawn: backend.withdrawn)
-            }
-        }
-        if case .open = backend.channel.inputEnd {
-            backend.channel.resumeReading()
-            return
-        }
-        serviceEnded(backend)
-    }
-
-    private func serviceEnded(_ backend: BackendConnection) {
-        // Somebody's decision to end the stream is on its way in the same tick, if there was one.
-        core.atTickEnd { [weak self] in
-            guard let self, self.backend === backend else { return }
-            do throws(HTTPError) {
-                let isCut =
-                    backend.withdrawn != nil || backend.broken != nil || backend.channel.inputEnd == .truncated
-                if !isCut, let event = try backend.parser.inputEnded(backend.channel.input) {
-                    return try self.pass(event, from: backend)
-                }
-                self.lost(
-                    backend.broken ?? "service_closed", "the service closed the connection",
-                    withdrawn: backend.withdrawn)
-            } catch {
-                self.lost("service_closed", error.text, withdrawn: backend.withdrawn)
-            }
-        }
-    }
-
-    private func pass(_ event: ResponseParser.Event, from backend: BackendConnection) throws(HTTPError) {
-        switch event {
-        case .interim(let head): try passInterim(head)
-        case .head(let head): try passHead(head)
-        case .body(let count):
-            var failure: HTTPError?
-            backend.channel.input.withReadable { bytes in
-                do throws(HTTPError) {
-                    try responseWriter?.write(
-                        UnsafeRawBufferPointer(rebasing: bytes[..<count]), into: &channel.output)
-                } catch {
-                    failure = error
-                }
-            }
-            if let failure { throw failure }
-            backend.parser.take(count, from: &backend.channel.input)
-            channel.flush()
-            if route?.settings.idleTimeout != .zero { setIdleTime() }
-        case .trailers(let trailers): responseTrailers = trailers
-        case .end:
-            let fields = responseFraming == .chunked ? cleanedResponseTrailers : HTTPHeaders()
-            try responseWriter?.finish(trailers: fields, into: &channel.output)
-            channel.flush()
-            answered()
-        case .switched: becomeTunnel(backend)
-        }
-    }
-
-    private var responseTrailers = HTTPHeaders()
-
-    private var cleanedResponseTrailers: HTTPHeaders {
-        ProtectedFields.cleaned(trailers: responseTrailers, head: HTTPHeaders())
-    }
-
-    private func setIdleTime() {
-        if let timeout = route?.settings.idleTimeout.nanoseconds, timeout > 0 {
-            connection.setPhaseTime(timeout)
-        } else {
-            connection.clearPhaseTime()
-        }
-    }
-
-    /// Passes on an interim response, such as 103 Early Hints (RFC 8297). Not 100: the edge itself has asked for the body.
-    /// Clients of HTTP/1.0 know none (RFC 9110, section 15.2), and one that asked for a WebSocket waits for its 101.
-    private func passInterim(_ hint: HTTPResponseHead) throws(HTTPError) {
-        guard hint.status != 100, head.version == .http11, upgrade == nil else { return }
-        try HTTPEncoder.encode(try rewritten(hint, keepsAlive: true), answering: head.method, into: &channel.output)
-        channel.flush()
-    }
-
-    private func rewritten(
-        _ answer: HTTPResponseHead, keepsAlive: Bool
-    ) throws(HTTPError) -> HTTPResponseHead {
-        do throws(EdgeRefusal) {
-            return try responseHead(answer, keepsAlive: keepsAlive)
-        } catch {
-            throw HTTPError(.badStatusLine, status: 502, error.detail)
-        }
-    }
-
-    private func passHead(_ answer: HTTPResponseHead) throws(HTTPError) {
-        status = answer.status
-        if answer.status == 101 {
-            switchingHead = answer
-            return
-        }
-        if firstMessage != nil {
-            return refuse(
-                EdgeRefusal(
-                    .badServiceAnswer, status: 502, "the service answered the WebSocket handshake with \(status)"))
-        }
-        state = .responding
-        setIdleTime()
-        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
-        closesAfterwards = closesAfterwards || !head.keepsAlive || core.isDraining
-        let passed = try rewritten(answer, keepsAlive: !closesAfterwards)
-        closesAfterwards = closesAfterwards || passed.framing == .untilClose
-        responseFraming = passed.framing
-        try HTTPEncoder.encode(passed, answering: head.method, into: &channel.output)
-        responseWriter = HTTPBodyWriter(passed, answering: head.method)
-        channel.flush()
-    }
-
-    private var switchingHead: HTTPResponseHead?
+    // MARK: - The end
 
     /// The response was passed on whole.
-    private func answered() {
+    func answered() {
         state = .answered
         connection.clearPhaseTime()
         let backend = backend
         self.backend = nil
-        if isRequestComplete {
+        if requestBody.isComplete {
             backend?.release()
             end()
         } else {
@@ -446,7 +127,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     }
 
     /// Everything is over; the next request may come.
-    private func end(closing: Bool = false) {
+    func end(closing: Bool = false) {
         if case .ended = state { return }
         state = .ended
         log()
@@ -472,7 +153,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
             return firstMessage.end(refusal)
         }
         var refusal = refusal
-        if head.framing.hasBody, !isRequestComplete { refusal.closesConnection = true }
+        if head.framing.hasBody, !requestBody.isComplete { refusal.closesConnection = true }
         closesAfterwards = closesAfterwards || refusal.closesConnection
         var response = refusal.response(requestID: requestID.isEmpty ? nil : requestID)
         answer(&response)
@@ -481,9 +162,9 @@ final class EdgeExchange: BackendUser, BackendWaiter {
     /// Writes a whole answer of the edge.
     func answer(_ response: inout HTTPResponse) {
         status = response.head.status
-        discardsBody = true
+        requestBody.isDiscarded = true
         // A body that nobody wants is not waited for: it could take for ever.
-        let hasRest = head.framing.hasBody && !isRequestComplete
+        let hasRest = head.framing.hasBody && !requestBody.isComplete
         closesAfterwards = closesAfterwards || hasRest || !head.keepsAlive || core.isDraining
         response = decorated(response, keepsAlive: !closesAfterwards)
         do throws(HTTPError) {
@@ -496,46 +177,14 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         connection.clearPhaseTime()
         if closesAfterwards {
             end(closing: true)
-        } else if isRequestComplete {
+        } else if requestBody.isComplete {
             end()
         }
         // A request without body is complete with the next event.
     }
 
-    /// The service, or the way to it, broke off.
-    private func lost(_ reason: String, _ detail: String, withdrawn: String?) {
-        let wasReused = backend?.isReused ?? true
-        switch state {
-        case .awaitingResponse:
-            let canRetry =
-                withdrawn == nil && !wasRetried && wasReused && !head.framing.hasBody
-                && Self.idempotent.contains(head.method) && upgrade == nil
-            dropBackend()
-            if canRetry, let route {
-                wasRetried = true
-                state = .connecting
-                core.counters.backendRetried &+= 1
-                core.pool.acquire(
-                    BackendKey(service: route.settings.service, acting: caller.acting), for: self, fresh: true)
-                return
-            }
-            let failure = BackendFailure(withdrawn == nil ? .broken : .denied, withdrawn ?? reason, detail)
-            refuse(refusal(for: failure))
-        case .responding:
-            dropBackend()
-            fail(withdrawn ?? reason)
-        default: dropBackend()
-        }
-    }
-
-    private func dropBackend() {
-        let backend = backend
-        self.backend = nil
-        backend?.reset()
-    }
-
     /// The answer cannot be completed: the client learns it by the connection's end.
-    private func fail(_ reason: String) {
+    func fail(_ reason: String) {
         if case .ended = state { return }
         self.reason = reason
         state = .ended
@@ -606,28 +255,9 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         return nil
     }
 
-    // MARK: - Tunnels
-
-    private func becomeTunnel(_ backend: BackendConnection) {
-        guard let answer = switchingHead, let upgrade else {
-            return lost("unexpected_upgrade", "the service switched protocols", withdrawn: nil)
-        }
-        do throws(EdgeRefusal) {
-            let tunnel = try WebSocketTunnel(self, backend, answer, upgrade)
-            self.backend = nil
-            firstMessage = nil
-            state = .ended
-            log()
-            connection.become(tunnel)
-            tunnel.start()
-        } catch {
-            refuse(error)
-        }
-    }
-
     // MARK: - Records
 
-    private func log() {
+    func log() {
         guard !isLogged else { return }
         isLogged = true
         let nanoseconds = core.loop.now &- startedAt
@@ -643,7 +273,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
                 ("host", .string(client?.host?.description ?? "")), ("path", .string(head.path)),
                 ("route", .string(route?.name ?? "")), ("service", .string(route?.settings.service ?? "")),
                 ("principal", .string(caller.name)), ("status", .init(status)),
-                ("reason", reason.map { .string($0) } ?? .null), ("bodyBytes", .init(bodyBytes)),
+                ("reason", reason.map { .string($0) } ?? .null), ("bodyBytes", .init(requestBody.bytes)),
                 ("milliseconds", .init(Int(nanoseconds / 1_000_000))),
             ])
     }
