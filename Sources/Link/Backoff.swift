@@ -28,16 +28,30 @@ public struct Backoff: Sendable, Hashable {
     /// - With a hint it is the hint plus a uniform extra of up to half of it, but at least `base`, so that peers that were
     ///   all told the same do not come at the same moment.
     public mutating func failed(reason: LinkReason? = nil, retryAfter: UInt32 = 0, random: UInt64) -> UInt64 {
+        pause(reason: reason, retryAfter: retryAfter, wantedCap: cap, random: random).delay
+    }
+
+    /// The same, and beside it the delay under another cap, which is never longer: for the case that somebody waits.
+    public mutating func pause(
+        reason: LinkReason? = nil, retryAfter: UInt32 = 0, wantedCap: UInt64, random: UInt64
+    ) -> (delay: UInt64, wanted: UInt64) {
         let step = min(failures, 32)
         failures += 1
         if retryAfter > 0 {
             let hint = min(UInt64(retryAfter) * 1_000_000, Backoff.longestHint)
-            return hint + Backoff.uniform(random, max(hint / 2, base))
+            let delay = hint + Backoff.uniform(random, max(hint / 2, base))
+            return (delay, delay)
         }
+        return (
+            jitter(step, cap, reason, random), jitter(step, min(cap, max(wantedCap, base)), reason, random)
+        )
+    }
+
+    private func jitter(_ step: Int, _ cap: UInt64, _ reason: LinkReason?, _ random: UInt64) -> UInt64 {
         switch reason?.retry {
         case .immediately where step == 0: return Backoff.uniform(random, base)
         case .unlikely:
-            let slow = min(cap * 8, Backoff.longestHint)
+            let slow = min(cap, Backoff.longestHint / 8) * 8
             return slow / 2 + Backoff.uniform(random, slow / 2)
         default:
             let (grown, overflow) = base.multipliedReportingOverflow(by: 1 << UInt64(step))

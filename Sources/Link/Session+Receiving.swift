@@ -144,7 +144,8 @@ extension Session {
         }
         if let refusal {
             count.refusedHere += 1
-            guard write(.refuse, id: id, payload: Notice(refusal).encodedPayload(for: .refuse)) else {
+            let notice = Notice(refusal, retryAfter: refusal.retryDelay)
+            guard write(.refuse, id: id, payload: notice.encodedPayload(for: .refuse)) else {
                 return fail(.flood, "OPENs without reading the answers")
             }
             return .none

@@ -163,7 +163,8 @@ import Testing
         #expect(harness.receive(.open, id: 5, payload) == .none)
         #expect(
             try harness.sent() == [
-                SeenFrame(.refuse, id: 5, payload: Notice(.tooManyStreams).encodedPayload(for: .refuse))
+                SeenFrame(
+                    .refuse, id: 5, payload: Notice(.tooManyStreams, retryAfter: 1_000).encodedPayload(for: .refuse))
             ])
         harness.session.refuse(first, .denied)
         _ = try harness.offer(id: 7)
@@ -180,7 +181,8 @@ import Testing
         #expect(harness.receive(.open, id: 3, OpenRequest(service: "db").encodedPayload(initialCredit: 0)) == .none)
         #expect(
             try harness.sent() == [
-                SeenFrame(.refuse, id: 3, payload: Notice(.streamOverloaded).encodedPayload(for: .refuse))
+                SeenFrame(
+                    .refuse, id: 3, payload: Notice(.streamOverloaded, retryAfter: 500).encodedPayload(for: .refuse))
             ])
         harness.session.refuse(theirs, .denied)
         _ = try harness.offer(id: 5)

@@ -138,7 +138,9 @@ final class DirectoryClient {
                 registered = nil
                 acknowledgedHash = nil
                 report("register", "\(error)")
-                await wait(UInt64.random(in: backoff / 2...backoff))
+                // Full jitter: many nodes that lost one directory do not come back to it in step. Its link is dialled by the
+                // supervisor, in its own time.
+                await wait(UInt64.random(in: 0...backoff))
                 backoff = min(backoff * 2, Self.longestRetry)
             }
         }
@@ -147,7 +149,6 @@ final class DirectoryClient {
     /// Sends the registration where it changed, a renewal otherwise.
     private func register() async throws {
         guard isLocal || agent.supervisor.isLinked(to: node) else {
-            agent.supervisor.want(node)
             throw HTTPClientError(description: "no link to the directory's node \(node)")
         }
         let registration = registration
@@ -235,7 +236,7 @@ final class DirectoryClient {
             watch?.close("ended")
             watch = nil
             isConnected = false
-            await wait(UInt64.random(in: watchBackoff / 2...watchBackoff))
+            await wait(UInt64.random(in: 0...watchBackoff))
             watchBackoff = min(watchBackoff * 2, Self.longestRetry)
         }
     }

@@ -22,7 +22,7 @@ struct BackendFailure: Error, Sendable, Equatable {
         case broken
         /// Time is over: 504.
         case timeout
-        /// Too many already wait for a connection: 503.
+        /// Too many already wait for a connection, or the serving node is at its limits: 503 with Retry-After.
         case overloaded
     }
 
@@ -31,6 +31,8 @@ struct BackendFailure: Error, Sendable, Equatable {
     let reason: String
     /// For operators: goes to the log, never to the client.
     let detail: String
+    /// When it is worth to try again, in milliseconds, where the serving agent said so; zero: it did not.
+    let retryAfter: UInt32
 
     /// The status of the answer.
     var status: Int {
@@ -42,10 +44,11 @@ struct BackendFailure: Error, Sendable, Equatable {
         }
     }
 
-    init(_ kind: Kind, _ reason: String, _ detail: String) {
+    init(_ kind: Kind, _ reason: String, _ detail: String, retryAfter: UInt32 = 0) {
         self.kind = kind
         self.reason = reason
         self.detail = detail
+        self.retryAfter = retryAfter
     }
 
     /// A stream of the mesh that did not come about.
@@ -54,9 +57,10 @@ struct BackendFailure: Error, Sendable, Equatable {
             switch failure.kind {
             case .denied: .denied
             case .notFound: .unavailable
+            case .unreachable where failure.retryAfter > 0: .overloaded
             case .unreachable: failure.reason == "timeout" ? .timeout : .broken
             }
-        self.init(kind, failure.reason, failure.detail)
+        self.init(kind, failure.reason, failure.detail, retryAfter: failure.retryAfter)
     }
 }
 

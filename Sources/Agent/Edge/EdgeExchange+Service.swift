@@ -65,8 +65,8 @@ extension EdgeExchange {
             return EdgeRefusal(reason: failure.reason, status: 503, detail: "the service is not available")
         case .overloaded:
             return EdgeRefusal(
-                reason: failure.reason, status: 503, detail: "too many requests wait for this service",
-                headers: ["Retry-After": "1"])
+                reason: failure.reason, status: 503, detail: "this service has too much to do",
+                headers: ["Retry-After": String(max(1, (Int(failure.retryAfter) + 999) / 1_000))])
         case .broken: return EdgeRefusal(reason: failure.reason, status: 502, detail: "the service cannot be reached")
         case .timeout: return EdgeRefusal(reason: failure.reason, status: 504, detail: "the service does not answer")
         }

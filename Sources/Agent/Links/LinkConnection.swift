@@ -306,8 +306,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             if let local = local(stream), let attempt = local.attempt { core.opening.accepted(local, attempt) }
         case .refused(let stream, let reason):
             guard let local = removeLocal(stream) else { break }
-            let detail = session.lastNotice.detail
-            refused(local, reason, detail)
+            refused(local, reason, session.lastNotice)
         case .reset(let stream, let reason):
             guard let local = removeLocal(stream) else { break }
             core.counters.resetByPeer(reason.name)
@@ -352,7 +351,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     }
 
     /// The peer's agent said no to a stream of ours: the licence to try another instance, first bytes included.
-    func refused(_ local: LocalConnection, _ reason: LinkReason, _ detail: String) {
+    func refused(_ local: LocalConnection, _ reason: LinkReason, _ notice: Notice) {
+        let detail = notice.detail
         local.detach()
         guard let attempt = local.attempt else { return local.reset() }
         switch reason {
@@ -369,7 +369,9 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             core.opening.failed(local, .notFound, "node \(node): \(detail)", reason: reason.name)
         case .goingAway where !lane.isFirst: core.opening.laneFailed(local, attempt, lane, "node \(node): \(detail)")
         default:
-            core.opening.failed(local, .unreachable, "node \(node): \(detail)", reason: reason.name)
+            core.opening.failed(
+                local, .unreachable, "node \(node): \(detail.isEmpty ? reason.name : detail)", reason: reason.name,
+                retryAfter: notice.retryAfter)
         }
     }
 

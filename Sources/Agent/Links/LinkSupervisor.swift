@@ -41,7 +41,11 @@ final class LinkSupervisor {
         var isPermanent = false
         var configured: Endpoint?
         var backoff: Backoff
+        /// Since the last dial that came to nothing, or since the link was lost.
+        var pause = DialPause()
         var link: EstablishedLink?
+        /// When the link in use was established, in monotonic nanoseconds.
+        var linkedAt: UInt64 = 0
         var attempt: UInt64?
         var timer: TimerID?
         var isWanted = false
@@ -75,7 +79,9 @@ final class LinkSupervisor {
     private nonisolated static let failureMemory: UInt64 = 600_000_000_000
 
     let shared: AgentShared
-    private let settings: Settings
+    let settings: Settings
+    /// Wishes for links that came while a pause between two dials lasted.
+    var heldWishes = HeldWishes()
     var peers: [Lane: Peer] = [:]
     /// Looks after lanes that are not needed any more, while there are any.
     var laneSweep: TimerID?
@@ -137,6 +143,7 @@ final class LinkSupervisor {
             let peer = peer(Lane(node))
             if let before = peer.configured, before != endpoint {
                 for lane in lanes(of: node) where lane.link?.isDialler == true { wantMove(lane, .address) }
+                endPause(peer)
             }
             peer.configured = endpoint
             if !peer.isPermanent {
@@ -162,13 +169,7 @@ final class LinkSupervisor {
         if peer.isRetiring {
             return shared.workers.forEach { $0.submit { $0.opening.linkFailed(node, "it takes no new streams") } }
         }
-        peer.isWanted = true
-        // Somebody waits now: do not sit out a backoff.
-        if let timer = peer.timer {
-            ControlPlane.loop.cancel(timer)
-            peer.timer = nil
-        }
-        dial(peer)
+        wish(peer)
     }
 
     func peer(_ lane: Lane) -> Peer {
@@ -187,6 +188,7 @@ final class LinkSupervisor {
     func dial(_ peer: Peer) {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.timer == nil else { return }
         guard peer.lane.isFirst || peer.parkedOn != nil || isLaneWanted(peer) else { return }
+        peer.pause.over()
         guard let endpoint = endpoints(of: peer).randomElement() else {
             // Whoever dialled the first lane dials the others.
             guard peer.lane.isFirst || peer.parkedOn != nil else { return }
@@ -256,7 +258,7 @@ final class LinkSupervisor {
             if isHandedOver { return passBy(link) }
             let text = isStopped ? "the agent stops" : "the agent has all the links it takes"
             shared.workers[link.worker].submit {
-                $0.decide(link.link, .refuse(.overloaded, detail: text, retryAfter: 5_000))
+                $0.decide(link.link, .refuse(.overloaded, detail: text, retryAfter: LinkReason.overloaded.retryDelay))
             }
             return
         }
@@ -311,11 +313,8 @@ final class LinkSupervisor {
         if link.isResumed { peer.resumptions += 1 }
         peer.lastError = nil
         tookPlace(link, peer)
-        peer.backoff.succeeded()
-        if let timer = peer.timer {
-            ControlPlane.loop.cancel(timer)
-            peer.timer = nil
-        }
+        peer.linkedAt = Clock.monotonicNanoseconds()
+        endPause(peer)
         shared.log.info(
             "link_established", "linked to node \(node)",
             [
@@ -402,24 +401,25 @@ final class LinkSupervisor {
         if failure.reason == .goingAway, failure.retryAfter > 0 { expectSuccessor(peer) }
         // A dial that gave way to the peer's: who waits for a link waits for that one.
         let text = failure.code == "superseded" ? nil : failure.text
-        goOn(peer, text, reason: failure.reason, retryAfter: failure.retryAfter)
+        // Nothing was dialled where there was no address, or came to harm where the peer's own dial was preferred.
+        let isHarmless = failure.code == "superseded" || failure.code == "no_address"
+        goOn(
+            peer, text, reason: failure.reason, retryAfter: failure.retryAfter,
+            cause: failure.retryAfter > 0 ? .hint : isHarmless ? .linkLost : .failed)
     }
 
     /// A link or a setup ended, at whatever moment. Unless another one is on its way, whose own end comes here too, those
     /// who wait are told `text`, and a permanent peer is dialled again.
-    func goOn(_ peer: Peer, _ text: String?, reason: LinkReason?, retryAfter: UInt32 = 0) {
+    func goOn(
+        _ peer: Peer, _ text: String?, reason: LinkReason?, retryAfter: UInt32 = 0, cause: DialPause.Cause = .linkLost
+    ) {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.arbiter.isIdle else { return }
         peer.isRetiring = false
-        if peer.isWanted, peer.successor == nil, let text {
-            let node = peer.node
-            peer.isWanted = false
-            for worker in shared.workers { worker.submit { $0.opening.linkFailed(node, text) } }
-        }
-        guard peer.isPermanent || peer.parkedOn != nil || peer.successor != nil || isLaneWanted(peer), peer.timer == nil
-        else { return }
-        var delay = peer.backoff.failed(
-            reason: reason, retryAfter: retryAfter, random: UInt64.random(in: .min ... .max))
-        if peer.parkedOn != nil { delay = peer.redials.delay(delay, random: UInt64.random(in: .min ... .max)) }
+        if peer.isWanted, peer.successor == nil, let text { failWishes(peer, text) }
+        let now = Clock.monotonicNanoseconds()
+        guard peer.timer == nil, !peer.pause.lasts(now) else { return }
+        let delay = beginPause(peer, cause, reason: reason, retryAfter: retryAfter, now: now)
+        guard peer.isPermanent || peer.parkedOn != nil || peer.successor != nil || isLaneWanted(peer) else { return }
         schedule(peer, after: delay)
     }
 
@@ -441,6 +441,7 @@ final class LinkSupervisor {
             "link_retiring", "a link to node \(node) takes no new streams",
             [("node", .string(node)), ("lane", .init(Int(lane.number))), ("reason", .string(reason.name))])
         guard let peer = peers[lane], let left = peer.link, left.link == link else { return }
+        _ = noteEnd(peer, wasInUse: true)
         peer.link = nil
         forgetMove(peer)
         publish()
@@ -461,6 +462,7 @@ final class LinkSupervisor {
         guard let peer = peers[lane] else { return }
         let wasRetiring = peer.isRetiring && peer.arbiter.established == LinkID(link)
         let wasInUse = peer.link?.link == link
+        let hasStood = noteEnd(peer, wasInUse: wasInUse || wasRetiring)
         if isParked {
             peer.redials = ParkedRedials(
                 dialledHere: peer.link?.isDialler ?? false, endedInOrder: endedInOrder,
@@ -490,7 +492,7 @@ final class LinkSupervisor {
         if wasInUse, !isParked, lane.isFirst { linkStateChanged(node, false) }
         // Also the end of a link that took no new streams any more (its node comes back after a restart), and of one that
         // was gone before it was reported as established.
-        goOn(peer, "the link was lost: \(text)", reason: reason)
+        goOn(peer, "the link was lost: \(text)", reason: reason, cause: hasStood ? .linkLost : .failed)
     }
 
     /// A parked session is over.

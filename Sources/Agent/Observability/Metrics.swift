@@ -40,6 +40,13 @@ enum Metrics {
         addDocuments(&writer, agent)
         AuditMetrics.add(&writer, agent)
         addLinks(&writer, links, totals)
+        let held = agent.supervisor.heldWishes
+        writer.family(
+            "mesh_link_wishes_held_total", .counter,
+            "Wishes for a link that came while a pause between two dials lasted, by what became of them.",
+            [
+                .init(Double(held.waited), ["outcome": "waited"]), .init(Double(held.refused), ["outcome": "refused"]),
+            ])
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)
         addDirectory(&writer, agent)

@@ -17,6 +17,8 @@ struct OpenFailure: Error, Sendable, Equatable {
     let reason: String
     /// For people.
     let detail: String
+    /// When it is worth to try again, in milliseconds, where the serving agent said so; zero: it did not.
+    var retryAfter: UInt32 = 0
 
     /// The HTTP status of an answer that carries it.
     var status: Int {

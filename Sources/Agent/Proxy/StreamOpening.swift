@@ -10,6 +10,7 @@ final class StreamOpening {
     unowned let core: WorkerCore
     /// Connections that wait for a link to a node.
     private var waiting: [String: [LocalConnection]] = [:]
+    private var resting = RestingInstances()
 
     init(core: WorkerCore) { self.core = core }
 
@@ -91,6 +92,7 @@ final class StreamOpening {
     }
 
     /// Two random usable instances, and of these the one with less open streams for its weight.
+    /// Those whose agents named a delay come last.
     private func choose(_ attempt: OpenAttempt, _ routing: RoutingSnapshot) -> OpenAttempt.Candidate? {
         if Policy.Name.isReserved(attempt.service) {
             guard let node = attempt.node, !attempt.tried.contains(node),
@@ -98,10 +100,14 @@ final class StreamOpening {
             else { return nil }
             return OpenAttempt.Candidate(node: node, instance: "")
         }
-        let usable = core.usableInstances(of: attempt.service).filter { instance in
+        var usable = core.usableInstances(of: attempt.service).filter { instance in
             !attempt.tried.contains(instance.id)
                 && (attempt.node == nil || instance.node == attempt.node)
                 && (attempt.instance == nil || instance.id == attempt.instance)
+        }
+        if !resting.isEmpty, usable.count > 1 {
+            let rested = usable.filter { !resting.isResting($0.id, now: core.loop.now) }
+            if !rested.isEmpty { usable = rested }
         }
         guard let first = usable.randomElement() else { return nil }
         guard usable.count > 1, let second = usable.filter({ $0.id != first.id }).randomElement() else {
@@ -127,15 +133,20 @@ final class StreamOpening {
     }
 
     /// The instance did not do; nothing of the stream reached a target. The next one is tried.
-    func failed(_ local: LocalConnection, _ kind: OpenFailure.Kind, _ detail: String, reason: String? = nil) {
+    func failed(
+        _ local: LocalConnection, _ kind: OpenFailure.Kind, _ detail: String, reason: String? = nil,
+        retryAfter: UInt32 = 0
+    ) {
         guard !local.isClosed, let attempt = local.attempt else { return }
         if let current = attempt.current {
+            resting.rest(current.instance, milliseconds: retryAfter, now: core.loop.now)
             attempt.tried.insert(current.instance.isEmpty ? current.node : current.instance)
         }
         release(attempt)
         attempt.current = nil
         attempt.rewind()
-        attempt.lastFailure = OpenFailure(kind: kind, reason: reason ?? "unreachable", detail: detail)
+        attempt.lastFailure = OpenFailure(
+            kind: kind, reason: reason ?? "unreachable", detail: detail, retryAfter: retryAfter)
         core.counters.retried &+= 1
         core.shared.log.debug(
             "instance_failed", "an instance did not take the stream",
