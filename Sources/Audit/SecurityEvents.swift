@@ -34,7 +34,7 @@ public struct SecurityEvent: Sendable, Equatable {
                 "edge_file_refused",
             ]
         ),
-        (.policy, .known, ["document_refused", "document_refused_by_peer"]),
+        (.policy, .known, ["document_refused", "document_refused_by_peer", "crl_refused"]),
         (
             .ca, .own,
             ["token_created", "token_withdrawn", "node_forgotten", "ca_failed"]

@@ -1,3 +1,4 @@
+import Bytes
 import COpenSSL
 
 /// A CRL (RFC 5280, section 5): what its issuer has withdrawn. Immutable; whether its issuer signed it is seen when a chain
@@ -11,6 +12,9 @@ public final class CertificateRevocationList: @unchecked Sendable {
     public let thisUpdate: Int64
     /// When the next one is due, unix seconds; nil where it does not say.
     public let nextUpdate: Int64?
+    /// Its number (RFC 5280, section 5.2.3), big-endian without leading zeros: the next one of the same issuer has a larger one.
+    /// Empty where it has none.
+    public let number: [UInt8]
     /// How many certificates are on it.
     public let count: Int
 
@@ -36,6 +40,23 @@ public final class CertificateRevocationList: @unchecked Sendable {
         nextUpdate = unixSeconds(X509_CRL_get0_nextUpdate(crl))
         issuer = oneLine(X509_CRL_get_issuer(crl))
         count = Int(pki_crl_count(crl))
+        number = Self.number(of: crl)
+    }
+
+    private static func number(of crl: OpaquePointer) -> [UInt8] {
+        guard let value = openssl({ X509_CRL_get_ext_d2i(crl, NID_crl_number, nil, nil) }) else { return [] }
+        let integer = value.assumingMemoryBound(to: ASN1_INTEGER.self)
+        defer { ASN1_INTEGER_free(integer) }
+        guard let bytes = ASN1_STRING_get0_data(integer) else { return [] }
+        let all = UnsafeBufferPointer(start: bytes, count: Int(ASN1_STRING_length(integer)))
+        return Array(all.drop { $0 == 0 })
+    }
+
+    /// Whether it was made before `other`, of the same issuer: by time, and within a second by number.
+    func isOlder(than other: CertificateRevocationList) -> Bool {
+        if thisUpdate != other.thisUpdate { return thisUpdate < other.thisUpdate }
+        if number.count != other.number.count { return number.count < other.number.count }
+        return number.lexicographicallyPrecedes(other.number)
     }
 
     deinit { X509_CRL_free(crl) }
@@ -45,22 +66,54 @@ public final class CertificateRevocationList: @unchecked Sendable {
         withExtendedLifetime(self) { body(crl) }
     }
 
+    /// The list in DER; empty when memory is short.
+    public var der: [UInt8] { withCRL { crl in encodeDER { i2d_X509_CRL(crl, $0) } ?? [] } }
+
+    /// Whether the list names the subject of this CA as its issuer.
+    public func names(asIssuer issuer: Certificate) -> Bool {
+        withCRL { crl in
+            issuer.withX509 { X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name($0)) == 0 }
+        }
+    }
+
+    /// Whether the key of `issuer` made the list's signature.
+    public func isSigned(by issuer: Certificate) -> Bool {
+        withCRL { crl in issuer.withX509 { other in openssl { X509_CRL_verify(crl, X509_get0_pubkey(other)) == 1 } } }
+    }
+
+    /// The name of the file in which a list from a URL is kept: names of files are short, and URLs need not be.
+    public static func fileName(for url: String) -> String { Hex.encode(sha256(Array(url.utf8))) + ".crl" }
+
+    /// Reads one list, in DER or PEM, as servers send it.
+    ///
+    /// Errors: `not_pem`, `malformed`.
+    public static func single(_ bytes: [UInt8]) throws(CertificateError) -> CertificateRevocationList {
+        guard let first = try parse(bytes).first else {
+            throw CertificateError(.malformed, "not a CRL", hint: "look at it: openssl crl -in FILE -noout -text")
+        }
+        return first
+    }
+
+    private static func parse(_ bytes: [UInt8]) throws(CertificateError) -> [CertificateRevocationList] {
+        if bytes.first == 0x30 { return [try CertificateRevocationList(der: bytes)] }
+        var lists: [CertificateRevocationList] = []
+        for block in try PEMBlock.parse(bytes, expecting: "a CRL") where block.label == "X509 CRL" {
+            lists.append(try CertificateRevocationList(der: block.decoded()))
+        }
+        guard !lists.isEmpty else {
+            throw CertificateError(
+                .notPEM, "holds no CRL (-----BEGIN X509 CRL-----)", hint: "make one: openssl ca -gencrl -out FILE")
+        }
+        return lists
+    }
+
     /// Reads a file: one CRL in DER, or one or more in PEM.
     ///
     /// Errors: those of `SafeFile.read`, `not_pem`, `malformed`, with the file.
     public static func load(file: String) throws(CertificateError) -> [CertificateRevocationList] {
         let bytes = try SafeFile.read(file, limit: sizeLimit)
         do throws(CertificateError) {
-            if bytes.first == 0x30 { return [try CertificateRevocationList(der: bytes)] }
-            var lists: [CertificateRevocationList] = []
-            for block in try PEMBlock.parse(bytes, expecting: "a CRL") where block.label == "X509 CRL" {
-                lists.append(try CertificateRevocationList(der: block.decoded()))
-            }
-            guard !lists.isEmpty else {
-                throw CertificateError(
-                    .notPEM, "holds no CRL (-----BEGIN X509 CRL-----)", hint: "make one: openssl ca -gencrl -out FILE")
-            }
-            return lists
+            return try parse(bytes)
         } catch {
             throw error.inFile(file)
         }

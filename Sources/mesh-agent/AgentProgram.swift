@@ -104,18 +104,23 @@ enum AgentProgram {
 
     private static func check(_ effective: EffectiveConfiguration, json: Bool) -> Int32 {
         let problems = Agent.check(effective)
+        let lists = Agent.listsInForce(effective.configuration)
         if json {
             var object = effective.describeJSON().object ?? JSONObject()
             object["problems"] = .init(problems)
             object["documents"] = .init(Agent.documentsInForce(effective.configuration))
             object["ocsp"] = .init(Agent.respondersInForce(effective.configuration))
+            object["revocationLists"] = .init(lists.lines)
+            object["revocationWarnings"] = .init(lists.warnings)
             object["aesGCM"] = .string(Agent.aesGCM(of: effective.configuration).code)
             print(JSONValue.object(object).text(.pretty))
         } else {
             print(effective.describe(), terminator: "")
             print("\nTLS: \(Agent.aesGCM(of: effective.configuration).text)")
             for line in Agent.respondersInForce(effective.configuration) { print("OCSP: \(line)") }
+            for line in lists.lines { print("CRL: \(line)") }
             for line in Agent.documentsInForce(effective.configuration) { print("document: \(line)") }
+            for warning in lists.warnings { complain("mesh-agent: warning: \(warning)") }
             for problem in problems { complain("mesh-agent: \(problem)") }
         }
         return problems.isEmpty ? 0 : configurationExit

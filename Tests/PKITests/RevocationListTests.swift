@@ -98,6 +98,51 @@ import Testing
         }
     }
 
+    /// What may take the place of a list that is known, and of whom there is none in its time.
+    @Test func whatMayTakeAListsPlace() throws {
+        let ca = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let fake = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let second = try CertificateAuthority.createRoot(name: "Second", trustDomain: domain, now: noon)
+        let (own, forged, other) = (try Register(ca), try Register(fake), try Register(second))
+        func load(_ file: String) throws -> CertificateRevocationList {
+            try CertificateRevocationList.load(file: file)[0]
+        }
+        let older = try load(try own.list(from: "261201000000Z")), known = try load(try own.list())
+        let newer = try load(try own.list(from: "270102000000Z"))
+        let early = try load(try own.list(from: "270115090000Z"))
+        let (foreign, another) = (try load(try forged.list()), try load(try other.list()))
+        typealias Succession = RevocationListSuccession
+        func judge(
+            _ list: CertificateRevocationList, _ before: CertificateRevocationList?, _ issuers: [Certificate]
+        ) throws -> Succession { try Succession.judge(list, after: before, issuers: issuers, now: noon) }
+        let both = [ca.certificate, second.certificate]
+        #expect(try judge(known, nil, both) == .newer)
+        #expect(try judge(newer, known, both) == .newer)
+        #expect(try judge(known, known, both) == .unchanged)
+        #expect(try judge(older, known, both) == .older)
+        // Made in the same second: the number tells them apart.
+        let next = try load(try own.list())
+        #expect(known.thisUpdate == next.thisUpdate && known.number != next.number)
+        #expect(try judge(next, known, both) == .newer)
+        #expect(try judge(known, next, both) == .older)
+        #expect(reason { try judge(another, nil, [ca.certificate]) } == .unknownCA)
+        #expect(reason { try judge(foreign, nil, both) } == .badSignature)
+        #expect(reason { try judge(early, nil, both) } == .notYetValid)
+        #expect(reason { try judge(another, known, both) } == .wrongName)
+        // The CA of the known list does not count any more.
+        #expect(try judge(another, known, [second.certificate]) == .newer)
+        // Two CAs of one name, as in a change of keys.
+        #expect(try judge(known, nil, [fake.certificate, ca.certificate]) == .newer)
+
+        func stale(_ lists: [CertificateRevocationList], at now: Int64 = noon) -> [String] {
+            RevocationLists(lists, mode: .hard).withoutFreshList(both, at: now).map(\.subject)
+        }
+        #expect(stale([known, another]).isEmpty)
+        #expect(stale([known]) == [second.certificate.subject])
+        #expect(stale([foreign, another]) == [ca.certificate.subject])
+        #expect(stale([known, another], at: noon + 60 * day).count == 2)
+    }
+
     @Test func filesAndTheirFaults() throws {
         let ca = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
         let register = try Register(ca)

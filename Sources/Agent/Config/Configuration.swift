@@ -98,6 +98,8 @@ extension Configuration {
         public var domain: String?
         /// CRLs of the CAs.
         public var revocationFiles: [String] = []
+        /// Where further ones are fetched.
+        public var revocationURLs: [String] = []
         /// What happens where none is up to date.
         public var revocationMode = RevocationMode.soft
     }

@@ -81,6 +81,10 @@ public enum ConfigurationTable {
             "CRLs (PEM or DER) of the CAs: links of nodes whose certificates are on one end, and they get no other. Read again "
                 + "on reload and when they change.", default: "none"),
         .value(
+            "trust.revocation.urls", \.trust.revocationURLs, .list(.fetchURL, "a list of URLs", orOne: true),
+            "Where CRLs (PEM or DER) of the mesh's CAs are fetched, at half of their validity; what was fetched is kept in "
+                + "`node.stateDirectory`.", default: "none"),
+        .value(
             "trust.revocation.mode", \.trust.revocationMode, .choice,
             "What happens where the CRL of an issuer is missing or out of date: `soft` lets certificates pass that are on none, "
                 + "`hard` refuses them."),

@@ -130,11 +130,13 @@ struct TLSChecks {
 
     private mutating func checkRevocation() {
         if configuration.trust.revocationMode == .hard, configuration.trust.revocationFiles.isEmpty,
-            !refused.contains(where: { $0.hasPrefix("trust.revocation.files") })
+            configuration.trust.revocationURLs.isEmpty,
+            !refused.contains(where: { $0.hasPrefix("trust.revocation.files") || $0.hasPrefix("trust.revocation.urls") }
+            )
         {
             report(
                 .missingKey, "trust.revocation.mode", "no CRL is given, so every certificate would be refused",
-                hint: "set trust.revocation.files, or leave the mode at \"soft\"")
+                hint: "set trust.revocation.files or trust.revocation.urls, or leave the mode at \"soft\"")
         }
         for (index, listener) in configuration.edge.listeners.enumerated()
         where listener.clientRevocationMode == .hard && listener.clientRevocationFiles.isEmpty {

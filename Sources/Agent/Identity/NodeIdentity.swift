@@ -18,6 +18,12 @@ struct NodeIdentity: Sendable {
     /// TLS contexts made of them.
     let contexts: TLSContexts
 
+    /// The CAs of the mesh that this node knows: those of its own chain, and those that it trusts.
+    var authorities: [Certificate] {
+        let trusted = servers.merging(contexts.server.configuration.trust ?? servers).roots
+        return trusted + credentials.chain.dropFirst().filter { !trusted.contains($0) }
+    }
+
     /// Loads everything that `configuration` names, and checks it against each other.
     static func load(_ configuration: Configuration, checks: StrictChecks = checksInForce) throws(CertificateError)
         -> Self
@@ -60,7 +66,8 @@ struct NodeIdentity: Sendable {
         }
         let pins = try PinPolicy(configuration.tls.pins)
         let revocation = try RevocationLists.load(
-            configuration.trust.revocationFiles, configuration.trust.revocationMode)
+            configuration.trust.revocationFiles + ListKeeper.files(configuration), configuration.trust.revocationMode,
+            areWanted: !configuration.trust.revocationURLs.isEmpty)
         do throws(TLSError) {
             let minimum = TLSVersion(configuration.tls.minimumVersion)
             let parameters = try configuration.tls.profile.parameters.choosing(

@@ -48,6 +48,7 @@ extension Agent {
         edge.stop(keepsFiles: isHandedOver)
         staples.stop()
         peerStatus.stop()
+        lists.stop()
         directoryClient?.stop()
         directoryHost?.stop()
         renewal.stop()

@@ -78,9 +78,7 @@ extension Agent {
         updateOCSP(identity, reloading.edge.runtime)
         let isRenewed = use(identity)
         if policyChanged { self.policy = policy }
-        for worker in shared.workers {
-            worker.submit { [contexts = identity.contexts] in $0.recheckPeers(contexts, now: Clock.unixSeconds()) }
-        }
+        recheckPeers(identity)
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         updateUpstreams(added: reloading.added)
         edge.reload(reloading.edge)

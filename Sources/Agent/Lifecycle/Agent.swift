@@ -42,6 +42,8 @@ public final class Agent {
     let edge: EdgeHost
     /// Responses that are stapled to our own certificates.
     let staples: StapleKeeper
+    /// CRLs that are fetched.
+    let lists: ListKeeper
     /// What responders say of peers' certificates.
     let peerStatus: PeerStatus
     /// What is revoked by documents and by responders, and the documents' part of it.
@@ -145,6 +147,7 @@ public final class Agent {
         withdrawn = (documents.ledger.revocations, documents.ledger.revocations)
         let ocsp = OCSPSettings(configuration.ocsp)
         staples = StapleKeeper(ocsp, stateDirectory: configuration.node.stateDirectory, log: log)
+        lists = ListKeeper(stateDirectory: configuration.node.stateDirectory, log: log)
         peerStatus = PeerStatus(timeout: ocsp.timeout, log: log)
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory,

@@ -37,6 +37,7 @@ enum Metrics {
             [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
         addCertificates(&writer, agent, await agent.certificates(), now: Clock.unixSeconds())
         OCSPMetrics.add(&writer, agent, totals)
+        ListMetrics.add(&writer, agent, now: Clock.unixSeconds())
         addDocuments(&writer, agent)
         AuditMetrics.add(&writer, agent)
         addLinks(&writer, links, totals)
@@ -81,13 +82,6 @@ enum Metrics {
             "mesh_certificate_expiring", .gauge,
             "Whether the end of a certificate is near: 30 days, or the last quarter of its life if that is shorter.",
             samples { $0.expiry.isSoon(at: now) ? 1 : 0 })
-        let lists = agent.identity.contexts.server.configuration.revocation?.lists ?? []
-        writer.family(
-            "mesh_crl_next_update_timestamp_seconds", .gauge, "When the next CRL of an issuer is due.",
-            lists.compactMap { list in list.nextUpdate.map { .init(Double($0), ["issuer": list.issuer]) } })
-        writer.family(
-            "mesh_crl_entries", .gauge, "Certificates that a CRL withdraws.",
-            lists.map { .init(Double($0.count), ["issuer": $0.issuer]) })
     }
 
     private static func addDocuments(_ writer: inout PrometheusWriter, _ agent: Agent) {

@@ -33,6 +33,7 @@ extension Agent {
             guard let self else { return done(.passes) }
             self.peerStatus.ask(question, done: done)
         }
+        lists.changed = { [unowned self] in self.listsChanged() }
         updateOCSP(identity, edge.runtime)
     }
 
@@ -59,6 +60,7 @@ extension Agent {
             }
         }
         staples.update(own, settings)
+        lists.update(configuration.trust.revocationURLs, issuers: identity.authorities)
     }
 
     /// Who is asked about which certificates under a configuration, a line each; nobody is asked.

@@ -18,6 +18,7 @@ extension Agent {
     func freeze() async {
         isFrozen = true
         renewal.suspend()
+        lists.suspend()
         await directoryHost?.suspend()
         await ca?.suspend()
         closeAudit()
@@ -32,6 +33,7 @@ extension Agent {
         directoryHost?.resume()
         ca?.resume(log)
         renewal.resume()
+        lists.resume()
     }
 
     /// The other process is ready: it gets everything new from now on.
