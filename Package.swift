@@ -40,9 +40,12 @@ func tests(
 // mtls-tester see it found. Release builds know nothing of it.
 let faults: [SwiftSetting] = [.define("MESH_FAULTS", .when(configuration: .debug))]
 
-func support(_ name: String, links libraries: [String] = [], settings: [SwiftSetting] = []) -> Target {
+func support(
+    _ name: String, _ dependencies: [Target.Dependency] = [], links libraries: [String] = [],
+    settings: [SwiftSetting] = []
+) -> Target {
     .target(
-        name: name, path: "Tests/Support/\(name)", swiftSettings: settings,
+        name: name, dependencies: dependencies, path: "Tests/Support/\(name)", swiftSettings: settings,
         linkerSettings: libraries.map { .linkedLibrary($0) })
 }
 
@@ -74,7 +77,7 @@ let package = Package(
 
         room("Bytes"),
         room("EventLoop", ["Bytes", "CLinux"]),
-        room("PKI", ["Bytes", "COpenSSL", "CSodium"]),
+        room("PKI", ["Bytes", "JSON", "COpenSSL", "CSodium"]),
         room("TLS", ["Bytes", "PKI", "COpenSSL", "CAcceleration"]),
         room("JSON", ["Bytes"]),
         room("JOSE", ["Bytes", "JSON", "PKI", "CSodium"]),
@@ -109,16 +112,18 @@ let package = Package(
             "mtls-tester",
             ["Arguments", "Bytes", "EventLoop", "HTTP", "JSON", "Link", "PKI", "TLS", "WebSocket", "CLinux"]),
 
-        // For tests only: the WebSocket library wslay as oracle, a count of heap allocations, programs run to their end.
+        // For tests only: the WebSocket library wslay as oracle, a count of heap allocations, programs run to their end, a log
+        // of certificates.
         support("CWslay", links: ["wslay"]),
         support("CAllocations"),
         support("CTestSystem"),
         support("TestPrograms", settings: strict),
+        support("TestLogs", ["Bytes", "PKI"], settings: strict),
 
         tests("BytesTests", ["Bytes"]),
         tests("EventLoopTests", ["EventLoop", "Bytes"]),
-        tests("PKITests", ["PKI", "Bytes", "TestPrograms"]),
-        tests("TLSTests", ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration", "TestPrograms"]),
+        tests("PKITests", ["PKI", "Bytes", "TestLogs", "TestPrograms"]),
+        tests("TLSTests", ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration", "TestLogs", "TestPrograms"]),
         tests("JSONTests", ["JSON"]),
         // Its fixtures are read where they lie: Tests/JOSETests/fixtures.
         tests("JOSETests", ["JOSE", "JSON", "PKI", "Bytes", "CSodium"], exclude: ["fixtures"]),
@@ -138,9 +143,9 @@ let package = Package(
                 "Documents", "Audit",
                 "Agent", "Arguments", "Enrolment", "JSON", "JOSE", "Bytes", "PKI", "EventLoop", "TLS", "Link",
                 "WebSocket",
-                "CTestSystem", "COpenSSL", "TestPrograms",
+                "CTestSystem", "COpenSSL", "TestLogs", "TestPrograms",
             ]),
         tests("TesterTests", ["mesh-agent", "mtls-tester", "JSON", "PKI"], settings: faults),
-        tests("CLITests", ["Documents", "JOSE", "JSON", "PKI", "EventLoop"]),
+        tests("CLITests", ["Documents", "JOSE", "JSON", "PKI", "EventLoop", "TestLogs"]),
     ]
 )

@@ -20,7 +20,7 @@ public struct SecurityEvent: Sendable, Equatable {
         (
             .authentication, .known,
             [
-                "pin_mismatch", "identity_revoked", "edge_certificate_revoked", "duplicate_identity",
+                "pin_mismatch", "ct_unproven", "identity_revoked", "edge_certificate_revoked", "duplicate_identity",
                 "legacy_certificate",
             ]
         ),

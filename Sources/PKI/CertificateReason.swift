@@ -33,6 +33,10 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     case badStaple = "bad_staple"
     /// The certificate matches none of the pins of its holder.
     case pinMismatch = "pin_mismatch"
+    /// No log of certificates has promised to publish the certificate (RFC 6962), and one must have.
+    case transparencyMissing = "ct_missing"
+    /// What came as such promises is not good enough.
+    case transparencyUnproven = "ct_unproven"
     /// Chain verification failed for a cause without a code of its own; the message names it.
     case badChain = "bad_chain"
 

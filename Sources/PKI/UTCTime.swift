@@ -22,6 +22,31 @@ public enum UTCTime {
             + "\(pad(second / 3600, 2)):\(pad(second / 60 % 60, 2)):\(pad(second % 60, 2))Z"
     }
 
+    /// The unix seconds of such a text, "2026-01-31T12:00:00Z"; a fraction of a second is left out. Nil for anything else.
+    public static func seconds(_ text: String) -> Int64? {
+        let bytes = Array(text.utf8)
+        let separators: [(Int, Character)] = [(4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":")]
+        guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"),
+            separators.allSatisfy({ bytes[$0.0] == $0.1.asciiValue }),
+            bytes.count == 20 || (bytes[19] == UInt8(ascii: ".") && bytes[20..<bytes.count - 1].allSatisfy(isDigit))
+        else { return nil }
+        func number(_ range: Range<Int>) -> Int64? {
+            guard bytes[range].allSatisfy(isDigit) else { return nil }
+            return bytes[range].reduce(0) { $0 * 10 + Int64($1 - UInt8(ascii: "0")) }
+        }
+        guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
+            let hour = number(11..<13), let minute = number(14..<16), let second = number(17..<19),
+            (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 60
+        else { return nil }
+        let shifted = month <= 2 ? year - 1 : year
+        let era = shifted / 400, yearOfEra = shifted - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+        return ((days * 24 + hour) * 60 + minute) * 60 + second
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
     /// A length of time in its largest sensible unit: "89 days", "3 hours", "20 seconds".
     public static func duration(_ seconds: Int64) -> String {
         func count(_ value: Int64, _ unit: String) -> String { "\(value) \(unit)\(value == 1 ? "" : "s")" }

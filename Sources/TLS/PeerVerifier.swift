@@ -14,6 +14,8 @@ final class PeerVerifier {
     private(set) var pins = PinPolicy.Outcome.unpinned
     /// What the server's staple came to, once it was looked at.
     private(set) var staple: StapleReview.Outcome?
+    /// What the server's SCTs came to, where the policy looks at them; also when it is refused for them.
+    private(set) var transparency: TransparencyReview?
     /// Set when something is not.
     private(set) var refusal: CertificateError?
 
@@ -62,7 +64,9 @@ final class PeerVerifier {
         var count = 0
         let bytes = ctls_staple(ssl, &count).map { Array(UnsafeBufferPointer(start: $0, count: count)) }
         do throws(CertificateError) {
-            staple = try StapleReview.review(bytes, of: chain, now: time(for: chain.first))
+            let now = time(for: chain.first)
+            staple = try StapleReview.review(bytes, of: chain, now: now)
+            try reviewTransparency(ssl, now)
             return 1
         } catch {
             refusal = error
@@ -70,6 +74,24 @@ final class PeerVerifier {
             chain = []
             return 0
         }
+    }
+
+    /// Only here have all SCTs come: in the certificate, in the TLS extension, in the staple.
+    private func reviewTransparency(_ ssl: OpaquePointer, _ now: Int64) throws(CertificateError) {
+        guard let policy = context.configuration.transparency else { return }
+        let node = identity?.nodeName
+        guard policy.mode(for: node) != .off else { return }
+        let review = policy.review(timestamps(ssl), of: chain, node: node, now: now)
+        transparency = review
+        if let review, review.isRefused, let error = review.error { throw error }
+    }
+
+    private func timestamps(_ ssl: OpaquePointer) -> [SignedTimestamp] {
+        ERR_clear_error()
+        let stack = SSL_get0_peer_scts(ssl)
+        defer { ERR_clear_error() }
+        let count = min(pki_scts_count(stack), Int32(SignedTimestamp.maximumCount))
+        return (0..<max(0, count)).compactMap { index in pki_scts_at(stack, index).flatMap { SignedTimestamp($0) } }
     }
 
     private func choose(_ name: UnsafeBufferPointer<UInt8>) -> OpaquePointer? {

@@ -68,6 +68,8 @@ extension TLSContext {
         public var revocation: RevocationLists?
         /// Pins that verified peers must match besides.
         public var pins = PinPolicy()
+        /// What is demanded of the SCTs of servers (RFC 6962); a server's context has no use for it.
+        public var transparency: TransparencyPolicy?
         /// SHA-256 of a root's certificate, lower-case hex, for a client that does not have the root yet: the peer sends it
         /// with its chain, and it is trusted for this session when its fingerprint is this one. Replaces `trust`.
         public var rootFingerprint: String?

@@ -58,7 +58,8 @@ extension TLSError {
         case .certificateRevoked:
             "the certificate was withdrawn; ask whoever runs the CA for a new one"
         case .badCertificateStatusResponse:
-            "it finds it revoked by the stapled OCSP response, or demands one that we have not stapled; see mesh certs"
+            "it finds it revoked by the stapled OCSP response, or demands one that we have not stapled (see mesh certs), "
+                + "or too few logs of certificates vouch for it; its log says which"
         case .accessDenied:
             "the certificate was understood and its owner is not let in; the peer's policy decides"
         default:

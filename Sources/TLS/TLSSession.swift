@@ -80,6 +80,9 @@ public final class TLSSession {
         if isServer || (context.configuration.probe == nil && context.configuration.peerCertificate != .none) {
             guard ctls_use_status(made, PeerVerifier.status) else { throw TLSError.outOfMemory }
         }
+        if !isServer, context.configuration.transparency?.isOn == true {
+            guard ctls_ask_for_scts(made.pointee.ssl) == 1 else { throw TLSError.outOfMemory }
+        }
         if contexts != nil {
             ctls_choose_context(made, PeerVerifier.choice, Unmanaged.passUnretained(verifier).toOpaque())
         }
@@ -283,6 +286,9 @@ public final class TLSSession {
     /// What a client's look at the server's stapled OCSP response came to; nil before it, and on a server. A staple by which the
     /// server is refused is a refusal instead.
     public var staple: StapleReview.Outcome? { verifier.staple }
+
+    /// What a client's look at its server's SCTs came to, where the policy demands one; also where the server is refused for them.
+    public var transparency: TransparencyReview? { verifier.transparency }
 
     /// What our verification found wrong with the peer's certificate. Where certificates are demanded the handshake has
     /// failed with it; with ``TLSContext/PeerCertificate/none`` it is only noted here.

@@ -24,6 +24,10 @@ enum CertCheckCommand {
                 FlagSpec(
                     "name", .string, placeholder: "HOST", "A DNS name or IP address by which clients come.",
                     isRepeated: true),
+                FlagSpec(
+                    "ct-logs", .path,
+                    "The logs of certificates (log_list.json) one of which must vouch for the certificate by an SCT in it."
+                ),
                 FlagSpec("passphrase-file", .path, "File with the passphrase of an encrypted key or PKCS#12 file."),
                 .json,
             ],
@@ -47,6 +51,9 @@ enum CertCheckCommand {
         do throws(CertificateError) {
             let key = try invocation.string("key").map { (file) throws(CertificateError) in
                 try PrivateKey.load(file: file, passphrase: inspector.passphrase, permissions: .ignored)
+            }
+            inspector.logs = try invocation.string("ct-logs").map { (file) throws(CertificateError) in
+                try TransparencyLogs.load(file: file)
             }
             let trust = try invocation.string("ca").map { (file) throws(CertificateError) in
                 try TrustBundle.load(file: file)

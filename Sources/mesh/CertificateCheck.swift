@@ -68,6 +68,7 @@ struct CertificateCheck {
         if let leaf = report.certificates.first?.summary {
             fields.append(("Issuer", leaf.isSelfSigned ? "itself (self-signed)" : leaf.issuer))
             fields.append(("Key", leaf.keyAlgorithm))
+            fields += report.transparency?.fields ?? []
         }
         Output.fields(fields, indent: 2)
         for remark in report.remarks { Output.line("  \(remark)") }

@@ -9,6 +9,8 @@ struct CertificateInspector {
 
     /// What the certificate is used for, where a CA is given to check it against.
     var use = Use.node
+    /// The logs that must vouch for the certificate; nil where that is not asked.
+    var logs: TransparencyLogs?
     /// Names and addresses by which clients come.
     var hosts: [String] = []
 
@@ -148,6 +150,9 @@ struct CertificateInspector {
             report.faults.append(error)
         }
         checkNames(leaf, &report)
+        let transparency = TransparencyReport(chain, roots: trust?.roots ?? [], logs: logs, now: now)
+        report.transparency = transparency
+        if let fault = transparency.fault { report.faults.append(fault) }
         // What has expired has been said.
         guard let trust, !report.faults.contains(where: { [.expired, .notYetValid].contains($0.reason) }) else {
             return

@@ -13,6 +13,8 @@ struct InspectionReport {
     var isKeyEncrypted: Bool?
     /// Whether it is PKCS#12.
     var isPKCS12 = false
+    /// The SCTs of its first certificate, where somebody looked.
+    var transparency: TransparencyReport?
     /// What is wrong.
     var faults: [CertificateError] = []
     /// What is worth knowing.
@@ -37,6 +39,7 @@ struct InspectionReport {
         } else if isKeyEncrypted == true {
             object["key"] = ["encrypted": true]
         }
+        if let transparency { object["scts"] = transparency.json }
         object["faults"] = .array(
             faults.map { ["reason": .string($0.code), "message": .string($0.message), "hint": .string($0.hint)] })
         object["remarks"] = JSONValue(remarks)

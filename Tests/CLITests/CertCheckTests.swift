@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import PKI
+import TestLogs
 import Testing
 
 @Suite struct CertCheckTests {
@@ -78,6 +79,44 @@ import Testing
         #expect(try check(arguments + ["--for", "server", "--name", "shop.example"]).status == 0)
         #expect(try check(arguments + ["--for", "node"]).json["reason"]?.string == "wrong_usage")
         #expect(try check(arguments + ["--for", "client"]).json["reason"]?.string == "wrong_usage")
+    }
+
+    /// SCTs in a certificate are shown, and judged where the logs are given.
+    @Test func embeddedTimestamps() throws {
+        let ca = try authority()
+        let (log, other) = (try TestLog("Own log"), try TestLog())
+        let key = try PrivateKey.generate()
+        var builder = CertificateBuilder(
+            subject: [.commonName("shop")], publicKey: key.publicKey, notBefore: Self.now - 60,
+            notAfter: Self.now + 300 * Self.day)
+        builder.alternativeNames = [.dns("shop.example")]
+        let leaf = try TestLog.issue(builder, by: ca.signer) { [try log.timestamp($0, at: Self.now * 1000)] }
+        let bare = try builder.build(signedBy: ca.signer)
+        try workspace.write(leaf.pem, to: "leaf.crt")
+        try workspace.write(leaf.pem + ca.certificate.pem, to: "chain.crt")
+        try workspace.write(bare.pem, to: "bare.crt")
+        try workspace.write(ca.certificate.pem, to: "ca.crt")
+        try workspace.write(try TestLog.list(log), to: "logs.json")
+        try workspace.write(try TestLog.list(other), to: "others.json")
+        try workspace.write("{}", to: "none.json")
+        let cases: [([String], state: String?, reason: String?)] = [
+            (["leaf.crt"], nil, nil), (["chain.crt", "--ct-logs", "logs.json"], "good", nil),
+            (["leaf.crt", "--ct-logs", "logs.json", "--ca", "ca.crt", "--for", "server"], "good", nil),
+            (["leaf.crt", "--ct-logs", "logs.json"], "no_issuer", "ct_unproven"),
+            (["chain.crt", "--ct-logs", "others.json"], "unknown_log", "ct_unproven"),
+        ]
+        for (arguments, state, reason) in cases {
+            let (_, json) = try check(arguments)
+            let timestamp = json["files"]?[0]?["scts"]?[0]
+            #expect(timestamp?["state"]?.string == state, "\(arguments)")
+            #expect(timestamp?["log"]?.string == (state == nil || state == "unknown_log" ? nil : "Own log"))
+            #expect(json["reason"]?.string == reason, "\(arguments)")
+        }
+        #expect(try check(["bare.crt"]).json["files"]?[0]?["scts"] == [])
+        #expect(try check(["bare.crt", "--ct-logs", "logs.json"]).json["reason"]?.string == "ct_missing")
+        #expect(try mesh(["cert", "check", "leaf.crt", "--ct-logs", "none.json"], in: workspace).status == 6)
+        let text = try mesh(["cert", "check", "chain.crt", "--ct-logs", "logs.json"], in: workspace).text
+        #expect(text.contains("Own log, good"))
     }
 
     @Test func peopleAreToldWhatToDo() throws {

@@ -128,6 +128,8 @@ extension Configuration {
         public var acceleration = Acceleration.auto
         /// Pins of nodes.
         public var pins: [Pins] = []
+        /// What is demanded of SCTs.
+        public var transparency = Transparency()
     }
 
     /// Pins, one of which a node's certificate chain must match.

@@ -14,7 +14,8 @@ public enum ConfigurationTable {
     }()
 
     static let root =
-        nodeFields + identityFields + CATable.identity + trustFields + OCSPTable.root + CATable.ca + listenFields
+        nodeFields + identityFields + CATable.identity + trustFields + TransparencyTable.root + OCSPTable.root
+        + CATable.ca + listenFields
         + directoryFields
         + serviceFields + EdgeTable.root
         + policyFields + dataFields + operationFields + AuditTable.root

@@ -19,6 +19,10 @@ enum ServiceTable {
             "tls.certificate", \.tls.certificate, .optional(.path),
             "PEM file with this node's certificate for the target, where it asks for one.", default: "none"),
         .value("tls.key", \.tls.key, .optional(.path), "PEM file with its private key.", default: "none"),
+        .value(
+            "tls.ct", \.tls.transparency, .choice,
+            "Whether the target's certificate must be in public logs, see `docs/transparency.md`; needs `tls.ct.logs` of the "
+                + "agent."),
         .value("protocol", \.protocol, .choice, "What it speaks."),
         .value(
             "tags", \.tags, .list(.name("a tag", "TAG"), "a list of tags", maximum: 32),

@@ -24,6 +24,7 @@ struct TLSChecks {
         for index in configuration.services.indices {
             configuration.services[index].tls.profile = profile.isRegulated ? profile : .intermediate
         }
+        checkTransparency()
         checkPins()
         checkRevocation()
         checkOCSP()
@@ -124,6 +125,26 @@ struct TLSChecks {
                     "a proxy ends TLS here: that it keeps to the profile \(profile) cannot be seen from here"))
         case .disabled, .behindProxy: break
         }
+    }
+
+    // MARK: - Certificate Transparency
+
+    /// Where SCTs are looked at, there must be logs to compare them with.
+    private mutating func checkTransparency() {
+        let settings = configuration.tls.transparency
+        var demanding: [String] = settings.mode == .off ? [] : ["tls.ct.mode"]
+        for (index, entry) in settings.nodes.enumerated() where entry.mode != .off {
+            demanding.append("tls.ct.nodes[\(index)].mode")
+        }
+        for index in configuration.services.indices {
+            if configuration.services[index].tls.transparency != .off { demanding.append("services[\(index)].tls.ct") }
+            configuration.services[index].tls.transparencyLogs = settings.logs
+            configuration.services[index].tls.transparencyMinimum = settings.minimum
+        }
+        guard settings.logs == nil, !refused.contains("tls.ct.logs"), let key = demanding.first else { return }
+        report(
+            .missingKey, key, "no list of logs is given, so no certificate could be found in one",
+            hint: "set tls.ct.logs, see docs/transparency.md")
     }
 
     // MARK: - Pins

@@ -106,6 +106,13 @@ extension Configuration {
         /// What may be negotiated: the loader takes it from `tls.profile`.
         public var profile = TLSProfile.intermediate
 
+        /// What too few good SCTs of the target do.
+        public var transparency = TransparencyMode.off
+        /// The list of logs: the loader takes it from `tls.ct.logs`.
+        public var transparencyLogs: String?
+        /// How many of them must vouch: the loader takes it from `tls.ct.minimum`.
+        public var transparencyMinimum = 1
+
         /// Nothing said.
         public init() {}
     }

@@ -65,6 +65,7 @@ struct NodeIdentity: Sendable {
                 hint: wrongNameHint(node, configuration))
         }
         let pins = try PinPolicy(configuration.tls.pins)
+        let transparency = try TransparencyPolicy.load(configuration.tls.transparency)
         let revocation = try RevocationLists.load(
             configuration.trust.revocationFiles + ListKeeper.files(configuration), configuration.trust.revocationMode,
             areWanted: !configuration.trust.revocationURLs.isEmpty)
@@ -78,6 +79,7 @@ struct NodeIdentity: Sendable {
                     alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
                     trustDomains: domains, checks: checks, acceleration: configuration.tls.acceleration == .auto)
                 settings.pins = pins
+                settings.transparency = transparency
                 settings.revocation = revocation
                 settings.parameters = parameters
                 return try TLSContext(settings)

@@ -222,6 +222,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         if let reason = error.certificate?.reason, isDialler, [.stapleMissing, .badStaple].contains(reason) {
             core.counters.stapleReviewed(reason.rawValue)
         }
+        core.noticeTransparency(tls?.transparency, of: node, use: "link")
         fail(
             error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint,
             clockGap: error.certificate?.clockGap)
@@ -242,6 +243,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         }
         noticePins(tls)
         noticeStaple(tls)
+        core.noticeTransparency(tls.transparency, of: node, use: "link")
         guard isDialler else {
             phase = .serverUpgrade(RequestParser(limits: Self.headLimits))
             return takePlaintext()

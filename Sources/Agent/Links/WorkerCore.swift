@@ -28,6 +28,8 @@ final class WorkerCore: TimerHandler {
     var isHandedOver = false
     private(set) var localCount = 0
     var counters = WorkerCounters()
+    /// What was said of servers' SCTs.
+    var transparency = TransparencyNotices()
     /// What the policy was asked here about peers, for `mesh policy replay`.
     var decisions = DecisionMemory()
     private var usable: [String: [Instance]] = [:]

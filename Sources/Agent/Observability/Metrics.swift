@@ -131,6 +131,12 @@ enum Metrics {
             "mesh_pin_checks_total", .counter, "Certificates of nodes that were compared with their pins, by result.",
             samples(totals.pinChecks, "result"))
         writer.family(
+            "mesh_ct_checks_total", .counter,
+            "Servers that were dialled and whose SCTs were looked at, by result and what became of the connection.",
+            totals.transparency.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map {
+                .init(Double($0.value), ["use": $0.key[0], "result": $0.key[1], "action": $0.key[2]])
+            })
+        writer.family(
             "mesh_link_streams", .gauge, "Open streams, by node and lane.",
             links.map { .init(Double($0.streams), ["node": $0.node, "lane": "\($0.lane.number)"]) })
         writer.family(

@@ -1,3 +1,5 @@
+import PKI
+
 /// What a worker counts. Read by copying on the worker's own thread.
 struct WorkerCounters: Sendable {
     /// What two ends agreed on.
@@ -31,6 +33,8 @@ struct WorkerCounters: Sendable {
     private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
     private(set) var stapleReviews: [String: UInt64] = [:]
+    /// Servers whose SCTs were looked at: by use, result and action.
+    private(set) var transparency: [[String]: UInt64] = [:]
     private(set) var validations: [String: UInt64] = [:]
     private(set) var negotiated: [HandshakeKey: UInt64] = [:]
     private(set) var moves: [String: UInt64] = [:]
@@ -55,6 +59,11 @@ struct WorkerCounters: Sendable {
 
     /// What a dialled node has stapled was looked at: the outcome, or why the node was refused for it.
     mutating func stapleReviewed(_ result: String) { stapleReviews[result, default: 0] += 1 }
+
+    /// The SCTs of a server that was dialled were looked at; `use` is `link` or `target`.
+    mutating func transparencyReviewed(_ review: TransparencyReview, use: String) {
+        transparency[[use, review.result.rawValue, review.action], default: 0] += 1
+    }
 
     /// A session moved to another link on purpose, or did not.
     mutating func move(_ outcome: MoveOutcome) { moves[outcome.rawValue, default: 0] += 1 }
@@ -88,6 +97,7 @@ struct WorkerCounters: Sendable {
         negotiated.merge(other.negotiated, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
         stapleReviews.merge(other.stapleReviews, uniquingKeysWith: +)
+        transparency.merge(other.transparency, uniquingKeysWith: +)
         moves.merge(other.moves, uniquingKeysWith: +)
     }
 }

@@ -61,6 +61,7 @@ struct TargetTLS: Sendable, Equatable {
         if let certificate = service.tls.certificate, let key = service.tls.key {
             credentials = try Credentials.load(certificateFile: certificate, keyFile: key)
         }
+        let transparency = try TransparencyPolicy.load(service.tls)
         host = service.tls.serverName ?? service.target.host ?? ""
         isFramed = service.target.scheme != .tls
         do throws(TLSError) {
@@ -69,6 +70,7 @@ struct TargetTLS: Sendable, Equatable {
                 trust: trust, credentials: credentials, alpn: isFramed ? ["http/1.1"] : [],
                 minimumVersion: profile.minimumVersion)
             configuration.parameters = profile.parameters
+            configuration.transparency = transparency
             context = try TLSContext(configuration)
         } catch {
             throw error.certificate ?? CertificateError(.badRequest, error.message, hint: error.hint)
@@ -76,8 +78,8 @@ struct TargetTLS: Sendable, Equatable {
         stamp =
             trust.roots.map(\.fingerprintSHA256) + ["-"]
             + (credentials?.chain.map(\.fingerprintSHA256) ?? []) + [
-                service.target.scheme.rawValue, service.tls.profile.rawValue,
-            ]
+                service.target.scheme.rawValue, service.tls.profile.rawValue, service.tls.transparency.rawValue,
+            ] + (transparency?.stamp ?? [])
     }
 
     static func == (one: TargetTLS, other: TargetTLS) -> Bool { one.host == other.host && one.stamp == other.stamp }

@@ -15,6 +15,8 @@ final class TargetBridge: ByteChannelOwner {
     private var outer: ByteChannel?
     private var dial: TargetDial?
     private let isFramed: Bool
+    /// The target, for the log.
+    private let place: String
     private var isOver = false
     /// Directions whose end was passed on: from the local connection, and from the target.
     private var passedEnds: (fromInner: Bool, fromOuter: Bool) = (false, false)
@@ -29,6 +31,7 @@ final class TargetBridge: ByteChannelOwner {
         self.core = core
         self.local = local
         isFramed = target.tls?.isFramed ?? true
+        place = target.endpoint.description
         inner = ByteChannel(socket, parts: core.channels)
         inner.owner = self
         try inner.start()
@@ -38,6 +41,7 @@ final class TargetBridge: ByteChannelOwner {
     }
 
     private func dialled(_ result: Result<ByteChannel, TargetError>) {
+        core.noticeTransparency(dial?.transparency, of: place, use: "target")
         dial = nil
         switch result {
         case .success(let channel):

@@ -1,4 +1,5 @@
 import EventLoop
+import PKI
 import TLS
 
 /// Connects to a target: resolves its name, connects, and where TLS is spoken shakes hands. Told once, from the loop.
@@ -9,6 +10,9 @@ final class TargetDial: ConnectHandler, ByteChannelOwner, TimerHandler {
     private var channel: ByteChannel?
     private var timer: TimerID?
     private var finished: ((Result<ByteChannel, TargetError>) -> Void)?
+
+    /// What the target's SCTs came to, where they are looked at.
+    private(set) var transparency: TransparencyReview?
 
     /// Starts. `timeout` nanoseconds are for everything together.
     init(
@@ -72,9 +76,13 @@ final class TargetDial: ConnectHandler, ByteChannelOwner, TimerHandler {
         end(.failure(.connect(error)))
     }
 
-    func channelSecured(_ channel: ByteChannel) { end(.success(channel)) }
+    func channelSecured(_ channel: ByteChannel) {
+        transparency = channel.session?.transparency
+        end(.success(channel))
+    }
 
     func channelFailed(_ channel: ByteChannel, _ error: ChannelError) {
+        transparency = channel.session?.transparency
         self.channel = nil
         end(.failure(.tls(error)))
     }
