@@ -9,6 +9,9 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     // Trust.
     /// No trusted root vouches for the chain.
     case unknownCA = "unknown_ca"
+    /// A certificate file ends with a certificate whose issuer is neither trusted nor in the file: the trusted CA is another one, or an
+    /// intermediate is absent.
+    case untrustedIssuer = "untrusted_issuer"
     /// The certificate is its own issuer and is not trusted.
     case selfSigned = "self_signed"
     /// A signature in the chain does not fit the key of its issuer.

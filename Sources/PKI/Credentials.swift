@@ -65,8 +65,8 @@ public struct Credentials: Sendable {
     /// Checks that peers which trust `trust` will accept these credentials in both roles; what a loader calls before
     /// it uses them.
     ///
-    /// Errors: those of `ChainVerifier.verify`, but `missing_intermediate` where the chain ends below an issuer that
-    /// is neither in it nor trusted.
+    /// Errors: those of `ChainVerifier.verify`, but `untrusted_issuer` where the chain ends below an issuer that is neither in it nor
+    /// trusted.
     public func validate(
         trust: TrustBundle, trustDomains: Set<String>?, legacyCertificates: Bool = false, now: Int64
     ) throws(CertificateError) -> PeerIdentity {
@@ -80,7 +80,7 @@ public struct Credentials: Sendable {
         } catch {
             let last = chain[chain.count - 1]
             let isOpen = !last.isSelfSigned && !trust.roots.contains { last.hasIssuerName(of: $0) }
-            throw error.reason == .unknownCA && isOpen ? .missingIntermediate(last) : error
+            throw error.reason == .unknownCA && isOpen ? .untrustedIssuer(last, trust) : error
         }
     }
 
@@ -97,6 +97,18 @@ public struct Credentials: Sendable {
 }
 
 extension CertificateError {
+    /// Which of both it is, nobody can see from here: the issuer's certificate is not there.
+    static func untrustedIssuer(_ certificate: Certificate, _ trust: TrustBundle) -> CertificateError {
+        let named =
+            trust.roots.prefix(3).map(\.subject) + (trust.roots.count > 3 ? ["\(trust.roots.count - 3) others"] : [])
+        return CertificateError(
+            .untrustedIssuer,
+            "\(certificate.issuer), which issued \(certificate.subject), is not trusted here; trusted: "
+                + named.joined(separator: "; "),
+            hint: "does trust.ca name the CA that issued it? Where that is an intermediate of a trusted CA, append its "
+                + "certificate to the file: cat leaf.crt intermediate.crt > chain.crt")
+    }
+
     static func missingIntermediate(_ certificate: Certificate) -> CertificateError {
         CertificateError(
             .missingIntermediate,

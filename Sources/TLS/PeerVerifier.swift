@@ -175,7 +175,7 @@ final class PeerVerifier {
         case .expired: X509_V_ERR_CERT_HAS_EXPIRED  // certificate_expired
         case .revoked: X509_V_ERR_CERT_REVOKED  // certificate_revoked
         case .wrongUsage, .caAsLeaf, .unsupportedKey: X509_V_ERR_INVALID_PURPOSE  // unsupported_certificate
-        case .unknownCA, .selfSigned, .missingIntermediate, .notACA, .chainTooLong:
+        case .unknownCA, .untrustedIssuer, .selfSigned, .missingIntermediate, .notACA, .chainTooLong:
             X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY  // unknown_ca
         case .badSignature: X509_V_ERR_CERT_SIGNATURE_FAILURE  // decrypt_error
         case .libraryFailure: X509_V_ERR_OUT_OF_MEM  // internal_error

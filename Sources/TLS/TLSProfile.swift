@@ -65,7 +65,9 @@ public struct TLSParameters: Sendable, Equatable {
         ],
         groups: ["X25519", "P-256", "P-384"],
         signatureAlgorithms: [
-            "ecdsa_secp256r1_sha256", "ed25519", "ecdsa_secp384r1_sha384", "rsa_pss_rsae_sha256", "rsa_pss_pss_sha256",
+            "ecdsa_secp256r1_sha256", "ed25519", "ecdsa_secp384r1_sha384", "ecdsa_secp521r1_sha512",
+            "rsa_pss_rsae_sha256",
+            "rsa_pss_pss_sha256",
             "rsa_pss_rsae_sha384", "rsa_pss_pss_sha384", "rsa_pss_rsae_sha512", "rsa_pss_pss_sha512",
             "rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512",
         ])

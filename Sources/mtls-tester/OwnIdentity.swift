@@ -53,7 +53,7 @@ struct OwnIdentity {
             } catch {
                 // Nodes may trust another CA for clients than the one that vouches for themselves.
                 switch error.reason {
-                case .unknownCA, .missingIntermediate, .selfSigned: doubt = error
+                case .unknownCA, .untrustedIssuer, .missingIntermediate, .selfSigned: doubt = error
                 default: throw error.inFile(options.pfxFile ?? options.certificateFile)
                 }
             }

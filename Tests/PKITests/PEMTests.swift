@@ -95,15 +95,25 @@ import Testing
         #expect(error?.hint.contains("swapped") == true)
     }
 
-    @Test func loaderNamesTheMissingIntermediate() throws {
+    @Test func loaderNamesTheIssuerThatIsNotTrusted() throws {
         let fixture = try Fixture.shared.get()
         let issued = try fixture.intermediate.issueCredentials(IssueRequest(node: "ACL"), now: noon)
         let bare = try Credentials(chain: [issued.leaf], key: issued.key)
         let error = #expect(throws: CertificateError.self) {
             try bare.validate(trust: fixture.trust, trustDomains: [domain], now: noon)
         }
-        #expect(error?.reason == .missingIntermediate)
+        #expect(error?.reason == .untrustedIssuer)
         #expect(error?.message.contains("CN=Test intermediate") == true)
+        #expect(error?.hint.contains("append its certificate") == true)
+        // Another CA is trusted: no intermediate is absent, and nobody says so.
+        let other = try CertificateAuthority.createRoot(name: "Other", trustDomain: domain, now: noon)
+        let wrong = #expect(throws: CertificateError.self) {
+            try fixture.ca.issueCredentials(IssueRequest(node: "ACL"), now: noon)
+                .validate(trust: try TrustBundle(roots: [other.certificate]), trustDomains: [domain], now: noon)
+        }
+        #expect(wrong?.reason == .untrustedIssuer)
+        #expect(wrong?.message.contains("trusted: CN=Other") == true)
+        #expect(wrong?.hint.contains("trust.ca") == true)
         #expect(try issued.validate(trust: fixture.trust, trustDomains: [domain], now: noon).nodeName == "ACL")
         let serverOnly = try fixture.ca.issueCredentials(
             IssueRequest(node: "ACL", usages: [.serverAuth]), now: noon)

@@ -319,7 +319,11 @@ let badChainCases: [VerificationCase] = [
     }
 
     @Test func tableIsLargeEnough() {
-        #expect(badLeafCases.count + badChainCases.count >= 40)
+        let bad = badLeafCases + badChainCases
+        #expect(bad.count >= 60)
+        #expect(bad.allSatisfy { $0.reason != nil })
+        let names = (goodCases + bad).map(\.name)
+        #expect(Set(names).count == names.count)
     }
 
     /// Leaving one check out lets exactly that fault pass: what the fault builds of the end-to-end tests rest on.
