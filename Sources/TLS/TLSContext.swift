@@ -127,8 +127,10 @@ public final class TLSContext: Sendable {
     private func loadCredentials() throws(TLSError) {
         guard let credentials = configuration.credentials else { return }
         let kind = credentials.leaf.publicKey.kind
-        if kind.family == .ed25519, !configuration.parameters.signatureAlgorithms.contains("ed25519") {
-            let message = "our certificate has an \(kind) key, which the TLS profile does not permit"
+        let special =
+            kind.family == .ed25519 ? "ed25519" : kind.description == "ECDSA P-521" ? "ecdsa_secp521r1_sha512" : nil
+        if let special, !configuration.parameters.signatureAlgorithms.contains(special) {
+            let message = "our certificate has a key \(kind), which the TLS profile does not permit"
             let hint = "issue it for a P-256, P-384 or RSA key: mesh ca issue NODE --algorithm p256 --force"
             throw TLSError(
                 .badCredentials, message, hint: hint,

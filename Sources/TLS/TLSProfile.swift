@@ -72,12 +72,12 @@ public struct TLSParameters: Sendable, Equatable {
             "rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512",
         ])
 
-    /// The same without what SP 800-52r2 does not name: ChaCha20-Poly1305, X25519, Ed25519.
+    /// The same without what SP 800-52r2 does not name: ChaCha20-Poly1305, X25519, Ed25519, P-521.
     public static let nist = TLSParameters(
         suites13: strong.suites13.filter { !$0.contains("CHACHA20") },
         suites12: strong.suites12.filter { !$0.contains("CHACHA20") },
         groups: strong.groups.filter { $0 != "X25519" },
-        signatureAlgorithms: strong.signatureAlgorithms.filter { $0 != "ed25519" })
+        signatureAlgorithms: strong.signatureAlgorithms.filter { !["ed25519", "ecdsa_secp521r1_sha512"].contains($0) })
 
     /// What is in both, in this order.
     public func restricted(to other: TLSParameters) -> TLSParameters {

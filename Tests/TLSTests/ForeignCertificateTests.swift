@@ -152,6 +152,24 @@ import Testing
         }
     }
 
+    /// What a profile's signatures leave out is no key of ours either.
+    @Test(arguments: ["P-521", "Ed25519"]) func keysThatAProfileDoesNotPermit(_ kind: String) throws {
+        let authority = try Authority(name: "CA \(kind)")
+        let key = Authority.file(".key")
+        try openssl(["genpkey", "-out", key] + Self.key(kind))
+        let chain = try certificates(in: [
+            try authority.certificate(subject: "/CN=Beta", keyFile: key, extensions: [], options: [])
+        ])
+        let credentials = try Credentials(
+            chain: chain, key: try PrivateKey(pem: [UInt8](Data(contentsOf: URL(fileURLWithPath: key)))))
+        var configuration = TLSContext.Configuration(
+            role: .server, credentials: credentials, trust: try authority.trust())
+        #expect(throws: Never.self) { try TLSContext(configuration) }
+        configuration.parameters = .nist
+        let error = #expect(throws: TLSError.self) { try TLSContext(configuration) }
+        #expect(error?.certificate?.reason == .unsupportedKey)
+    }
+
     /// Both ends show the certificate and verify the other's.
     private func handshake(
         _ credentials: Credentials, _ trust: TrustBundle, _ version: TLSVersion

@@ -148,7 +148,7 @@ extension EndToEnd {
         // MARK: - Means
 
         /// An agent with both listeners under a profile, and clients' certificates in `client` and `ed25519`.
-        private func listeners(
+        func listeners(
             _ mesh: TestMesh, _ profile: String, _ configure: (TestNode) -> Void = { _ in }
         ) throws -> TestNode {
             let now = Int64(time(nil))
