@@ -1,7 +1,7 @@
 import FuzzSupport
 import PKI
 
-/// Any bytes as DER, PEM, a key or a SPIFFE ID: refused with words, or read in a way that holds together. Then our own
+/// Any bytes as DER, PEM, a key, a CRL, a list of CT logs or a SPIFFE ID: refused with words, or read in a way that holds together. Then our own
 /// checks run over whatever was accepted, in both roles: they must answer, never crash.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
@@ -12,6 +12,12 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         check(chain)
     }
     _ = checked { try PrivateKey(pem: input, passphrase: nil) }
+    if let list = checked({ try CertificateRevocationList.single(input) }) {
+        require(checked { try CertificateRevocationList(der: list.der) } != nil, "a CRL's own DER is refused")
+    }
+    if let logs = checked({ try TransparencyLogs(json: input) }) {
+        require(logs.logs.allSatisfy { $0.id.count == 32 }, "the ID of a log is a SHA-256")
+    }
     if let text = String(validating: input, as: UTF8.self), let identity = checked({ try SPIFFEID(parsing: text) }) {
         require(identity.description == text, "a SPIFFE ID is written as it was read")
     }
@@ -37,6 +43,10 @@ private func check(_ chain: [Certificate]) {
         require(false, "a certificate's own DER is refused")
     }
     _ = leaf.summary(now: 1_800_000_000).lines
+    for timestamp in leaf.embeddedTimestamps {
+        require(timestamp.source == .certificate, "an embedded SCT comes from the certificate")
+        require([0, 32].contains(timestamp.logID.count), "the ID of a log is a SHA-256")
+    }
     for role in [PeerVerification.Role.serverOfLink, .clientOfLink] {
         for legacy in [false, true] {
             let expected = PeerVerification.Expectation(
