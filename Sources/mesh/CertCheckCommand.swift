@@ -12,7 +12,8 @@ enum CertCheckCommand {
                 Exit code 0: good. 7: good, but their end is near (30 days, or the last quarter of their life if that is \
                 shorter). 6: wrong: expired, not yet valid, in the wrong order, weak, a key that others may read or that \
                 belongs to another certificate; with --ca everything for which a peer would refuse it; with --name a name \
-                that it does not have. With --json: valid, error, expiring_soon and days_remaining of all files together, \
+                that it does not have; with --ocsp a certificate that its issuer has revoked; with --ct-logs one that no log \
+                vouches for. With --json: valid, error, expiring_soon and days_remaining of all files together, \
                 and of each.
                 """,
             flags: [
@@ -24,6 +25,13 @@ enum CertCheckCommand {
                 FlagSpec(
                     "name", .string, placeholder: "HOST", "A DNS name or IP address by which clients come.",
                     isRepeated: true),
+                FlagSpec(
+                    switch: "ocsp",
+                    "Ask the OCSP responders that the certificate and its intermediates name; a certificate that is revoked, or of "
+                        + "which they say nothing, is wrong."),
+                FlagSpec(
+                    "ocsp-responder", .string, placeholder: "URL",
+                    "Ask this responder about the certificate, instead of the one that it names. Implies --ocsp."),
                 FlagSpec(
                     "ct-logs", .path,
                     "The logs of certificates (log_list.json) one of which must vouch for the certificate by an SCT in it."
@@ -65,6 +73,13 @@ enum CertCheckCommand {
                 if report.certificates.isEmpty, report.faults.isEmpty {
                     report.add(
                         .missingCertificate, "the file holds no certificate", hint: "give the certificate's file")
+                }
+                if invocation.isOn("ocsp") || invocation.string("ocsp-responder") != nil, !report.certificates.isEmpty {
+                    let responders = ResponderReport(
+                        report.certificates.map(\.certificate), roots: trust?.roots ?? [],
+                        responder: invocation.string("ocsp-responder"))
+                    report.responders = responders
+                    report.faults += responders.faults
                 }
                 if let keyFault { report.faults.append(keyFault) }
                 return CertificateCheck(report, now: inspector.now)

@@ -69,6 +69,7 @@ struct CertificateCheck {
             fields.append(("Issuer", leaf.isSelfSigned ? "itself (self-signed)" : leaf.issuer))
             fields.append(("Key", leaf.keyAlgorithm))
             fields += report.transparency?.fields ?? []
+            fields += report.responders?.fields ?? []
         }
         Output.fields(fields, indent: 2)
         for remark in report.remarks { Output.line("  \(remark)") }

@@ -15,6 +15,8 @@ struct InspectionReport {
     var isPKCS12 = false
     /// The SCTs of its first certificate, where somebody looked.
     var transparency: TransparencyReport?
+    /// What OCSP responders say, where they were asked.
+    var responders: ResponderReport?
     /// What is wrong.
     var faults: [CertificateError] = []
     /// What is worth knowing.
@@ -40,6 +42,7 @@ struct InspectionReport {
             object["key"] = ["encrypted": true]
         }
         if let transparency { object["scts"] = transparency.json }
+        if let responders { object["ocsp"] = responders.json }
         object["faults"] = .array(
             faults.map { ["reason": .string($0.code), "message": .string($0.message), "hint": .string($0.hint)] })
         object["remarks"] = JSONValue(remarks)

@@ -65,6 +65,11 @@ import Testing
         ("ocsp: { responder: 'http://10.0.0.256/' }", ["4:20 ocsp.responder bad_value"]),
         ("ocsp: { responder: 'https://a.test:0x50/' }", ["4:20 ocsp.responder bad_value"]),
         ("ocsp: { peers: 'hard' }", ["4:16 ocsp.peers missing_key"]),
+        ("ocsp: { intermediates: { mode: 'hard' } }", ["4:32 ocsp.intermediates.mode missing_key"]),
+        ("tls: { ct: { mode: 'require' } }", ["4:20 tls.ct.mode missing_key"]),
+        ("tls: { ct: { nodes: [{ node: 'b', mode: 'report' }] } }", ["4:41 tls.ct.nodes[0].mode missing_key"]),
+        ("tls: { ct: { mode: 'maybe' } }", ["4:20 tls.ct.mode bad_value"]),
+        ("tls: { ct: { minimum: 0 } }", ["4:23 tls.ct.minimum out_of_range"]),
         ("ocsp: { allowedHosts: ['*'] }", ["4:24 ocsp.allowedHosts[0] bad_value"]),
         // Choices, names, paths
         ("log: { level: 'verbose' }", ["4:15 log.level bad_value"]),

@@ -9,6 +9,10 @@ extension Configuration {
         public var responder: String?
         /// Hosts of which certificates may name responders; none by default.
         public var allowedHosts: [String] = []
+        /// The same as `peers` for the CAs between a peer's certificate and its root.
+        public var intermediates = OCSPMode.soft
+        /// Who is asked about those; nil leaves it to what they name.
+        public var intermediatesResponder: String?
         /// How long an answer may take.
         public var timeout: Duration = .seconds(2)
     }

@@ -14,6 +14,14 @@ enum OCSPTable {
             "The OCSP responder for certificates of the mesh's CA.",
             default: "those that the certificates name, as far as `ocsp.allowedHosts` has their hosts"),
         .value(
+            "ocsp.intermediates.mode", \.ocsp.intermediates, .choice,
+            "The same as `ocsp.peers` for the CAs between a peer's certificate and its root, at links and edge listeners that "
+                + "ask about the certificate itself."),
+        .value(
+            "ocsp.intermediates.responder", \.ocsp.intermediatesResponder, .optional(.fetchURL),
+            "The OCSP responder for these.",
+            default: "those that they name, as far as `ocsp.allowedHosts` has their hosts"),
+        .value(
             "ocsp.allowedHosts", \.ocsp.allowedHosts,
             .list(.hostPatternless, "a list of DNS names or IP addresses", orOne: true),
             "Hosts that are asked when a certificate names a responder there. Whoever issues certificates could otherwise make "

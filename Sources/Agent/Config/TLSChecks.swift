@@ -178,6 +178,14 @@ struct TLSChecks {
                 .missingKey, "ocsp.peers", "no responder may be asked, so every node that dials would be refused",
                 hint: "set ocsp.responder or ocsp.allowedHosts, or leave it at \"soft\"")
         }
+        if ocsp.intermediates == .hard, ocsp.intermediatesResponder == nil, !isFree,
+            !refused.contains("ocsp.intermediates.responder")
+        {
+            report(
+                .missingKey, "ocsp.intermediates.mode",
+                "no responder may be asked, so everybody below an intermediate would be refused",
+                hint: "set ocsp.intermediates.responder or ocsp.allowedHosts, or leave it at \"soft\"")
+        }
         for (index, listener) in configuration.edge.listeners.enumerated()
         where listener.clientOCSP == .hard && listener.clientOCSPResponder == nil && !isFree {
             let key = "edge.listeners[\(index)].clientCertificates.ocsp"

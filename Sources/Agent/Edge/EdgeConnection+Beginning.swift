@@ -142,10 +142,10 @@ extension EdgeConnection {
     private func askStatus(_ session: TLSSession) {
         let settings = listener.settings
         let responder = settings.clientOCSPResponder.flatMap { FetchURL($0) }
-        guard let ocsp = core.ocsp, let question = ocsp.question(session.peerChain, settings.clientOCSP, responder)
-        else { return statusKnown(.passes) }
+        let questions = core.ocsp?.questions(session.peerChain, settings.clientOCSP, responder) ?? []
+        guard let ocsp = core.ocsp, !questions.isEmpty else { return statusKnown(.passes) }
         let (id, loop) = (self.id, core.handle)
-        ocsp.ask(question) { verdict in loop.submit { $0.statusKnown(id, verdict) } }
+        ocsp.ask(questions) { verdict in loop.submit { $0.statusKnown(id, verdict) } }
     }
 
     /// The answer. What is revoked stands in the snapshot that the loop has by now.

@@ -41,7 +41,7 @@ final class EdgeCore {
 
     /// The certificates by which clients are connected here, by fingerprint.
     var certificatesInUse: Set<String> {
-        Set(connections.values.compactMap { $0.channel.session?.peerChain.first?.fingerprintSHA256 })
+        Set(connections.values.flatMap { $0.channel.session?.peerChain.map(\.fingerprintSHA256) ?? [] })
     }
 
     /// Fetches an issuer's keys if that may help, and calls back when it has ended, or at once.

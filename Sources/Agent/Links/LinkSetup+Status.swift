@@ -8,11 +8,10 @@ extension LinkSetup {
     /// Asks where there is somebody to ask, and goes on when that is settled: a dialler before it says HELLO, an acceptor before
     /// it answers one. So either end can still say why the link is not to be.
     func askStatus() {
-        guard let tls, let question = core.shared.ocsp.question(tls.peerChain, staple: tls.staple?.answer) else {
-            return goOnWithStatus()
-        }
+        let questions = tls.map { core.shared.ocsp.questions($0.peerChain, staple: $0.staple?.answer) } ?? []
+        guard !questions.isEmpty else { return goOnWithStatus() }
         let (id, index) = (self.id, core.index)
-        core.shared.ocsp.ask(question) { [shared = core.shared] verdict in
+        core.shared.ocsp.ask(questions) { [shared = core.shared] verdict in
             shared.workers[index].submit { $0.statusKnown(id, verdict) }
         }
     }

@@ -194,7 +194,7 @@ final class WorkerCore: TimerHandler {
     /// The certificates of peers that have a link or a parked session here, by fingerprint.
     var certificatesInUse: Set<String> {
         let connections = Array(links.values) + Array(retiring.values) + parked.values.map(\.link)
-        return Set(connections.compactMap { $0.tls.peerChain.first?.fingerprintSHA256 })
+        return Set(connections.flatMap { $0.tls.peerChain.map(\.fingerprintSHA256) })
     }
 
     /// Ends a link or a setup that is not wanted any more.

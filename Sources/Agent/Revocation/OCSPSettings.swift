@@ -11,6 +11,10 @@ struct OCSPSettings: Sendable, Equatable {
     var responder: FetchURL?
     /// Hosts of which certificates may name responders.
     var allowedHosts: [String] = []
+    /// The same for the CAs between a peer's certificate and its root, where the peer is asked about.
+    var intermediates = Configuration.OCSPMode.soft
+    /// Who is asked about those; nil leaves it to what they name.
+    var intermediatesResponder: FetchURL?
     /// How long an answer may take, in nanoseconds.
     var timeout: UInt64 = 2 * Clock.second
 
@@ -20,7 +24,30 @@ struct OCSPSettings: Sendable, Equatable {
         peers = configuration.peers
         responder = configuration.responder.flatMap { FetchURL($0) }
         allowedHosts = configuration.allowedHosts
+        intermediates = configuration.intermediates
+        intermediatesResponder = configuration.intermediatesResponder.flatMap { FetchURL($0) }
         timeout = configuration.timeout.nanoseconds
+    }
+
+    /// What is to be found out about a verified chain: about its leaf, and where that is asked about, about the CAs up to the root.
+    func questions(
+        _ chain: [Certificate], staple: OCSPAnswer?, _ mode: Configuration.OCSPMode, _ configured: FetchURL?
+    ) -> [OCSPQuestion] {
+        guard mode != .off else { return [] }
+        return OCSPSubject.chain(chain).enumerated().compactMap { index, subject in
+            index == 0
+                ? question(subject, staple: staple, mode, configured)
+                : question(subject, staple: nil, intermediates, intermediatesResponder)
+        }
+    }
+
+    private func question(
+        _ subject: OCSPSubject, staple: OCSPAnswer?, _ mode: Configuration.OCSPMode, _ configured: FetchURL?
+    ) -> OCSPQuestion? {
+        guard mode != .off else { return nil }
+        let responder = responder(of: subject.certificate, configured: configured)
+        guard responder != nil || (mode == .hard && staple == nil) else { return nil }
+        return OCSPQuestion(subject: subject, responder: responder, staple: staple, isHard: mode == .hard)
     }
 
     /// Who is asked about a certificate: who is configured, else whom it names itself where its host is allowed.
@@ -66,25 +93,27 @@ final class OCSPGate: Sendable {
     /// Who answers.
     func answer(by ask: @escaping Ask) { asking.withLock { $0 = ask } }
 
-    /// The question about a node's verified chain; nil where there is none.
-    func question(_ chain: [Certificate], staple: OCSPAnswer?) -> OCSPQuestion? {
+    /// The questions about a node's verified chain; empty where there are none.
+    func questions(_ chain: [Certificate], staple: OCSPAnswer?) -> [OCSPQuestion] {
         let settings = settings.withLock { $0 }
-        return question(chain, staple: staple, settings.peers, settings.responder)
+        return settings.questions(chain, staple: staple, settings.peers, settings.responder)
     }
 
     /// The same for a client of the edge, whose listener has a mode and perhaps a responder of its own.
-    func question(
-        _ chain: [Certificate], staple: OCSPAnswer? = nil, _ mode: Configuration.OCSPMode, _ configured: FetchURL?
-    ) -> OCSPQuestion? {
-        guard mode != .off, let subject = OCSPSubject(chain: chain) else { return nil }
-        let responder = settings.withLock { $0 }.responder(of: subject.certificate, configured: configured)
-        guard responder != nil || (mode == .hard && staple == nil) else { return nil }
-        return OCSPQuestion(subject: subject, responder: responder, staple: staple, isHard: mode == .hard)
+    func questions(
+        _ chain: [Certificate], _ mode: Configuration.OCSPMode, _ configured: FetchURL?
+    ) -> [OCSPQuestion] {
+        settings.withLock { $0 }.questions(chain, staple: nil, mode, configured)
     }
 
-    /// Asks; `done` is called once, on the control plane.
-    func ask(_ question: OCSPQuestion, done: @escaping @Sendable (OCSPVerdict) -> Void) {
+    /// Asks all of them at once; `done` is called once, on the control plane.
+    func ask(_ questions: [OCSPQuestion], done: @escaping @Sendable (OCSPVerdict) -> Void) {
         guard let ask = asking.withLock({ $0 }) else { return done(.passes) }
-        ControlPlane.post { ask(question, done) }
+        ControlPlane.post {
+            let verdicts = OCSPVerdicts(of: questions.count, done: done)
+            for question in questions {
+                ask(question) { verdict in ControlPlane.assumeIsolated { verdicts.take(verdict) } }
+            }
+        }
     }
 }

@@ -19,6 +19,11 @@ public struct OCSPSubject: Sendable {
         self.init(chain[0], issuer: chain[1])
     }
 
+    /// Every certificate of a verified chain but the root, leaf first.
+    public static func chain(_ chain: [Certificate]) -> [OCSPSubject] {
+        zip(chain, chain.dropFirst()).map { OCSPSubject($0, issuer: $1) }
+    }
+
     /// The leaf of our own chain, whose issuer is the next certificate of the file, or one of the trusted roots.
     public init?(own chain: [Certificate], roots: [Certificate]) {
         guard let leaf = chain.first else { return nil }

@@ -294,6 +294,64 @@ extension EndToEnd {
             }
         }
 
+        /// Gives a node a certificate of an intermediate of the mesh's CA.
+        private static func issue(_ node: TestNode, by intermediate: CertificateAuthority) throws {
+            try intermediate.issueCredentials(IssueRequest(node: node.name), now: Int64(time(nil)))
+                .write(certificateFile: node.directory + "/node.crt", keyFile: node.directory + "/node.key")
+        }
+
+        /// An intermediate is asked about as well, at a responder of its own; when it is revoked, everybody below it is.
+        @Test func intermediates() throws {
+            try withMesh { mesh in
+                let responder = try TestResponder(mesh)
+                let key = try ResponderKey(mesh)
+                let intermediate = try mesh.authority.createIntermediate(name: "Below", now: Int64(time(nil)))
+                let subject = OCSPSubject(intermediate.certificate, issuer: mesh.authority.certificate)
+                let directory = try mesh.node("Directory", directory: true) { node in
+                    node.set("ocsp.staple", false)
+                    node.set("ocsp.intermediates.responder", .string(responder.url))
+                    node.set("ocsp.timeout", "500ms")
+                }
+                let (alpha, beta) = (try mesh.node("Alpha"), try mesh.node("Beta"))
+                try Self.issue(beta, by: intermediate)
+                responder.answers { _ in try key.response(subject, until: 4) }
+                try mesh.start()
+                try directory.waitLinked(to: alpha)
+                try directory.waitLinked(to: beta)
+                try demand(responder.count >= 1, "the intermediate was asked about")
+                responder.answers { _ in try key.response(subject, isRevoked: true, until: 3600) }
+                try directory.waitFor("ocsp_revoked") { $0["subject"]?.contains("Below") == true }
+                try Deadline.until("Beta's link is gone") { try !directory.isLinked(to: beta) }
+                try beta.waitFor("dial_failed") { $0["reason"] == "identity_revoked" }
+                try demandEqual(try directory.isLinked(to: alpha), true)
+                try demandEqual(try directory.metric("mesh_ocsp_revoked"), 1)
+            }
+        }
+
+        /// Under `hard`, a responder that says nothing of the intermediate keeps everybody out below it, and nobody else.
+        @Test func hardIntermediates() throws {
+            try withMesh { mesh in
+                let responder = try TestResponder(mesh)
+                let intermediate = try mesh.authority.createIntermediate(name: "Below", now: Int64(time(nil)))
+                let directory = try mesh.node("Directory", directory: true) { node in
+                    node.set("ocsp.staple", false)
+                    node.set("ocsp.intermediates.mode", "hard")
+                    node.set("ocsp.intermediates.responder", .string(responder.url))
+                    node.set("ocsp.timeout", "500ms")
+                }
+                let (alpha, beta) = (try mesh.node("Alpha"), try mesh.node("Beta"))
+                try Self.issue(beta, by: intermediate)
+                for node in mesh.nodes { try node.start() }
+                try directory.waitReady()
+                try directory.waitLinked(to: alpha)
+                try directory.waitFor("handshake_failed") { $0["reason"] == "revocation_unknown" }
+                try demandEqual(try directory.isLinked(to: beta), false)
+                directory.set("ocsp.intermediates.mode", "off")
+                try demandEqual(try directory.reload().status, 200)
+                try directory.waitLinked(to: beta)
+            }
+        }
+
         /// Responders that certificates name are not asked, unless their host is allowed.
         @Test func whatACertificateNamesIsNotAsked() throws {
             try withMesh { mesh in
@@ -330,6 +388,49 @@ extension EndToEnd {
                     TestMesh.binaries + "/mesh-agent", "--config", alpha.configurationFile, "--check",
                 ])
                 try demand(check.output.contains("whose host is not in ocsp.allowedHosts"), check.output)
+            }
+        }
+
+        /// `mesh cert check --ocsp` asks who is named, or who is given, and says what came of it.
+        @Test func certCheckAsks() throws {
+            try withMesh { mesh in
+                let responder = try TestResponder(mesh)
+                let key = try ResponderKey(mesh)
+                responder.answers(key.byProgram)
+                let named = try key.register.issue(
+                    "named", extensions: ["authorityInfoAccess=OCSP;URI:\(responder.url)"], options: ["-days", "90"])
+                let bare = try key.register.issue("bare", options: ["-days", "90"])
+                let unknown = try key.register.issue("unknown", options: ["-days", "90"])
+                func check(_ file: String, _ more: String...) throws -> (status: Int32, json: JSONValue) {
+                    let (status, output) = try runProgram(
+                        [TestMesh.binaries + "/mesh", "cert", "check", file, "--json"] + more)
+                    return (status, try JSONReader.parse(output))
+                }
+                func reasons(_ json: JSONValue) -> [String] {
+                    (json["files"]?[0]?["faults"]?.array ?? []).compactMap { $0["reason"]?.string }
+                }
+                let ca = mesh.directory + "/ca.crt"
+                try key.register.set(named.certificate, .good)
+                try key.register.set(bare.certificate, .revoked("keyCompromise"))
+                let good = try check(named.certificate, "--ocsp", "--ca", ca, "--for", "server")
+                try demandEqual(good.json["files"]?[0]?["ocsp"]?[0]?["status"]?.string, "good")
+                try demandEqual(good.json["reason"]?.string == "revocation_unknown", false, "\(good.json)")
+                let revoked = try check(bare.certificate, "--ocsp-responder", responder.url, "--ca", ca)
+                try demandEqual(revoked.json["files"]?[0]?["ocsp"]?[0]?["status"]?.string, "revoked")
+                try demand(reasons(revoked.json).contains("revoked"), "\(revoked)")
+                try demandEqual(revoked.status, 6)
+                // Nobody is named; the issuer is not there; the responder does not know it, or is down.
+                try demand(
+                    try reasons(check(bare.certificate, "--ocsp", "--ca", ca).json).contains("revocation_unknown"),
+                    "named")
+                try demand(try reasons(check(named.certificate, "--ocsp").json) == ["revocation_unknown"], "issuer")
+                try demand(
+                    try reasons(check(unknown.certificate, "--ocsp-responder", responder.url, "--ca", ca).json)
+                        .contains("revocation_unknown"), "unknown")
+                responder.goDown()
+                let down = try check(named.certificate, "--ocsp", "--ca", ca, "--for", "server")
+                try demand(reasons(down.json).contains("revocation_unknown"), "\(down.json)")
+                try demandEqual(try check(named.certificate).json["files"]?[0]?["ocsp"], nil)
             }
         }
 

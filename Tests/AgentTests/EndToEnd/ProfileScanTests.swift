@@ -18,10 +18,8 @@ extension EndToEnd.Profiles {
         try withMesh { mesh in
             let node = try listeners(mesh, expected.profile)
             let scans = [7400, 8443].map { port in
-                (
-                    port,
-                    Background { try Self.findings("\(node.host):\(port)", mesh.directory + "/testssl-\(port).json") }
-                )
+                let (address, file) = ("\(node.host):\(port)", mesh.directory + "/testssl-\(port).json")
+                return (port, Background { try Self.findings(address, file) })
             }
             for (port, scan) in scans {
                 let found = try scan.value(within: 300, "testssl at \(port)")
@@ -29,8 +27,8 @@ extension EndToEnd.Profiles {
                 for (id, finding) in found where Self.alarms.contains(finding.severity) {
                     throw Failure("\(place): \(id): \(finding.severity), \(finding.text)")
                 }
-                for (id, text) in Self.table(of: expected) {
-                    let finding = try Deadline.wait("\(place): a finding \(id)") { found[id] }
+                for (id, text) in Self.expectations(expected) {
+                    guard let finding = found[id] else { throw Failure("\(place): nothing is said of \(id)") }
                     try demand(finding.text.hasPrefix(text), "\(place): \(id): \(finding.text), not \(text)")
                 }
             }
@@ -40,8 +38,8 @@ extension EndToEnd.Profiles {
     private static let alarms: Set<String> = ["LOW", "MEDIUM", "HIGH", "CRITICAL", "FATAL"]
 
     /// What is found, by testssl's own names.
-    private static func table(of expected: Expectation) -> [(id: String, text: String)] {
-        var table = ["SSLv2", "SSLv3", "TLS1", "TLS1_1"].map { ($0, "not offered") }
+    private static func expectations(_ expected: Expectation) -> [(String, String)] {
+        var table: [(String, String)] = ["SSLv2", "SSLv3", "TLS1", "TLS1_1"].map { ($0, "not offered") }
         table += [("TLS1_2", expected.hasTLS12 ? "offered" : "not offered"), ("TLS1_3", "offered with final")]
         table += ["NULL", "aNULL", "EXPORT", "LOW", "3DES_IDEA", "AVERAGE"].map { ("cipherlist_\($0)", "not offered") }
         table += [("PFS", "offered")]
