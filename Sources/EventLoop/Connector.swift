@@ -83,6 +83,8 @@ public final class Connector {
     private let loop: EventLoop
     private var handler: (any ConnectHandler)?
     private let deadline: UInt64
+    /// The longest time for one address.
+    private let longestShare: UInt64
     private var resolution: Resolution?
     private var resolveError: ResolveError?
 
@@ -99,9 +101,13 @@ public final class Connector {
     private var isStarting = true
 
     /// Starts to connect to one of `addresses` within `timeout` nanoseconds.
+    ///
+    /// - Parameter longestShare: the longest time for one address, in nanoseconds, however much of the timeout is left.
     public init(
-        _ addresses: [SocketAddress], timeout: UInt64 = defaultTimeout, loop: EventLoop, handler: any ConnectHandler
+        _ addresses: [SocketAddress], timeout: UInt64 = defaultTimeout, longestShare: UInt64 = .max, loop: EventLoop,
+        handler: any ConnectHandler
     ) {
+        self.longestShare = longestShare
         target = addresses.map(\.description).joined(separator: ", ")
         self.loop = loop
         self.handler = handler
@@ -112,9 +118,13 @@ public final class Connector {
     }
 
     /// Starts to resolve `endpoint` and to connect to one of its addresses, all within `timeout` nanoseconds.
+    ///
+    /// - Parameter longestShare: the longest time for one address, in nanoseconds, however much of the timeout is left.
     public init(
-        to endpoint: Endpoint, timeout: UInt64 = defaultTimeout, loop: EventLoop, handler: any ConnectHandler
+        to endpoint: Endpoint, timeout: UInt64 = defaultTimeout, longestShare: UInt64 = .max, loop: EventLoop,
+        handler: any ConnectHandler
     ) {
+        self.longestShare = longestShare
         target = endpoint.description
         self.loop = loop
         self.handler = handler
@@ -148,7 +158,7 @@ extension Connector {
     private func startShare() {
         let left = UInt64(max(addresses.count - current, 1))
         let now = loop.now
-        attemptDeadline = deadline > now ? now + (deadline - now) / left : now
+        attemptDeadline = deadline > now ? now + min((deadline - now) / left, longestShare) : now
     }
 
     /// Tries the current address, and the following ones as long as they fail at once and time is left; the first one

@@ -52,6 +52,15 @@ public final class Listener {
         registration = try loop.register(fd, .readable, self)
     }
 
+    /// Accepts everything that waits in the socket's queue, which closing it would reset.
+    public func acceptWaiting() {
+        var before: UInt64
+        repeat {
+            before = acceptedCount
+            ready(.readable, loop: loop)
+        } while acceptedCount > before
+    }
+
     /// Stops listening and closes the socket. The file of a Unix socket stays.
     public func close() {
         if let registration = registration.take() { loop.deregister(registration) }

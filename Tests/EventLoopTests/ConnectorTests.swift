@@ -112,6 +112,27 @@ import Testing
         #expect(loop.timerCount == 0)
     }
 
+    /// However much time there is, one address gets no more than its bound.
+    @Test func oneAddressHasABound() throws {
+        let loop = try EventLoop()
+        let silent = try Silent()
+        let listener = try Socket.listen(.ipv4(.loopback, port: 0))
+        let address = try #require(Socket.localAddress(listener.rawValue))
+        let outcome = Outcome()
+        _ = Connector(
+            [silent.address, address], timeout: 3_600 * Clock.second, longestShare: 30 * Clock.millisecond, loop: loop,
+            handler: outcome)
+        loop.runTest()
+        #expect(outcome.address == address)
+        let alone = Outcome()
+        _ = Connector(
+            [silent.address], timeout: 3_600 * Clock.second, longestShare: 30 * Clock.millisecond, loop: loop,
+            handler: alone)
+        loop.runTest()
+        #expect(alone.error?.code == .timedOut)
+        #expect(loop.timerCount == 0)
+    }
+
     @Test func allFailuresAreReported() throws {
         let loop = try EventLoop()
         let closed = try Closed()

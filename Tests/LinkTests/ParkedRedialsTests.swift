@@ -33,6 +33,32 @@ import Testing
         #expect(verdicts([0, 200, -400, 600, 700, 900]) == [false, false, false, false, false, true])
     }
 
+    /// How long each of five dials waits for the peer, in milliseconds; nil for as long as any handshake may take.
+    private func patience(roundTrip: UInt64?) -> [UInt64?] {
+        var redials = ParkedRedials(resumeFor: Self.resumeFor, roundTrip: roundTrip.map { $0 * Self.millisecond })
+        return (0..<5).map { _ in redials.nextPatience().map { $0 / Self.millisecond } }
+    }
+
+    @Test func dialsAreInAHurryButForOneInFour() {
+        #expect(patience(roundTrip: nil) == [500, 500, 500, nil, 500])
+        #expect(patience(roundTrip: 1) == [500, 500, 500, nil, 500])
+        #expect(patience(roundTrip: 300) == [1_450, 1_450, 1_450, nil, 1_450])
+        var slow = ParkedRedials(roundTrip: .max)
+        #expect(slow.nextPatience() == .max)
+    }
+
+    /// Hurry is for each dial; how many there are is the pauses' matter.
+    @Test func hurryChangesNoPause() {
+        var (hurried, patient) = (ParkedRedials(), ParkedRedials())
+        for step in 0..<12 {
+            _ = hurried.nextPatience()
+            let random = UInt64(step) &* 0x9E37_79B9_7F4A_7C15
+            #expect(
+                hurried.delay(400 * Self.millisecond, random: random)
+                    == patient.delay(400 * Self.millisecond, random: random))
+        }
+    }
+
     @Test func fewRefusalsProveNothing() {
         #expect(verdicts([0, 10_000, 10_001]) == [false, false, true])
     }

@@ -22,8 +22,7 @@ extension WorkerCore {
             do throws(CertificateError) {
                 _ = try recheck(session.link.tls, session.link.isDialler, contexts, now: now)
             } catch {
-                guard Self.objections.contains(error.reason) else { continue }
-                endParked(session.link.lane, .identityRevoked, outcome: .revoked, "\(error.code): \(error.message)")
+                end(session, error)
             }
         }
     }
@@ -87,6 +86,18 @@ extension WorkerCore {
             // What has ended or lost its root meanwhile is the next handshake's affair.
             break
         }
+    }
+
+    private func end(_ session: ParkedSession, _ error: CertificateError) {
+        let (reason, outcome): (LinkReason, ResumptionOutcome)
+        switch error.reason {
+        case .revoked, .revocationUnknown: (reason, outcome) = (.identityRevoked, .revoked)
+        case .pinMismatch:
+            counters.pinChecked("refused")
+            (reason, outcome) = (.policyChanged, .pinMismatch)
+        default: return
+        }
+        endParked(session.link.lane, reason, outcome: outcome, "\(error.code): \(error.message)")
     }
 
     private func notice(_ outcome: PinPolicy.Outcome, of link: LinkConnection) {

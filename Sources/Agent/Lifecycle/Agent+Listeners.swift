@@ -67,11 +67,7 @@ extension Agent {
             if listener.isActivated { activated.insert(listener.kind) }
             switch listener.kind {
             case .mesh:
-                meshDoor = try Door(socket, log: log) { [unowned self] descriptor, address in
-                    let raw = descriptor.release()
-                    let worker = self.shared.workers[self.supervisor.leastLoadedWorker()]
-                    worker.submit { $0.accept(FileDescriptor(owning: raw), from: address) }
-                }
+                meshDoor = try makeMeshDoor(socket)
             case .control:
                 controlDoor = try Door(socket, log: log) { [unowned self] descriptor, _ in
                     self.acceptControl(descriptor)

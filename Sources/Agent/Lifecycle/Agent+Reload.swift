@@ -33,6 +33,8 @@ extension Agent {
         /// Upstreams that are new, bound already.
         let added: [UpstreamListener]
         let edge: EdgeHost.Prepared
+        /// Another listener for links, open already; nil where it stays the same.
+        let meshListener: MeshListenerChange?
     }
 
     private func prepareReload() throws -> Reloading {
@@ -55,7 +57,9 @@ extension Agent {
         return Reloading(
             read: read, next: next, identity: identity, policy: documents.ledger.policy ?? configured,
             notes: supersededPolicyNotes(configured), targets: targets, added: added,
-            edge: try edge.prepare(next.configuration.edge, mesh: identity.meshTrust))
+            edge: try edge.prepare(next.configuration.edge, mesh: identity.meshTrust),
+            // The last one, since it accepts already.
+            meshListener: try prepareMeshListener(next.configuration.listen.mesh))
     }
 
     private func refuse(_ error: any Error, by caller: String) -> ReloadOutcome {
@@ -75,6 +79,7 @@ extension Agent {
         let applicable = configuration.changes(to: reloading.next.configuration)
         let policyChanged = policy.fingerprint != self.policy.fingerprint
         effective = reloading.next
+        use(reloading.meshListener)
         updateOCSP(identity, reloading.edge.runtime)
         let isRenewed = use(identity)
         if policyChanged { self.policy = policy }

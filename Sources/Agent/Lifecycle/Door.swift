@@ -23,6 +23,12 @@ final class Door: AcceptHandler {
     /// A copy of the socket, for another process.
     func duplicate() throws(SystemError) -> Int32? { try listening.duplicate() }
 
+    /// Accepts what waits, and no more: another one is open already.
+    func makeWay() {
+        listener?.acceptWaiting()
+        close()
+    }
+
     /// Accepts no more.
     func close() {
         listening.forget()

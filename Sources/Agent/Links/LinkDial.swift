@@ -9,6 +9,9 @@ struct LinkDial: Sendable {
     let lane: Lane
     /// Where it may be reached, in order.
     let endpoints: [Endpoint]
+    /// How long the attempt may go on without a sign of life from the peer, in nanoseconds; nil: for the whole time of a
+    /// handshake.
+    var patience: UInt64?
 }
 
 /// The control plane's answer to a setup that asked.

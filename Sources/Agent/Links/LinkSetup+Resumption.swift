@@ -10,7 +10,8 @@ extension LinkSetup {
     func begin(_ handshake: consuming LinkHandshake, _ hello: Hello) {
         if intent == .move { return beginMove(handshake, hello) }
         guard let tls, let identity = tls.peerIdentity else { return }
-        let held = core.heldSession(lane, bootID: hello.bootID, identity: identity)
+        // Whoever brings documents alone has no right to a session.
+        let held = isCatchingUp ? nil : core.heldSession(lane, bootID: hello.bootID, identity: identity)
         self.held = held
         if isDialler {
             guard hello.resumptionEpoch != nil else {
@@ -72,7 +73,7 @@ extension LinkSetup {
 
     /// The dialler's answer to an offer.
     private func answer(_ resumption: inout LinkResumption, _ claim: ResumeClaim, _ hello: Hello) {
-        guard let held = core.parked[lane], held.session.peer.bootID == hello.bootID else {
+        guard !isCatchingUp, let held = core.parked[lane], held.session.peer.bootID == hello.bootID else {
             guard authorize() else { return }
             send(LinkHandshake.wireMessage(resumption.decline(), role: .dialler, masks: core.maskKeys))
             return establish(hello, nil)
@@ -110,19 +111,22 @@ extension LinkSetup {
         for frame in first { send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys)) }
         _ = core.unpark(lane)
         core.counters.resumption(.resumed)
+        let pause = Clock.unixMilliseconds() - held.since
+        core.counters.parkedSeconds.observe(seconds: Double(max(pause, 0)) / 1e3)
         core.shared.log.info(
             "session_resumed", "the session with node \(node) goes on over a new link",
             [
                 ("node", .string(node)), ("lane", .init(Int(number))), ("streams", .init(held.session.streamCount)),
                 ("epoch", .init(claim.epoch)),
                 ("resent_bytes", .init(held.session.unsentBytes)),
-                ("parked_ms", .integer(Clock.unixMilliseconds() - held.since)),
+                ("parked_ms", .integer(pause)),
             ])
         establish(hello, held)
     }
 
     /// A session that is parked here and that the peer does not go on with is over.
     private func endHeld(_ text: String) {
+        guard !isCatchingUp else { return }
         core.endParked(lane, .resumeRefused, outcome: .refused, text)
     }
 

@@ -250,11 +250,12 @@ extension LinkSetup {
     /// A node that has no right here may still bring the newer document that gives it one, or else a mesh that a document
     /// has split could never come together again. The link carries `mesh.documents` and nothing else until then.
     ///
-    /// Only for a link of its own, where there is none to that node: neither a session nor a living link is given to it.
+    /// Only for a link of its own, where there is none to that node: neither a session nor a living link is given to it. A
+    /// session that waits here for its next link goes on waiting (`WorkerCore.visit`).
     private func mayCatchUp(_ identity: PeerIdentity) -> Bool {
-        guard case .deciding(_, let hello) = phase, intent != .move, number == 0, let name = identity.nodeName,
+        guard held == nil, let hello = peerHello, intent != .move, number == 0, let name = identity.nodeName,
             let theirs = documents(hello), !core.routing.documents.covers(theirs), !core.routing.isDraining,
-            core.routing.links[name] == nil, core.parked[Lane(name)] == nil, name != core.routing.node
+            core.routing.links[name] == nil, core.links[Lane(name)] == nil, name != core.routing.node
         else { return false }
         principal = core.routing.policy.principal(
             for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
@@ -262,5 +263,13 @@ extension LinkSetup {
         guard node == name else { return false }
         isCatchingUp = true
         return true
+    }
+
+    /// What the peer has said of itself, while that is being decided about.
+    private var peerHello: Hello? {
+        switch phase {
+        case .deciding(_, let hello), .resuming(_, let hello): hello
+        default: nil
+        }
     }
 }

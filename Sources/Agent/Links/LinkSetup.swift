@@ -49,6 +49,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     var descriptor: Int32 = -1
     var registration: Registration?
     var timer: TimerID?
+    /// Ends a dial that is in a hurry, where the peer is silent.
+    var silence: TimerID?
     var tls: TLSSession?
     var frames: FrameReader
     var plain = ByteQueue()
@@ -145,7 +147,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
                 return fail("no_address", "no address is known for node \(dial.lane.node)", hint: nil)
             }
             connector = Connector(
-                to: endpoint, timeout: core.shared.handshakeTimeout, loop: core.loop, handler: self)
+                to: endpoint, timeout: core.shared.handshakeTimeout, longestShare: dial.patience ?? .max,
+                loop: core.loop, handler: self)
         } else {
             startTLS()
         }
@@ -193,6 +196,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         }
         phase = .tls
         shakeHands()
+        awaitPeer()
     }
 
     /// Unsent bytes in the kernel above which a link's socket is not writable: little enough that a small message does
@@ -302,6 +306,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             return
         }
         receive()
+        awaitPeer()
     }
 
     func receive() {
@@ -380,7 +385,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     }
 
     func timerFired(tag: Int, loop: EventLoop) {
-        timer = nil
+        if tag == Self.silenceTag { silence = nil } else { timer = nil }
         let step =
             switch phase {
             case .connecting: "connecting"
@@ -399,6 +404,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     /// The control plane's answer.
     func decided(_ verdict: LinkVerdict) {
+        defer { awaitPeer() }
         switch (verdict, phase) {
         case (.greet(let intent), .greeting):
             self.intent = intent
@@ -472,7 +478,10 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             link.continueStreams(of: held.link)
             link.isConfirmed = !isDialler
         }
-        if isCatchingUp { link.catchUp() }
+        if isCatchingUp {
+            link.catchUp()
+            if core.parked[lane] != nil { return core.visit(link) }
+        }
         core.establish(link)
         let status = status(of: link, hello, isResumed: held != nil)
         ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
@@ -543,8 +552,9 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     }
 
     func leaveLoop() {
-        if let timer { core.loop.cancel(timer) }
+        for timer in [timer, silence].compactMap({ $0 }) { core.loop.cancel(timer) }
         timer = nil
+        silence = nil
         if let registration { core.loop.deregister(registration) }
         registration = nil
     }

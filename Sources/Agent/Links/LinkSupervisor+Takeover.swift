@@ -43,6 +43,15 @@ extension LinkSupervisor {
         }
     }
 
+    /// Another process takes over: who arrives here still is sent there, and what is being dialled is given up.
+    func handOver() {
+        isHandedOver = true
+        stop()
+        for peer in peers.values {
+            if let attempt = peer.attempt { end(attempt, .superseded, "another process took this one's place") }
+        }
+    }
+
     /// Somebody who dialled this node arrived at the process that has left.
     func passBy(_ link: IncomingLink) {
         shared.workers[link.worker].submit {

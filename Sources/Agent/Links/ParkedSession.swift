@@ -66,8 +66,10 @@ enum ResumptionOutcome: String, Sendable {
     case noMemory = "no_memory"
     /// Policy does not let the peer link any more.
     case policyChanged = "policy_changed"
-    /// The peer's certificate was revoked.
+    /// The peer's certificate was revoked, or nobody says whether it is.
     case revoked
+    /// The peer's certificate matches no pin any more.
+    case pinMismatch = "pin_mismatch"
     /// This agent drains.
     case drained
     /// The peer's agent is gone: connections to it are refused.

@@ -107,11 +107,12 @@ final class WorkerCore: TimerHandler {
         routing = next
         usable.removeAll(keepingCapacity: true)
         let hasNewDocuments = next.documents != previous.documents
-        if hasNewDocuments { for link in links.values { link.gate.have(next.documents) } }
+        let connections = Array(links.values) + Array(retiring.values)
+        if hasNewDocuments { for link in connections { link.gate.have(next.documents) } }
         if next.policy !== previous.policy || next.revocations !== previous.revocations {
             reevaluate()
             policyChanged?()
-        } else if hasNewDocuments, links.values.contains(where: { $0.isCatchingUp }) {
+        } else if hasNewDocuments, connections.contains(where: { $0.isCatchingUp }) {
             reevaluate()
         }
         if hasNewDocuments {
@@ -132,7 +133,9 @@ final class WorkerCore: TimerHandler {
             }
             link.principal = routing.policy.principal(for: link.subject)
             let decision = routing.policy.authorizeLink(peer: link.principal, with: routing.node)
-            if decision.allowed {
+            if decision.allowed, link.isCatchingUp, retiring[link.id] === link {
+                link.close(.normal, "the documents that came give node \(link.node) the right to a link of its own")
+            } else if decision.allowed {
                 link.isCatchingUp = false
                 closedStreams += link.reevaluate(routing)
             } else {
@@ -242,6 +245,17 @@ final class WorkerCore: TimerHandler {
         opening.linkAvailable(link.node)
     }
 
+    /// A link for mesh documents alone, of a node whose session waits here for another link: who has no right to that session
+    /// does not get at it. When the documents give the node its right, it dials again.
+    func visit(_ link: LinkConnection) {
+        retiring[link.id] = link
+        do throws(SystemError) {
+            try link.start()
+        } catch {
+            link.close(.internalError, "\(error)")
+        }
+    }
+
     /// The peer takes no new streams here; those under way go on.
     func linkRetiring(_ link: LinkConnection, _ reason: LinkReason, _ notice: Notice) {
         guard links[link.lane] === link else { return }
@@ -260,10 +274,11 @@ final class WorkerCore: TimerHandler {
         counters.linkClosed(reason.name)
         counters.closedLinkBytesReceived &+= link.bytesReceived
         counters.closedLinkBytesSent &+= link.bytesSent
-        let (lane, id, endedInOrder) = (link.lane, link.id, link.endedInOrder)
+        let (lane, id, endedInOrder, roundTrip) = (link.lane, link.id, link.endedInOrder, link.roundTrip)
         ControlPlane.post { [shared] in
             shared.supervisor?.lost(
-                lane, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder)
+                lane, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder,
+                roundTrip: roundTrip)
         }
     }
 

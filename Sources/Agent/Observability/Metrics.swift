@@ -177,6 +177,9 @@ enum Metrics {
         writer.family(
             "mesh_link_resumptions_total", .counter, "Sessions that had lost their link, by what became of them.",
             samples(totals.resumptions, "outcome"))
+        writer.histogram(
+            "mesh_session_pause_seconds", "How long sessions that went on had waited for their next link.",
+            totals.parkedSeconds)
         writer.family(
             "mesh_link_moves_total", .counter,
             "Sessions that were to move to another link on purpose, by what became of them.",

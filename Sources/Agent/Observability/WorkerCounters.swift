@@ -23,6 +23,8 @@ struct WorkerCounters: Sendable {
     var closedLinkBytesReceived: UInt64 = 0
     var closedLinkBytesSent: UInt64 = 0
     var handshakeSeconds = Histogram()
+    /// How long sessions that went on had waited for their next link.
+    var parkedSeconds = Histogram()
 
     private(set) var denials: [String: UInt64] = [:]
     private(set) var refusals: [String: UInt64] = [:]
@@ -86,6 +88,7 @@ struct WorkerCounters: Sendable {
         closedLinkBytesReceived += other.closedLinkBytesReceived
         closedLinkBytesSent += other.closedLinkBytesSent
         handshakeSeconds.add(other.handshakeSeconds)
+        parkedSeconds.add(other.parkedSeconds)
         denials.merge(other.denials, uniquingKeysWith: +)
         refusals.merge(other.refusals, uniquingKeysWith: +)
         failures.merge(other.failures, uniquingKeysWith: +)

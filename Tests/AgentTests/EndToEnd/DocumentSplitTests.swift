@@ -2,6 +2,7 @@ import Documents
 import Foundation
 import JSON
 import Link
+import PKI
 import Testing
 
 extension EndToEnd {
@@ -86,6 +87,48 @@ extension EndToEnd {
                 try demandEqual(undone.status, 5, undone.output)
                 try node.waitDocument(.revocations, version: 3)
                 try node.waitLinked(to: directory)
+            }
+        }
+
+        /// Also beside a session of the node that waits for its next link here: that one is not touched by who has no right to
+        /// it, and the documents come through.
+        @Test func catchingUpBesideAParkedSession() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let (directory, _) = try pair(mesh, operators)
+                let before = try LinkEnd(mesh, as: "Ghost", to: directory)
+                try directory.waitFor("link_established") { $0["node"] == "Ghost" }
+                before.abort()
+                try directory.waitFor("link_lost") { $0["node"] == "Ghost" && $0.value["parked"]?.bool == true }
+                // The certificate that it comes back with is revoked here, and it says that this is old.
+                let renewed = try mesh.authority.issueCredentials(IssueRequest(node: "Ghost"), now: Int64(time(nil)))
+                let key = renewed.leaf.publicKey.spkiSHA256
+                try directory.take(try operators.revocations(1, [.key(key)]))
+                try demandEqual(try directory.metric("mesh_sessions_parked"), 1, "parked sessions")
+                let claimed = DocumentVersions([.revocations: DocumentStamp(version: 2, digest: 7)])
+                let link = try LinkEnd(
+                    mesh, as: "Ghost", to: directory, documents: claimed.encoded, boot: before.bootID, with: renewed)
+                try directory.waitFor("link_for_documents") { $0["node"] == "Ghost" }
+                guard
+                    case .refused(.documentsBehind, _) = try link.next(of: try link.open(OpenRequest(service: "echo")))
+                else { throw Failure("a stream is not refused") }
+                let lifted = try operators.revocations(2, [])
+                let body = String(decoding: lifted.envelope, as: UTF8.self)
+                let stream = try link.open(
+                    OpenRequest(service: "mesh.documents"),
+                    sending:
+                        "PUT /v1/documents/revocations HTTP/1.1\r\nHost: mesh\r\nContent-Length: \(body.utf8.count)"
+                        + "\r\n\r\n" + body)
+                try demandEqual(try link.next(of: stream), .accepted)
+                try directory.waitDocument(.revocations, version: 2)
+                // It has the right to a link now, and makes one.
+                try link.waitEnd()
+                try demandEqual(directory.count("session_ended") { $0["node"] == "Ghost" }, 0, "the session was harmed")
+                try demandEqual(try directory.metric("mesh_sessions_parked"), 1, "parked sessions")
+                let after = try LinkEnd(
+                    mesh, as: "Ghost", to: directory, documents: claimed.encoded, boot: before.bootID, with: renewed)
+                try directory.waitFor("link_established", skipping: 1) { $0["node"] == "Ghost" }
+                try after.end(.normal)
             }
         }
 

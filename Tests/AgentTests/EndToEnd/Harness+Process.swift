@@ -159,3 +159,11 @@ struct LogRecord {
     var event: String { value["event"]?.string ?? "" }
     subscript(_ name: String) -> String? { value[name]?.string }
 }
+
+extension LogRecord {
+    /// Of `session_resumed`: the session did not wait longer than this for its link.
+    func demandPause(below seconds: Double) throws {
+        let pause = Double(value["parked_ms"]?.integer ?? .max) / 1_000
+        try demand(pause < seconds * Deadline.slowness, "the session waited for \(pause) s")
+    }
+}

@@ -36,15 +36,19 @@ final class LinkEnd {
     ///   - lane: which lane the link is for.
     ///   - lanes: how many it says that it takes; nil for an agent that knows nothing of lanes.
     ///   - boot: its boot id; nil for `former`'s, or one of its own.
+    ///   - given: its certificate and key; nil for the former one's, or new ones.
     ///   - former: a link whose node this is, in the same run: the other end may have kept its session.
+    ///   - address: where it dials; nil for the node's usual address.
+    ///   - beforeHello: what happens between the handshake and its HELLO.
     ///   - beforeDecline: it resumes sessions, and says no to one that is offered; this comes before the answer.
     init(
         _ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil, lane: UInt8 = 0,
         lanes: Int? = nil, boot: BootID? = nil, clockAhead: Int64 = 0, issuedAhead: Int64 = 0,
-        after former: LinkEnd? = nil, beforeDecline: (() throws -> Void)? = nil
+        after former: LinkEnd? = nil, with given: Credentials? = nil, at address: String? = nil,
+        beforeHello: () throws -> Void = {}, beforeDecline: (() throws -> Void)? = nil
     ) throws {
         credentials =
-            try former?.credentials
+            try given ?? former?.credentials
             ?? mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)) + issuedAhead)
         var random = SystemRandomNumberGenerator()
         bootID = boot ?? former?.bootID ?? .random(using: &random)
@@ -53,7 +57,7 @@ final class LinkEnd {
                 role: .client, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
                 alpn: ["http/1.1"]))
         tls = try TLSSession(context: context, expecting: .node(node.name))
-        wire = try Wire(node.meshAddress)
+        wire = try Wire(address ?? node.meshAddress)
         plain = ByteQueue()
         frames = FrameReader(role: .client, maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
         let masks = MaskKeys()
@@ -64,7 +68,7 @@ final class LinkEnd {
         hello.lane = lane
         hello.lanes = lanes
         if beforeDecline != nil { hello.resumptionEpoch = 0 }
-        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, hello)
+        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, hello, beforeHello)
         if peer.resumptionEpoch != nil, let beforeDecline {
             try Self.decline(tls, wire, &plain, &frames, masks, after: beforeDecline)
         }
@@ -78,7 +82,7 @@ final class LinkEnd {
     /// TLS, the upgrade, and HELLO.
     private static func meet(
         _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys,
-        _ own: Hello
+        _ own: Hello, _ beforeHello: () throws -> Void
     ) throws -> (SessionConfiguration, Hello) {
         shaking: while true {
             let step = tls.handshake()
@@ -98,6 +102,7 @@ final class LinkEnd {
         guard head.starts(with: Array("HTTP/1.1 101 ".utf8)), let end = head.firstRange(of: Array("\r\n\r\n".utf8))
         else { throw Failure("no upgrade: \(String(decoding: head, as: UTF8.self))") }
         plain.consume(end.upperBound)
+        try beforeHello()
         var (handshake, hello) = LinkHandshake.dial(own)
         try send(LinkHandshake.wireMessage(hello, role: .dialler, masks: masks), tls, wire)
         while true {

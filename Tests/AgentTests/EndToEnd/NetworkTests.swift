@@ -68,6 +68,35 @@ final class TestNetwork {
         }
     }
 
+    /// From now on nobody's first packet to these hosts' links arrives, and it is counted.
+    func swallowConnects(to hosts: [String]) throws {
+        for host in hosts {
+            for rule in [
+                "add table inet swallow", "add chain inet swallow input { type filter hook input priority 0; }",
+                "add rule inet swallow input tcp dport 7400 tcp flags & (syn | ack) == syn counter drop",
+            ] { try nft(host, rule) }
+        }
+    }
+
+    /// Ends that.
+    func passConnects(to hosts: [String]) throws {
+        for host in hosts { try nft(host, "delete table inet swallow") }
+    }
+
+    /// How many first packets have been swallowed at the host.
+    func swallowedConnects(at host: String) throws -> Int {
+        let words = try nft(host, "list table inet swallow").split(whereSeparator: { $0 == " " || $0 == "\n" })
+        guard let place = words.firstIndex(of: "packets") else { return 0 }
+        return Int(words[place + 1]) ?? 0
+    }
+
+    @discardableResult
+    private func nft(_ host: String, _ rule: String) throws -> String {
+        let result = try runProgram(["ip", "netns", "exec", space(host), "nft", rule])
+        guard result.status == 0 else { throw Failure("nft \(rule): \(result.output)") }
+        return result.output
+    }
+
     /// The host's kernel destroys the connections of its links.
     func destroyConnections(of host: String) throws {
         for port in ["dport", "sport"] {
@@ -226,6 +255,32 @@ extension EndToEnd {
                 }
                 try there.finish()
                 try back.finish()
+                for node in nodes {
+                    try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
+                }
+            }
+        }
+
+        /// Two dials lose their first packet. The kernel would send it again only when a second is over, and then two.
+        @Test func aLostConnectCostsLittle() throws {
+            try withHosts(configure: { _, nodes in
+                for node in nodes { node.set("links.handshakeTimeout", "20s") }
+            }) { network, nodes in
+                let (beta, gamma) = (nodes[1], nodes[2])
+                let wires = [try wire(beta, gamma), try wire(gamma, beta)]
+                for wire in wires { try wire.echo("before") }
+                let dialled = try beta.link(to: gamma)?["dialled"]?.bool == true ? gamma : beta
+                let ends = [beta.name, gamma.name]
+                try network.swallowConnects(to: ends)
+                try network.destroyConnections(of: dialled.name)
+                try Deadline.until("two dials are swallowed", every: 0.01) {
+                    try network.swallowedConnects(at: dialled.name) >= 2
+                }
+                try network.passConnects(to: ends)
+                for (node, other) in [(beta, gamma), (gamma, beta)] {
+                    try node.waitFor("session_resumed") { $0["node"] == other.name }.demandPause(below: 2)
+                }
+                for wire in wires { try wire.echo("after") }
                 for node in nodes {
                     try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
                 }

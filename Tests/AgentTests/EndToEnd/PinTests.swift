@@ -77,6 +77,47 @@ extension EndToEnd {
             }
         }
 
+        /// Pins that change while a link is made: its certificate was good when TLS asked, and is not when HELLO comes.
+        @Test func pinsThatChangeBeforeHello() throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                var refusal = ""
+                do {
+                    _ = try LinkEnd(
+                        mesh, as: "Ghost", to: directory,
+                        beforeHello: {
+                            directory.set("tls.pins", [["node": "Ghost", "pins": [try pin(of: directory)]]])
+                            try demandEqual(try directory.reload().status, 200)
+                        })
+                } catch {
+                    refusal = "\(error)"
+                }
+                try demand(
+                    refusal.contains("link_denied") && refusal.contains("pin_mismatch"), "it was told: \(refusal)")
+                try directory.waitFor("handshake_failed") { $0["reason"] == "pin_mismatch" && $0["node"] == "" }
+                try demandEqual(try directory.metric(#"mesh_handshake_failures_total{reason="pin_mismatch"}"#), 1)
+                try demandEqual(directory.count("identity_revoked"), 0, "a changed pin is taken for a revocation")
+            }
+        }
+
+        /// A session that waits for its next link ends with the pins, and says that it was they.
+        @Test func pinsReachParkedSessions() throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                try LinkEnd(mesh, as: "Ghost", to: directory).abort()
+                try directory.waitFor("link_lost") { $0["node"] == "Ghost" && $0.value["parked"]?.bool == true }
+                directory.set("tls.pins", [["node": "Ghost", "pins": [try pin(of: directory)]]])
+                try demandEqual(try directory.reload().status, 200)
+                let ended = try directory.waitFor("session_ended") { $0["node"] == "Ghost" }
+                try demandEqual(ended["reason"], "pin_mismatch")
+                try demandEqual(try directory.metric(#"mesh_link_resumptions_total{outcome="pin_mismatch"}"#), 1)
+                try demandEqual(try directory.metric(#"mesh_link_resumptions_total{outcome="revoked"}"#) ?? 0, 0)
+                try demandEqual(try directory.metric(#"mesh_pin_checks_total{result="refused"}"#), 1)
+            }
+        }
+
         /// A link that was wanted once and could not be made is not forgotten at once.
         @Test func aFailedLinkIsShown() throws {
             try withMesh { mesh in

@@ -1,6 +1,7 @@
 import Documents
 import Foundation
 import JSON
+import Link
 import PKI
 import Testing
 
@@ -13,31 +14,86 @@ extension EndToEnd {
             return found?["addresses"]?.array?.compactMap(\.string) ?? []
         }
 
-        /// A listener that waits for a restart is said to wait each time, and others are not sent to it before.
+        /// A listener that waits for a restart is said to wait each time.
         @Test func aListenerThatWaitsForARestart() throws {
             try withMesh { mesh in
-                let directory = try mesh.node("Directory", directory: true)
-                let alpha = try mesh.node("Alpha")
+                let node = try mesh.node("Directory", directory: true)
                 try mesh.start()
-                try Deadline.until("it is registered") {
-                    try addresses(of: alpha, at: directory) == [alpha.meshAddress]
-                }
-                alpha.set("listen.mesh", .string("\(alpha.host):7499"))
+                node.set("listen.metrics", .string("\(node.host):7499"))
                 for attempt in 1...2 {
-                    let answer = try alpha.reload().json
+                    let answer = try node.reload().json
                     let waiting = answer["needRestart"]?.array?.compactMap(\.string) ?? []
                     try demandEqual(
-                        waiting, ["listen.mesh: \(alpha.meshAddress) → \(alpha.host):7499 (needs a restart)"],
+                        waiting, ["listen.metrics: \(node.host):7480 → \(node.host):7499 (needs a restart)"],
                         "reload \(attempt)")
                     try demandEqual(answer["applied"], [], "reload \(attempt)")
                 }
-                try demandEqual(try addresses(of: alpha, at: directory), [alpha.meshAddress])
-                try alpha.stop()
-                try alpha.start()
-                try alpha.waitReady()
-                try Deadline.until("the new one is told") {
-                    try addresses(of: alpha, at: directory) == ["\(alpha.host):7499"]
+                try demandEqual(try node.metrics.get("/readyz").status, 200, "the old one still answers")
+                try node.stop()
+                try node.start()
+                try Deadline.until("the new one answers") {
+                    (try? HTTPEnd(address: "\(node.host):7499").get("/readyz").status) == 200
                 }
+            }
+        }
+
+        /// Links move house: who is linked notices nothing, who comes later finds the new address, and a wrong one changes
+        /// nothing.
+        @Test func theMeshListenerMoves() throws {
+            try withMesh { mesh in
+                let pair = try Pair(mesh, target: try mesh.echo().address) { client, server in
+                    server.set("node.advertise", .null)
+                    client.set("links.reconnectMax", "200ms")
+                }
+                let server = pair.server
+                func move(to address: String) throws -> Answer {
+                    server.set("listen.mesh", .string(address))
+                    return try server.reload()
+                }
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                let (old, new) = (server.meshAddress, "\(server.host):7499")
+
+                let taken = try ListeningSocket(host: server.host, port: 7498)
+                for (wrong, word) in [
+                    (taken.address, "another process listens there"), ("192.0.2.1:7400", "no interface of this host"),
+                    ("0.0.0.0:7400", "this agent itself has the port"),
+                ] {
+                    let answer = try move(to: wrong)
+                    try demandEqual(answer.status, 422, answer.text)
+                    try demand(answer.text.contains(word), answer.text)
+                    try Wire(old).close()
+                }
+                try demandEqual(server.count("mesh_listener_changed"), 0)
+
+                let moved = try move(to: new)
+                try demandEqual(moved.status, 200, moved.text)
+                try demandEqual(
+                    moved.json["applied"],
+                    [.string("node.advertise: \(old) → \(new)"), .string("listen.mesh: \(old) → \(new)")], moved.text)
+                let record = try server.waitFor("mesh_listener_changed")
+                try demandEqual(record["to"], new)
+                try demand(throws: { _ = try Wire(old) }, "the old address still answers")
+                try wire.echo("the same link")
+                try demandEqual(server.count("link_lost"), 0, "links that were lost")
+                try Deadline.until("the new one is told") {
+                    try addresses(of: server, at: pair.directory) == [new]
+                }
+                try Deadline.until("the client knows") { try addresses(of: server, at: pair.client) == [new] }
+
+                // A link that is lost is made again at the new address, and its session goes on.
+                if getuid() == 0 {
+                    _ = try runProgram(["ss", "-K", "dst", server.host, "dport", "=", ":7400"])
+                    try pair.client.waitFor("session_resumed") { $0["node"] == "Server" }
+                    try wire.echo("over the new address")
+                }
+                // And back, twice, with another process in between.
+                try demandEqual(try move(to: old).status, 200)
+                try demandEqual(try server.takeOver().wait(), 0, "exit status")
+                try demandEqual(try move(to: new).status, 200)
+                let guest = try LinkEnd(mesh, as: "Guest", to: server, at: new)
+                try server.waitFor("link_established") { $0["node"] == "Guest" }
+                try guest.end(.normal)
             }
         }
 

@@ -82,6 +82,39 @@ extension EndToEnd {
             }
         }
 
+        /// A dial of which something is lost on the way is given up for the next one long before a handshake's time is over:
+        /// behind TLS, and behind the upgrade.
+        @Test(arguments: 1...2) func aDialThatIsNotAnsweredIsGivenUpSoon(flight: Int) throws {
+            try withMesh { mesh in
+                let service = try echo(mesh)
+                var relay: Relay?
+                let pair = try Pair(mesh, target: service.address) { client, server in
+                    let between = try Relay(mesh, to: server.meshAddress)
+                    client.peers.append(["node": "Server", "address": .string(between.address)])
+                    // Only the client can dial.
+                    client.set("node.advertise", [])
+                    server.set("node.advertise", [.string(between.address)])
+                    for node in [client, server] { node.set("links.handshakeTimeout", "20s") }
+                    relay = between
+                }
+                let between = try #require(relay)
+                try pair.client.waitLinked(to: pair.server)
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                between.goDeaf(fromServersFlight: flight)
+                between.cut()
+                try pair.client.waitFor("session_resumed").demandPause(below: 2)
+                try demand(between.hasGoneDeaf, "the relay did not go deaf")
+                try demand(
+                    pair.client.count("dial_failed") { $0["reason"] == "handshake_timeout" } > 0, "no dial was lost")
+                try wire.echo("after")
+                try demandEqual(try pair.client.metric("mesh_session_pause_seconds_count"), 1)
+                for node in [pair.client, pair.server] {
+                    try demandEqual(node.count("session_ended"), 0, "sessions of \(node.name) that ended")
+                }
+            }
+        }
+
         /// Half-closed, not yet accepted, and ended streams go on as well.
         @Test func everyStateOfAStreamSurvives() throws {
             guard getuid() == 0 else { return try mustBeRoot() }

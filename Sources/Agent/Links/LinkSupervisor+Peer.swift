@@ -1,0 +1,43 @@
+import EventLoop
+import Link
+
+extension LinkSupervisor {
+    /// One lane to a node: which of its links is in use, and what becomes of its session between two of them.
+    final class Peer {
+        let lane: Lane
+        var node: String { lane.node }
+        var arbiter: LinkArbiter
+        var isPermanent = false
+        var configured: Endpoint?
+        var backoff: Backoff
+        /// Since the last dial that came to nothing, or since the link was lost.
+        var pause = DialPause()
+        var link: EstablishedLink?
+        /// When the link in use was established, in monotonic nanoseconds.
+        var linkedAt: UInt64 = 0
+        var attempt: UInt64?
+        var timer: TimerID?
+        var isWanted = false
+        /// The link is still there but takes no new streams.
+        var isRetiring = false
+        var lastError: LinkFailure? { didSet { failedAt = lastError == nil ? nil : Clock.monotonicNanoseconds() } }
+        /// When the last attempt failed; nil where none did since the last link.
+        private(set) var failedAt: UInt64?
+        /// The session waits for a new link, on this worker.
+        var parkedOn: Int?
+        /// Until then another run of its agent is expected, after the one before has said that it goes away. Dials that fail
+        /// meanwhile are repeated, and who waits for a link goes on waiting.
+        var successor: TimerID?
+        var redials = ParkedRedials()
+        var resumptions = 0
+        var move = MoveWish()
+        /// What is agreed with the node about lanes; of the first one only.
+        var lanes = LaneAgreement()
+
+        init(_ lane: Lane, own: String, backoff: Backoff) {
+            self.lane = lane
+            self.backoff = backoff
+            arbiter = LinkArbiter(local: own, peer: lane.node)
+        }
+    }
+}
