@@ -5,7 +5,7 @@ import JSON
 extension Agent {
     /// Takes on nothing new: the audit log cannot be written, and the configuration wants it to be.
     var isAuditClosed: Bool {
-        audit?.isClosed ?? (isAuditLost && configuration.audit.onFailure == .closed)
+        audit?.isClosed ?? false
     }
 
     /// The audit log stopped taking records, or takes them again.
@@ -32,26 +32,33 @@ extension Agent {
         }
     }
 
-    /// Another process writes the audit log from now on.
+    /// Ends the audit log of a process that has failed to take over; the other one writes it.
     func closeAudit() {
         log.observe(nil)
         audit?.stop()
         audit = nil
     }
 
-    /// Goes on with the audit log, behind whatever the other process has written.
-    func reopenAudit() {
-        do {
-            audit = try AuditLog.open(configuration, log: log)
-            log.observe(audit?.trail.note)
-            watchAudit()
-            isAuditLost = false
+    /// What this process still sees goes into the log of the one that has taken over.
+    func forwardAudit(to channel: TakeoverChannel) {
+        audit?.forward { entries, lost in
+            ControlPlane.post {
+                for entry in entries { channel.send("audit", entry.json) }
+                if lost > 0 { channel.send("audit_lost", ["count": .init(lost)]) }
+            }
+        }
+    }
+
+    /// Takes what the process that this one has taken over from has seen.
+    func takeAudit(_ message: TakeoverChannel.Message, of process: Int32) {
+        guard let trail = audit?.trail else { return }
+        if message.type == "audit_lost" { return trail.adoptLoss(Int(message.json["count"]?.integer ?? 0)) }
+        do throws(JSONAccessError) {
+            trail.adopt(try AuditTrail.Entry(json: message.json), of: process)
         } catch {
-            isAuditLost = true
-            log.error(
-                "audit_not_written", "the audit log cannot be opened again",
-                [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
-            publish()
+            log.warning(
+                "takeover_audit", "a security event of the old process cannot be read; its log has it",
+                [("detail", .string("\(error)"))])
         }
     }
 

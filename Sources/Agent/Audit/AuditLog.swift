@@ -30,16 +30,17 @@ final class AuditLog: Sendable {
         guard audit.enabled else { return nil }
         try StateDirectory.prepare(StateDirectory.parent(of: audit.key))
         let key = try key(audit.key)
-        let files = try AuditFiles(directory: audit.directory, maximumTotal: audit.maxTotalSize)
-        let sealFile = audit.key + ".seal"
-        let end = try AuditLogEnd.find(files, sealFile: sealFile, key: key.publicKey, log: log)
+        let place = AuditPlace(
+            directory: audit.directory, sealFile: audit.key + ".seal", maximumTotal: audit.maxTotalSize,
+            key: key.publicKey)
+        let opened = try place.open(log: log)
         let syslog = audit.syslog.map { SyslogOutput(path: $0) }
         let trail = AuditTrail(outputs: [syslog].compactMap { $0 })
         let writer = AuditWriter(
             settings: AuditWriter.Settings(
-                node: configuration.node.name ?? "", sealFile: sealFile, maximumFile: audit.maxFileSize,
+                node: configuration.node.name ?? "", maximumFile: audit.maxFileSize,
                 checkpointInterval: audit.checkpointInterval.nanoseconds),
-            key: key, files: files, end: end, trail: trail, log: log)
+            key: key, place: place, opened: opened, trail: trail, log: log)
         let facts = Facts(
             directory: audit.directory, publicKeyFile: audit.key + ".pub", keyDigest: key.publicKey.spkiSHA256,
             failsClosed: audit.onFailure == .closed)
@@ -78,6 +79,52 @@ final class AuditLog: Sendable {
         thread.handle.post { [writer] in writer.value.drain() }
     }
 
+    // MARK: - Another process
+
+    /// Writes what is left and lets go of the files, so that another process can go on with them. What comes from now on waits.
+    ///
+    /// - Returns: whether that was done within `time` nanoseconds; else the disk does not answer, and it will be done later.
+    func suspend(within time: UInt64) async -> Bool {
+        let done = Flag()
+        thread.handle.post { [writer] in
+            writer.value.suspend()
+            done.set()
+        }
+        let deadline = Clock.monotonicNanoseconds() + time
+        while !done.isSet, Clock.monotonicNanoseconds() < deadline {
+            await ControlPlane.sleep(nanoseconds: 1_000_000)
+        }
+        return done.isSet
+    }
+
+    private final class Flag: Sendable {
+        private let value = Locked(false)
+        var isSet: Bool { value.withLock { $0 } }
+        func set() { value.withLock { $0 = true } }
+    }
+
+    /// Goes on with the files, behind whatever the other process has written, and writes what waited. Where they cannot be
+    /// opened that is tried again each second, and shown.
+    func resume() {
+        thread.handle.post { [writer] in writer.value.resume() }
+    }
+
+    /// The other process keeps the log from now on: `take` gets, on the log's thread, what has waited and what comes, and how
+    /// many events were lost.
+    func forward(_ take: @escaping @Sendable ([AuditTrail.Entry], _ lost: Int) -> Void) {
+        thread.handle.post { [writer] in writer.value.forward(take) }
+    }
+
+    /// Waits until everything so far was written or forwarded, summaries included.
+    func settle() async {
+        await withCheckedContinuation { continuation in
+            thread.handle.post { [writer] in
+                writer.value.drain(atEnd: true)
+                continuation.resume()
+            }
+        }
+    }
+
     /// Writes what is left, and ends.
     func stop() {
         thread.handle.post { [writer] in writer.value.stop() }
@@ -87,6 +134,22 @@ final class AuditLog: Sendable {
     /// New work has to be refused: what somebody has done cannot be written, and the configuration says that then nothing may
     /// be done.
     var isClosed: Bool { facts.failsClosed && trail.status.isBlocked }
+}
+
+/// Where an audit log is kept.
+struct AuditPlace: Sendable {
+    let directory: String
+    /// Where the newest seal lies.
+    let sealFile: String
+    /// The size of all files together.
+    let maximumTotal: Int
+    let key: PublicKey
+
+    /// Its files, and where it goes on.
+    func open(log: Log) throws(StartFailure) -> (files: AuditFiles, end: AuditLogEnd) {
+        let files = try AuditFiles(directory: directory, maximumTotal: maximumTotal)
+        return (files, try AuditLogEnd.find(files, sealFile: sealFile, key: key, log: log))
+    }
 }
 
 /// Where an audit log goes on.

@@ -181,6 +181,31 @@ final class AuditTrail: Sendable {
         }
     }
 
+    /// So many entries that were taken are another process's affair.
+    func forwarded(_ count: Int) { state.withLock { $0.taken -= count } }
+
+    /// Takes what the process before this one has seen while it ended, whose number is `process`. Syslog has it from that one.
+    func adopt(_ entry: Entry, of process: Int32) {
+        var fields = entry.fields
+        fields["process"] = .integer(Int64(process))
+        push(
+            Entry(
+                time: entry.time, event: entry.event, category: entry.category, severity: entry.severity, fields: fields,
+                isStrangers: entry.isStrangers))
+    }
+
+    /// So many events were lost by that process.
+    func adoptLoss(_ count: Int) {
+        let wake = state.withLock { state -> (@Sendable () -> Void)? in
+            state.status.lost += UInt64(count)
+            state.untold += count
+            guard !state.isAnnounced, let wake = state.wake else { return nil }
+            state.isAnnounced = true
+            return wake
+        }
+        wake?()
+    }
+
     /// Whether it can be written, and if not, whether that concerns somebody known.
     func report(failure: String?, isBlocked: Bool) {
         let changed = state.withLock { state -> (@Sendable () -> Void)? in

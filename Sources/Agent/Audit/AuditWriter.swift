@@ -11,8 +11,6 @@ final class AuditWriter: TimerHandler {
     /// What the writer is made from.
     struct Settings: Sendable {
         let node: String
-        /// Where the newest seal lies.
-        let sealFile: String
         let maximumFile: Int
         /// Between two checkpoints, in nanoseconds.
         let checkpointInterval: UInt64
@@ -25,7 +23,8 @@ final class AuditWriter: TimerHandler {
 
     private let settings: Settings
     private let key: PrivateKey
-    private let files: AuditFiles
+    private let place: AuditPlace
+    private var files: AuditFiles
     private let trail: AuditTrail
     private let log: Log
     private var chain: AuditChain
@@ -41,21 +40,29 @@ final class AuditWriter: TimerHandler {
     /// Why the last write failed; nil where it did not.
     private var failure: Int32?
 
+    /// Another process has the files, or may have them soon.
+    private var isSuspended = false
+    /// The other process writes what comes here.
+    private var forwarding: (@Sendable ([AuditTrail.Entry], _ lost: Int) -> Void)?
+
     private static let checkpointTag = 0
     private static let retryTag = 1
+    private static let resumeTag = 2
 
     init(
-        settings: Settings, key: PrivateKey, files: AuditFiles, end: AuditLogEnd, trail: AuditTrail, log: Log
+        settings: Settings, key: PrivateKey, place: AuditPlace, opened: (files: AuditFiles, end: AuditLogEnd),
+        trail: AuditTrail, log: Log
     ) {
         self.settings = settings
         self.key = key
-        self.files = files
+        self.place = place
         self.trail = trail
         self.log = log
-        chain = end.chain
-        torn = end.torn
-        sealed = end.chain.sequence
-        if end.goesOn { _ = files.reopen() }
+        files = opened.files
+        chain = opened.end.chain
+        torn = opened.end.torn
+        sealed = opened.end.chain.sequence
+        if opened.end.goesOn { _ = files.reopen() }
     }
 
     /// Begins on its loop.
@@ -66,10 +73,20 @@ final class AuditWriter: TimerHandler {
 
     /// Writes what is left and seals it.
     func stop() {
-        for timer in [timer, retryTimer].compactMap({ $0 }) { loop?.cancel(timer) }
         drain(atEnd: true)
+        if !isSuspended { letGo() }
+        cancelTimers()
+    }
+
+    private func letGo() {
+        cancelTimers()
         if failure == nil { _ = write(0, sealing: true) }
         files.close()
+    }
+
+    private func cancelTimers() {
+        for timer in [timer, retryTimer].compactMap({ $0 }) { loop?.cancel(timer) }
+        (timer, retryTimer) = (nil, nil)
     }
 
     func timerFired(tag: Int, loop: EventLoop) {
@@ -77,18 +94,65 @@ final class AuditWriter: TimerHandler {
             retryTimer = nil
             return drain()
         }
+        if tag == Self.resumeTag {
+            retryTimer = nil
+            return resume()
+        }
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
         drain()
         if failure == nil, chain.sequence > sealed { _ = write(0, sealing: true) }
     }
 
+    // MARK: - Another process
+
+    /// Writes what is left, seals it, and leaves the files to another process.
+    func suspend() {
+        guard !isSuspended else { return }
+        drain(atEnd: true)
+        letGo()
+        isSuspended = true
+    }
+
+    /// Takes the files back, with what the other process has written.
+    func resume() {
+        guard isSuspended, forwarding == nil else { return }
+        do throws(StartFailure) {
+            let opened = try place.open(log: log)
+            files = opened.files
+            (chain, torn, sealed) = (opened.end.chain, opened.end.torn, opened.end.chain.sequence)
+            if opened.end.goesOn { _ = files.reopen() }
+        } catch {
+            trail.report(failure: error.lines.joined(separator: "; "), isBlocked: true)
+            retryTimer = loop?.schedule(after: Self.retry, self, tag: Self.resumeTag)
+            return
+        }
+        isSuspended = false
+        failure = nil
+        if let loop { start(loop) }
+        drain()
+        if failure == nil { trail.report(failure: nil, isBlocked: false) }
+    }
+
+    /// Gives everything to `take` from now on.
+    func forward(_ take: @escaping @Sendable ([AuditTrail.Entry], _ lost: Int) -> Void) {
+        forwarding = take
+        drain()
+    }
+
     // MARK: - Writing
 
-    /// Writes everything that waits, as far as the disk takes it.
+    /// Writes everything that waits, as far as the disk takes it, or gives it to the process that does.
     func drain(atEnd: Bool = false) {
+        guard forwarding != nil || !isSuspended else { return }
         let (entries, lost) = trail.take(atEnd: atEnd)
         pending += entries
         self.lost += lost
+        if let forwarding {
+            trail.forwarded(pending.count)
+            if !pending.isEmpty || self.lost > 0 { forwarding(pending, self.lost) }
+            (pending, self.lost) = ([], 0)
+            return
+        }
         // The disk is asked once a second, not for each event.
         if let failure, retryTimer != nil, !atEnd { return tell(failure) }
         while !pending.isEmpty || self.lost > 0 {
@@ -162,11 +226,11 @@ final class AuditWriter: TimerHandler {
         guard let seal = try? chain.seal(by: key) else { return nil }
         sealed = chain.sequence
         do throws(CertificateError) {
-            try SafeFile.write(seal.json.serialized(), to: settings.sealFile, mode: 0o600)
+            try SafeFile.write(seal.json.serialized(), to: place.sealFile, mode: 0o600)
         } catch {
             log.error(
                 "audit_seal_not_written", "the newest seal of the audit log could not be put beside its key",
-                [("file", .string(settings.sealFile)), ("detail", .string("\(error)"))])
+                [("file", .string(place.sealFile)), ("detail", .string("\(error)"))])
         }
         return seal
     }

@@ -39,9 +39,9 @@ extension Agent {
                 agent.closeAudit()
                 throw error
             }
-            predecessor.follow { [unowned agent] descriptor, origin, bytes in
-                agent.adopt(descriptor, origin, bytes)
-            }
+            predecessor.follow(
+                adopt: { [unowned agent] descriptor, origin, bytes in agent.adopt(descriptor, origin, bytes) },
+                audit: { [unowned agent] message, process in agent.takeAudit(message, of: process) })
             return agent
         } catch {
             await predecessor.abandon(error)

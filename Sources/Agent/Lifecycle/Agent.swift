@@ -52,8 +52,6 @@ public final class Agent {
     let ca: CAService?
     /// What is kept of security events; nil where the configuration wants no audit log.
     var audit: AuditLog?
-    /// The audit log could not be opened again after a takeover that came to nothing.
-    var isAuditLost = false
     private(set) var renewal: IdentityRenewal!
     private(set) var identityWatcher: IdentityWatcher!
     private(set) var directoryHost: DirectoryHost?

@@ -14,14 +14,19 @@ extension Agent {
 
     // MARK: - The old process
 
+    /// How long the audit log may take to write what waits, in nanoseconds: a disk that takes longer does not answer.
+    private static var auditTime: UInt64 { 5_000_000_000 }
+
     /// Closes the files that only one process can have, and changes nothing any more.
-    func freeze() async {
+    func freeze() async throws {
         isFrozen = true
         renewal.suspend()
         lists.suspend()
         await directoryHost?.suspend()
         await ca?.suspend()
-        closeAudit()
+        if let audit, await !audit.suspend(within: Self.auditTime) {
+            throw TakeoverError(description: "the audit log's disk does not answer")
+        }
         log.info("takeover_started", "another process starts to take over; nothing is written until it has")
     }
 
@@ -29,7 +34,7 @@ extension Agent {
     func thaw() {
         guard isFrozen, !isHandedOver else { return }
         isFrozen = false
-        reopenAudit()
+        audit?.resume()
         directoryHost?.resume()
         ca?.resume(log)
         renewal.resume()
@@ -60,6 +65,7 @@ extension Agent {
         state.failing = registry.entries.keys.filter { !registry.isHealthy($0) }.sorted()
         let directory = directoryClient.map { $0.hasSnapshot ? $0.snapshot.json.serialized() : [] } ?? []
         channel.send("handed", state.json, bytes: directory)
+        forwardAudit(to: channel)
         log.info(
             "handed_over", "another process has taken over; this one finishes what it has begun",
             [("pid", .init(Int(pid))), ("links", .init(links.count))])
@@ -78,6 +84,7 @@ extension Agent {
             await ControlPlane.sleep(nanoseconds: 20_000_000)
         }
         await edge.sayGoodbye()
+        await audit?.settle()
         await channel.drain(within: 1_000_000_000)
         stop()
     }

@@ -143,6 +143,7 @@ final class Predecessor {
                 early.append(answer)
                 answer = try await channel.next(within: Self.patience)
             }
+            if answer.type == "failed" { throw TakeoverError(description: answer.json["detail"]?.string ?? "it failed") }
             guard answer.type == wanted else { throw TakeoverError(description: "\(answer.type) came") }
             return answer
         } catch {
@@ -160,8 +161,14 @@ final class Predecessor {
     // MARK: - After it
 
     /// Everything is served. Takes what the old process still has to give, until it ends.
-    func follow(adopt: @escaping @ControlPlane (_ socket: consuming FileDescriptor, _ origin: String, [UInt8]) -> Void)
-    {
+    ///
+    /// - Parameters:
+    ///   - adopt: gets connections that have no stream yet.
+    ///   - audit: gets security events, of the process with this number.
+    func follow(
+        adopt: @escaping @ControlPlane (_ socket: consuming FileDescriptor, _ origin: String, [UInt8]) -> Void,
+        audit: @escaping @ControlPlane (TakeoverChannel.Message, Int32) -> Void
+    ) {
         pause = Double(Clock.monotonicNanoseconds() - committedAt) / 1e9
         log.info(
             "taken_over", "this process has taken over; the old one finishes what it has begun",
@@ -178,6 +185,7 @@ final class Predecessor {
             while let message = try? await channel.next() {
                 switch message.type {
                 case "connection": take(message)
+                case "audit", "audit_lost": audit(message, pid)
                 case "progress": streams = Int(message.json["streams"]?.integer ?? 0)
                 default: break
                 }

@@ -85,8 +85,10 @@ final class TakeoverHost {
             log.error(
                 "takeover_failed", "another process wanted to take over and did not; this one goes on",
                 [("pid", .init(Int(peer.pid))), ("detail", .string("\(error)"))])
-            channel.close("\(error)")
             agent.thaw()
+            channel.send("failed", ["detail": .string("\(error)")])
+            await channel.drain(within: 1_000_000_000)
+            channel.close("\(error)")
         }
     }
 
@@ -123,7 +125,7 @@ final class TakeoverHost {
 
     private func goThrough(_ channel: TakeoverChannel, _ peer: PeerCredentials) async throws {
         try await expect("freeze", channel, within: Self.checkTime)
-        await agent.freeze()
+        try await agent.freeze()
         channel.send("frozen")
         try await expect("commit", channel, within: Self.startTime)
         guard !agent.isDraining else { throw TakeoverError(description: "this process was told to end meanwhile") }

@@ -135,6 +135,14 @@ final class Child: @unchecked Sendable {
         return 0
     }
 
+    /// The number of one of its threads.
+    func thread(named name: String) -> Int32? {
+        let tasks = "/proc/\(pid)/task"
+        return (try? FileManager.default.contentsOfDirectory(atPath: tasks))?.first { task in
+            (try? String(contentsOfFile: "\(tasks)/\(task)/comm", encoding: .utf8)) == name + "\n"
+        }.flatMap { Int32($0) }
+    }
+
     /// How many descriptors it has open.
     var descriptorCount: Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count) ?? 0 }
 }

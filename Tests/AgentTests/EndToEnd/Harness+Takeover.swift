@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 
 extension TestNode {
     /// Starts another process of this node that takes over, and waits until it has; gives the old one, which ends when its
@@ -23,6 +24,13 @@ extension TestNode {
             [TestMesh.binaries + "/mesh-agent", "--config", configurationFile, "--takeover"] + arguments,
             prefix: prefix,
             environment: environment.merging(more) { $1 })
+    }
+
+    /// The records of the audit log.
+    func audited() throws -> [JSONValue] {
+        let result = try mesh(["audit", "tail", "--json", "-n", "1000"])
+        try demandEqual(result.status, 0, result.output)
+        return try result.output.split(separator: "\n").map { try JSONReader.parse(String($0)) }
     }
 
     var takeoverPath: String { controlPath + ".takeover" }

@@ -1,3 +1,4 @@
+import CTestSystem
 import Foundation
 import JSON
 import PKI
@@ -113,6 +114,47 @@ extension EndToEnd {
                 for sender in sending { try sender.value(within: 60) }
                 for receiver in receiving {
                     try demandEqual(try receiver.value(within: 60), size, "bytes that came back")
+                }
+                for old in olds { try demandEqual(try old.wait(), 0, "exit status") }
+                for node in mesh.nodes {
+                    try demandEqual(node.count("duplicate_identity"), 0, "\(node.name) was suspicious")
+                }
+            }
+        }
+
+        /// Every lane comes back, in whichever end the process is replaced, and what runs on them goes on.
+        @Test func severalLanesComeBackUnderLoad() throws {
+            try withMesh { mesh in
+                let service = try mesh.service { wire in
+                    try sendBack(wire)
+                    wire.close()
+                }
+                let pair = try Pair(mesh, target: service.address) { client, server in
+                    for node in [client, server] { node.set("links.lanes", 4) }
+                    client.peer(server)
+                }
+                func settled() throws {
+                    try pair.client.waitLanes(4, to: pair.server)
+                    try pair.server.waitLanes(4, to: pair.client)
+                }
+                try settled()
+                let long = try (0..<8).map { _ in try Wire(pair.upstream) }
+                for wire in long { try wire.echo("before") }
+                let load = ShortConnections(to: pair.upstream, perMinute: 6_000)
+                var olds: [Child] = []
+                for _ in 1...2 {
+                    for node in [pair.client, pair.server] {
+                        try load.goOn(50)
+                        olds.append(try node.takeOver())
+                        try settled()
+                        for wire in long { try wire.echo("on its old lane") }
+                    }
+                }
+                try load.goOn(50)
+                try load.finish("four lanes, 4 takeovers")
+                for wire in long {
+                    wire.finishSending()
+                    try demandEqual(wire.receive(), .end)
                 }
                 for old in olds { try demandEqual(try old.wait(), 0, "exit status") }
                 for node in mesh.nodes {
@@ -317,6 +359,88 @@ extension EndToEnd {
                 let answer = try node.control.request("PUT", "/v1/services/late", #"{"target":"127.0.0.1:9"}"#)
                 try demandEqual(answer.status, 201, answer.text)
                 try demandEqual(answer.json["directory"]?.bool, true, answer.text)
+            }
+        }
+
+        /// The audit log cannot be opened again when a takeover has come to nothing: the node takes on nothing, as it is told to,
+        /// until it can.
+        @Test func theAuditLogComesBack() throws {
+            try withMesh { mesh in
+                let node = try mesh.node("Directory", directory: true) { $0.set("audit.onFailure", "closed") }
+                try mesh.start()
+                let claim = try ListeningSocket(host: node.host, port: 8009)
+                let place = node.directory + "/state/audit"
+                try FileManager.default.moveItem(atPath: place, toPath: place + ".away")
+                try Data().write(to: URL(fileURLWithPath: place))
+                let failed = try node.failToTakeOver()
+                try demand(failed.status != 0, failed.output)
+                try node.waitFor("audit_not_written")
+                try Deadline.until("the node is closed") { !node.isReady }
+                try FileManager.default.removeItem(atPath: place)
+                try FileManager.default.moveItem(atPath: place + ".away", toPath: place)
+                try node.waitFor("audit_written_again")
+                try node.waitReady()
+                // One that comes to nothing after the new process has written.
+                node.upstream("late", at: claim.address)
+                try node.writeFiles()
+                let taken = try node.failToTakeOver()
+                try demandEqual(taken.status, 1, taken.output)
+                try node.waitFor("takeover_failed", skipping: 1)
+                node.upstreams = []
+                try demandEqual(try node.reload().status, 200)
+                try Deadline.until("what came after it is in the log") {
+                    try node.audited().contains { $0["event"]?.string == "reloaded" }
+                }
+                try demand(node.isReady, "the node is closed")
+                let verified = try node.mesh(["audit", "verify"])
+                try demandEqual(verified.status, 0, verified.output)
+            }
+        }
+
+        /// What the old process still sees while it ends is in the log that the new one keeps.
+        @Test func theOldProcessIsAudited() throws {
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh)
+                let kept = try edge.connect()
+                let old = try edge.edge.takeOver()
+                try kept.sendRequest("GET", "/", headers: [("Authorization", "Bearer \(try edge.token("mallory"))")])
+                try demandEqual(try kept.answer().status, 403)
+                try Deadline.until("it is in the log") {
+                    try edge.edge.audited().contains {
+                        $0["event"]?.string == "access_denied" && $0["fields"]?["process"]?.integer == Int64(old.pid)
+                    }
+                }
+                try demandEqual(try old.wait(), 0, "exit status")
+                let verified = try edge.edge.mesh(["audit", "verify"])
+                try demandEqual(verified.status, 0, verified.output)
+            }
+        }
+
+        /// A disk that does not answer fails the takeover, and holds up nothing else.
+        @Test(.enabled(if: getuid() == 0)) func aStuckDiskHoldsUpNothing() throws {
+            try withMesh { mesh in
+                let node = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                let thread = try #require(try node.running().thread(named: "audit"))
+                guard ctest_hold_thread(thread) == 0 else {
+                    throw Failure("the thread cannot be held: \(String(cString: strerror(errno)))")
+                }
+                let attempt = Background { try node.failToTakeOver() }
+                try node.waitFor("takeover_failed") { _ in
+                    // As long as it lasts the control plane answers.
+                    (try? node.control.get("/v1/links").status) == 200
+                }
+                let failed = try attempt.value(within: Deadline.patience)
+                try demandEqual(failed.status, 1, failed.output)
+                try demand(failed.output.contains("the audit log's disk does not answer"), failed.output)
+                try demandEqual(ctest_release_thread(thread), 0)
+                try demandEqual(try node.reload().status, 200)
+                try Deadline.until("the log goes on") {
+                    try node.audited().contains { $0["event"]?.string == "reloaded" }
+                }
+                try demandEqual(try node.takeOver().wait(), 0, "exit status")
+                let verified = try node.mesh(["audit", "verify"])
+                try demandEqual(verified.status, 0, verified.output)
             }
         }
 

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int ctest_close_from(posix_spawn_file_actions_t *actions, int from) {
@@ -16,3 +18,11 @@ int ctest_enter_network(const char *file) {
     close(fd);
     return result;
 }
+
+int ctest_hold_thread(int thread) {
+    if (ptrace(PTRACE_SEIZE, thread, 0, 0) != 0) return -1;
+    if (ptrace(PTRACE_INTERRUPT, thread, 0, 0) != 0) return -1;
+    return waitpid(thread, 0, __WALL) == thread ? 0 : -1;
+}
+
+int ctest_release_thread(int thread) { return (int)ptrace(PTRACE_DETACH, thread, 0, 0); }

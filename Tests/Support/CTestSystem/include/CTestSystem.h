@@ -13,4 +13,10 @@ int ctest_close_from(posix_spawn_file_actions_t *actions, int from);
 /// Moves the calling thread into the network namespace of this file (setns); 0, or -1 with errno.
 int ctest_enter_network(const char *file);
 
+/// Stops one thread of another process; 0, or -1 with errno. The same thread of the caller lets it go on.
+int ctest_hold_thread(int thread);
+
+/// Lets a held thread go on; 0, or -1 with errno.
+int ctest_release_thread(int thread);
+
 #endif
