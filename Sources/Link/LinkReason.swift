@@ -52,6 +52,8 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
     case resumeRefused = 22
     /// The peer processed frames without acknowledging them until the retention bound was reached.
     case retentionExceeded = 23
+    /// The agent ends. If it comes back its peers should not all come at once: each waits for the delay that it was told.
+    case stopping = 24
 
     /// Policy does not let the principal connect to the service.
     case denied = 64
@@ -126,7 +128,8 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
     public var retry: Retry {
         switch self {
         case .normal, .superseded, .replaced, .peerRestarted, .linkLost, .idle, .resumeRefused, .cancelled: .immediately
-        case .goingAway, .handshakeTimeout, .peerSilent, .overloaded, .internalError, .flood, .retentionExceeded,
+        case .goingAway, .stopping, .handshakeTimeout, .peerSilent, .overloaded, .internalError, .flood,
+            .retentionExceeded,
             .identityExpired, .protocolError, .frameTooLarge, .creditExceeded, .unrecognised:
             .later
         case .noSuchService, .noSuchInstance, .unhealthy, .targetRefused, .targetUnreachable, .targetTimeout,
@@ -141,7 +144,7 @@ public enum LinkReason: UInt16, Sendable, Hashable, CaseIterable {
     /// Whose doing it is.
     public var fault: Fault {
         switch self {
-        case .normal, .goingAway, .superseded, .replaced, .idle, .cancelled, .streamIdle, .unrecognised,
+        case .normal, .goingAway, .stopping, .superseded, .replaced, .idle, .cancelled, .streamIdle, .unrecognised,
             .resumeRefused, .peerRestarted:
             .nobody
         case .protocolError, .versionMismatch, .frameTooLarge, .creditExceeded, .flood, .duplicateIdentity,
@@ -197,6 +200,7 @@ extension LinkReason: CustomStringConvertible {
         case .linkLost: "link_lost"
         case .resumeRefused: "resume_refused"
         case .retentionExceeded: "retention_exceeded"
+        case .stopping: "stopping"
         case .denied: "denied"
         case .actAsDenied: "act_as_denied"
         case .noSuchService: "no_such_service"

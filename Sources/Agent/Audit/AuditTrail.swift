@@ -190,7 +190,8 @@ final class AuditTrail: Sendable {
         fields["process"] = .integer(Int64(process))
         push(
             Entry(
-                time: entry.time, event: entry.event, category: entry.category, severity: entry.severity, fields: fields,
+                time: entry.time, event: entry.event, category: entry.category, severity: entry.severity,
+                fields: fields,
                 isStrangers: entry.isStrangers))
     }
 

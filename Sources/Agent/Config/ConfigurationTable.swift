@@ -136,7 +136,8 @@ public enum ConfigurationTable {
     private static let listenFields: [Field<Configuration>] = [
         .value(
             "listen.mesh", \.listen.mesh, .optional(.address([.anyPort, .wildcard])),
-            "Where other nodes' links arrive; `null` when this node only dials. Links that are there stay when it changes."),
+            "Where other nodes' links arrive; `null` when this node only dials. Links that are there stay when it changes."
+        ),
         .value(
             "listen.control", \.listen.control, .path,
             "The control socket, for `mesh`; its directory is made with mode 0700.",

@@ -65,6 +65,7 @@ extension LinkSupervisor {
         forgetMove(peer)
         publish()
         if reason == .goingAway, retryAfter > 0 { return succeeded(peer, left, retryAfter: retryAfter) }
+        if reason == .stopping { peer.returnsAfter = retryAfter }
         peer.isRetiring = true
         if lane.isFirst { linkStateChanged(node, false) }
     }
@@ -113,7 +114,11 @@ extension LinkSupervisor {
         if wasInUse, !isParked, lane.isFirst { linkStateChanged(node, false) }
         // Also the end of a link that took no new streams any more (its node comes back after a restart), and of one that
         // was gone before it was reported as established.
-        goOn(peer, "the link was lost: \(text)", reason: reason, cause: hasStood ? .linkLost : .failed)
+        let retryAfter = peer.returnsAfter
+        peer.returnsAfter = 0
+        goOn(
+            peer, "the link was lost: \(text)", reason: reason, retryAfter: retryAfter,
+            cause: hasStood ? .linkLost : .failed)
     }
 
     /// A parked session is over.

@@ -29,6 +29,8 @@ extension LinkSupervisor {
         /// meanwhile are repeated, and who waits for a link goes on waiting.
         var successor: TimerID?
         var redials = ParkedRedials()
+        /// When its agent, which stops, wants to be dialled again after the end of the link, in milliseconds; 0: at any time.
+        var returnsAfter: UInt32 = 0
         var resumptions = 0
         var move = MoveWish()
         /// What is agreed with the node about lanes; of the first one only.

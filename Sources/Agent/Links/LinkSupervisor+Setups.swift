@@ -30,11 +30,13 @@ extension LinkSupervisor {
         let isKnown = !link.lane.isFirst || peers[link.lane]?.link != nil
         guard !isStopped, isKnown || linkCount < shared.maximumLinks else {
             if isHandedOver { return passBy(link) }
-            let text = isStopped ? "the agent stops" : "the agent has all the links it takes"
-            shared.workers[link.worker].submit {
-                $0.decide(link.link, .refuse(.overloaded, detail: text, retryAfter: LinkReason.overloaded.retryDelay))
+            let (reason, text) =
+                isStopped
+                ? (LinkReason.stopping, "the agent stops")
+                : (.overloaded, "the agent has all the links it takes")
+            return shared.workers[link.worker].submit {
+                $0.decide(link.link, .refuse(reason, detail: text, retryAfter: reason.retryDelay))
             }
-            return
         }
         if let refusal = laneRefusal(link) {
             return shared.workers[link.worker].submit {

@@ -400,7 +400,7 @@ final class WorkerCore: TimerHandler {
         for listener in upstreams.values { listener.close() }
         upstreams = [:]
         endAllParked("the node drains")
-        for link in links.values { link.session.goAway(.goingAway, detail: "the node drains") }
+        sayFarewell()
         for link in links.values { link.scheduleFlush() }
     }
 
@@ -415,7 +415,9 @@ final class WorkerCore: TimerHandler {
         for listener in upstreams.values { listener.close() }
         for setup in Array(setups.values) { setup.abandon() }
         endAllParked("the agent stops")
-        for link in Array(links.values) + Array(retiring.values) { link.close(.goingAway, "the agent stops") }
+        if !isHandedOver { sayFarewell() }
+        let reason = isHandedOver ? LinkReason.goingAway : .stopping
+        for link in Array(links.values) + Array(retiring.values) { link.close(reason, "the agent stops") }
         for pair in Array(pairs.values) { pair.withdraw(pair.application, "the agent stops") }
     }
 

@@ -143,7 +143,9 @@ final class Predecessor {
                 early.append(answer)
                 answer = try await channel.next(within: Self.patience)
             }
-            if answer.type == "failed" { throw TakeoverError(description: answer.json["detail"]?.string ?? "it failed") }
+            if answer.type == "failed" {
+                throw TakeoverError(description: answer.json["detail"]?.string ?? "it failed")
+            }
             guard answer.type == wanted else { throw TakeoverError(description: "\(answer.type) came") }
             return answer
         } catch {

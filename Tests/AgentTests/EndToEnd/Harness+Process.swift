@@ -169,6 +169,12 @@ struct LogRecord {
 }
 
 extension LogRecord {
+    /// When it was written, in seconds since 1970.
+    var seconds: Double {
+        let format = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+        return (try? format.parse(self["time"] ?? ""))?.timeIntervalSince1970 ?? 0
+    }
+
     /// Of `session_resumed`: the session did not wait longer than this for its link.
     func demandPause(below seconds: Double) throws {
         let pause = Double(value["parked_ms"]?.integer ?? .max) / 1_000

@@ -26,6 +26,8 @@ final class LinkEnd {
     private var plain: ByteQueue
     private var frames: FrameReader
     private var fates: [StreamHandle: [Fate]] = [:]
+    /// What it was told when the other end went away.
+    private(set) var farewell: Notice?
     /// What it was told of the number of lanes.
     private(set) var lanesSeen: [Int] = []
 
@@ -247,6 +249,7 @@ final class LinkEnd {
         case .finished(let stream): fates[stream, default: []].append(.finished)
         case .opened(let stream): session.refuse(stream, .noSuchService)
         case .lanes(let count): lanesSeen.append(count)
+        case .goAway: farewell = session.lastNotice
         default: break
         }
     }
