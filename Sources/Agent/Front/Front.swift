@@ -36,7 +36,9 @@ public final class Front {
         try? ProcessMemory.protect()
         Agent.raiseDescriptorLimit()
         try checkFiles(effective.front)
-        let front = try Front(effective, loader: reload)
+        let inherited = InheritedListeners()
+        try ActivatedSockets.take(into: inherited)
+        let front = try Front(effective, inherited: inherited, loader: reload)
         let uris: [String]
         do {
             uris = try await front.serve()
@@ -69,7 +71,7 @@ public final class Front {
         }
     }
 
-    private init(_ effective: EffectiveFront, loader: @escaping Loader) throws {
+    private init(_ effective: EffectiveFront, inherited: InheritedListeners, loader: @escaping Loader) throws {
         let configuration = effective.front.configuration
         self.effective = effective
         self.loader = loader
@@ -77,10 +79,12 @@ public final class Front {
         directory = FrontDirectory()
         try directory.prepare(for: configuration.edge)
         do {
-            edge = try EdgeHost(configuration.edge, stateDirectory: directory.path, log: log)
+            edge = try EdgeHost(configuration.edge, stateDirectory: directory.path, inherited: inherited, log: log)
             if let metrics = configuration.listen.metrics {
-                metricsSocket = try Socket.listen(try SocketAddress(parsing: metrics.description)).release()
+                let address = try SocketAddress(parsing: metrics.description)
+                metricsSocket = try inherited.listen(.metrics, address).release()
             }
+            try inherited.requireAllActivatedTaken()
         } catch {
             EdgeDevelopment.remove(for: configuration.edge, directory: directory.path)
             directory.remove()

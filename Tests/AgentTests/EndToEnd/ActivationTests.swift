@@ -29,9 +29,36 @@ extension EndToEnd {
             os.execv(sys.argv[split + 1], sys.argv[split + 1:])
             """
 
+        private func activating(_ sockets: [String]) -> [String] {
+            ["python3", "-c", Self.activator] + sockets + ["--", "/usr/bin/env"]
+        }
+
         private func launch(_ node: TestNode, _ sockets: [String]) throws {
-            node.prefix = ["python3", "-c", Self.activator] + sockets + ["--", "/usr/bin/env"]
+            node.prefix = activating(sockets)
             try node.launch()
+        }
+
+        /// A front has no successor, but systemd may keep its sockets while it is restarted.
+        @Test func aFrontServesSocketsOfSystemd() throws {
+            try withMesh { mesh in
+                let service = try WebService(mesh)
+                let files = try mesh.serverFiles()
+                let address = "\(mesh.network).200:8443"
+                let arguments = [
+                    "--listen", address, "--to", "http://\(service.address)", "--certificate-file", files.certificate,
+                    "--private-key-file", files.key,
+                ]
+                for _ in 1...2 {
+                    let front = try TestFront(mesh, arguments, prefix: activating(["edge=\(address)"]))
+                    let end = try front.connect([mesh.authority.root])
+                    try demandEqual(try end.request("GET", "/head").status, 200)
+                    end.close()
+                    try front.end()
+                }
+                let foreign = try TestFront.run(mesh, arguments, prefix: activating(["edge=\(mesh.network).200:8444"]))
+                try demandEqual(try foreign.wait(), 78, foreign.output)
+                try demand(foreign.output.contains("which is not configured"), foreign.output)
+            }
         }
 
         @Test func socketsOfSystemdAreServed() throws {

@@ -13,19 +13,23 @@ final class TestFront {
     private nonisolated(unsafe) static var count = 0
 
     /// Starts a front and waits until it says its URI.
-    init(_ mesh: TestMesh, _ arguments: [String], environment: [String: String] = [:]) throws {
+    init(
+        _ mesh: TestMesh, _ arguments: [String], environment: [String: String] = [:], prefix: [String] = []
+    ) throws {
         self.mesh = mesh
-        process = try Self.run(mesh, arguments, environment)
+        process = try Self.run(mesh, arguments, environment, prefix: prefix)
         uri = try Self.uri(of: process)
     }
 
     /// Starts a front without waiting.
-    static func run(_ mesh: TestMesh, _ arguments: [String], _ environment: [String: String] = [:]) throws -> Child {
+    static func run(
+        _ mesh: TestMesh, _ arguments: [String], _ environment: [String: String] = [:], prefix: [String] = []
+    ) throws -> Child {
         count += 1
         let child = try Child(
             [TestMesh.binaries + "/mesh-agent", "front"] + arguments,
             environment: ["TMPDIR": mesh.directory].merging(environment) { $1 },
-            output: "\(mesh.directory)/front-\(count).log")
+            output: "\(mesh.directory)/front-\(count).log", prefix: prefix)
         mesh.whenEnded { child.kill() }
         return child
     }

@@ -419,16 +419,17 @@ extension EndToEnd {
         /// A disk that does not answer fails the takeover, and holds up nothing else.
         @Test(.enabled(if: getuid() == 0)) func aStuckDiskHoldsUpNothing() throws {
             try withMesh { mesh in
-                let node = try mesh.node("Directory", directory: true)
+                nonisolated(unsafe) let node = try mesh.node("Directory", directory: true)
                 try mesh.start()
                 let thread = try #require(try node.running().thread(named: "audit"))
                 guard ctest_hold_thread(thread) == 0 else {
                     throw Failure("the thread cannot be held: \(String(cString: strerror(errno)))")
                 }
                 let attempt = Background { try node.failToTakeOver() }
-                try node.waitFor("takeover_failed") { _ in
-                    // As long as it lasts the control plane answers.
-                    (try? node.control.get("/v1/links").status) == 200
+                // As long as it lasts the control plane answers.
+                try Deadline.until("the takeover fails", every: 0.05) {
+                    try demandEqual(try node.control.get("/v1/links").status, 200)
+                    return node.count("takeover_failed") == 1
                 }
                 let failed = try attempt.value(within: Deadline.patience)
                 try demandEqual(failed.status, 1, failed.output)
