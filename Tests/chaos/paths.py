@@ -79,7 +79,7 @@ class Agents:
             "trust": {"ca": f"{place.certs}/ca.crt"}, "policy": {"file": str(place.directory / "policy.json")},
             "listen": {"control": self.control(side)}, "log": {"level": "info", "format": "json"},
             # A silent link is given up within the time that a fault lasts.
-            "links": {"pingInterval": "300ms", "idleTimeout": "1500ms", "handshakeTimeout": "1s", **settings},
+            "links": {"pingInterval": "300ms", "idleTimeout": "1500ms", **settings},
             "services": [{"name": name, "target": target, "check": {"kind": "none"}} for name, target in services.items()],
             "upstreams": [{"listen": where, "service": name, "as": "user"} for name, where in upstreams.items()],
         }

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import PKI
 import Testing
 
 extension EndToEnd {

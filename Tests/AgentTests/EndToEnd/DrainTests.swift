@@ -51,7 +51,7 @@ extension EndToEnd {
         @Test func peersOfAnAgentThatEndsComeOneAfterTheOther() throws {
             try withMesh { mesh in
                 let directory = try mesh.node("Directory", directory: true)
-                let peer = try mesh.node("Peer") { $0.set("links.reconnectMin", "1ms") }
+                let peer = try mesh.node("Peer") { $0.set("links.reconnectMin", "10ms") }
                 try mesh.start()
                 try peer.waitLinked(to: directory)
                 let ends = try (1...4).map { try LinkEnd(mesh, as: "Guest\($0)", to: directory) }

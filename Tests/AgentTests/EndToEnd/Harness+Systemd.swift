@@ -51,7 +51,10 @@ final class TestSystemd {
         let outer = process.pid
         pid = try Deadline.wait("systemd is there") {
             let children = try? String(contentsOfFile: "/proc/\(outer)/task/\(outer)/children", encoding: .utf8)
-            return children.flatMap { pid_t($0.trimmingCharacters(in: .whitespaces)) }
+            guard let child = children.flatMap({ pid_t($0.trimmingCharacters(in: .whitespaces)) }) else { return nil }
+            // Before that it is one of the shell's commands, or a shell itself.
+            let name = try? String(contentsOfFile: "/proc/\(child)/comm", encoding: .utf8)
+            return name == "systemd\n" ? child : nil
         }
         mesh.whenEnded { self.end() }
         try Deadline.until("systemd answers: \(process.output)", every: 0.05) {

@@ -92,7 +92,7 @@ extension EndToEnd {
                     let between = try Relay(mesh, to: server.meshAddress)
                     client.peers.append(["node": "Server", "address": .string(between.address)])
                     // Only the client can dial.
-                    client.set("node.advertise", [])
+                    client.set("listen.mesh", .null)
                     server.set("node.advertise", [.string(between.address)])
                     for node in [client, server] { node.set("links.handshakeTimeout", "20s") }
                     relay = between
