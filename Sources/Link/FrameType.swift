@@ -1,7 +1,7 @@
 /// The kind of a link frame: the first byte of its header.
 ///
 /// The top bit says whether the frame is outside the sequence (0x80: not counted, not retained, not sent again). The
-/// other numbers up to `0x0A` and `0x87` are assigned, see `docs/link-protocol.md`.
+/// other numbers up to `0x0B` and `0x87` are assigned, see `docs/link-protocol.md`.
 public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     /// Asks for a new stream to a service.
     case open = 0x01
@@ -21,8 +21,10 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     case goAway = 0x08
     /// The last frame on a link whose session moves to another one.
     case switchLink = 0x09
-    /// Reserved: the last frame of a stream on a lane that it leaves.
-    case moved = 0x0A
+    /// A stream of another lane is to go on on this one.
+    case transfer = 0x0A
+    /// Takes such a stream.
+    case taken = 0x0B
 
     /// First frame of each end on a link: versions, boot id, intent.
     case hello = 0x80
@@ -48,16 +50,8 @@ public enum FrameType: UInt8, Sendable, Hashable, CaseIterable {
     /// Whether the frame speaks of one stream (id not zero) or of the whole session (id zero).
     public var isStreamFrame: Bool {
         switch self {
-        case .open, .accept, .refuse, .data, .end, .reset, .credit, .moved: true
+        case .open, .accept, .refuse, .data, .end, .reset, .credit, .transfer, .taken: true
         case .goAway, .switchLink, .hello, .ack, .ping, .pong, .resume, .auth, .move, .lanes: false
-        }
-    }
-
-    /// Whether version 1 knows the number but does not use it yet.
-    public var isReserved: Bool {
-        switch self {
-        case .moved: true
-        default: false
         }
     }
 }

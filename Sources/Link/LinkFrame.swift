@@ -40,7 +40,7 @@ public struct LinkFrame: Sendable, Hashable {
     }
 
     /// Parses the header of `message` and checks it against the rules that need no state: a known type, no unknown flag,
-    /// a stream id exactly where the type wants one. Reserved types are invalid until something negotiates them.
+    /// a stream id exactly where the type wants one.
     @inlinable
     public static func parse(_ message: UnsafeRawBufferPointer) -> Parsed {
         guard message.count >= headerSize else { return .invalid }
@@ -52,7 +52,7 @@ public struct LinkFrame: Sendable, Hashable {
         if type == .data {
             guard flags.rawValue & ~1 == 0, id != 0 else { return .invalid }
         } else {
-            guard flags.rawValue == 0, !type.isReserved, type.isStreamFrame == (id != 0) else { return .invalid }
+            guard flags.rawValue == 0, type.isStreamFrame == (id != 0) else { return .invalid }
         }
         return .frame(LinkFrame(type: type, flags: flags, streamID: id))
     }

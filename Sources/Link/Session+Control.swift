@@ -16,6 +16,7 @@ extension Session {
             let slot = control.head
             if !settle(slot, credit: true) { break }
         }
+        writeTails()
         writeAck()
         if pongDue, write(.pong, pongToken, wallClock) { pongDue = false }
         if pingDue { writePing() }
@@ -24,7 +25,8 @@ extension Session {
     /// Whether `flushControl` has something to write at once (an acknowledgement that may still wait does not count).
     public var hasControl: Bool {
         switch state {
-        case .open: control.count > 0 || pongDue || pingDue || goAwayDue != nil || acknowledgeAt <= now
+        case .open:
+            control.count > 0 || areTailsWritable || pongDue || pingDue || goAwayDue != nil || acknowledgeAt <= now
         case .failed: goAwayDue != nil
         case .ended: false
         }

@@ -39,7 +39,9 @@ extension Session {
         case .switchLink: return receivedSwitch(payload)
         case .move: return receivedMove(payload)
         case .lanes: return receivedLanes(payload)
-        case .data, .moved, .resume, .auth: return fail(.protocolError, "unexpected \(frame.type)")
+        case .transfer: return receivedTransfer(frame.streamID, payload)
+        case .taken: return receivedTaken(frame.streamID, payload)
+        case .data, .resume, .auth: return fail(.protocolError, "unexpected \(frame.type)")
         }
     }
 
@@ -50,7 +52,7 @@ extension Session {
         if unacknowledgedBytes >= configuration.acknowledgementBytes { acknowledgeAt = now }
     }
 
-    private enum Lookup {
+    enum Lookup {
         case live(UInt32)
         /// Used before and over: late frames are ignored.
         case over
@@ -58,7 +60,7 @@ extension Session {
         case unknown
     }
 
-    private func lookUp(_ id: UInt64) -> Lookup {
+    func lookUp(_ id: UInt64) -> Lookup {
         if id == cachedID { return .live(cachedSlot) }
         if let slot = map.find(id, slab) {
             guard slab[slot].pointee.phase != .ending else { return .over }
@@ -83,8 +85,14 @@ extension Session {
         let stream = slab[slot]
         guard stream.pointee.phase != .opening else { return fail(.protocolError, "DATA before ACCEPT") }
         guard !stream.pointee.receiveFinished else { return fail(.protocolError, "DATA after the end") }
-        guard length <= stream.pointee.receiveLimit - stream.pointee.receiveOffset else {
+        guard !stream.pointee.isOffered else { return fail(.protocolError, "DATA before TAKEN") }
+        let again = min(length, UInt64(stream.pointee.duplicate))
+        let news = length - again
+        guard news <= stream.pointee.receiveLimit - stream.pointee.receiveOffset else {
             return fail(.creditExceeded, "DATA beyond the credit of stream \(frame.streamID)")
+        }
+        if again > 0 || stream.pointee.marks.contains(.endAgain) {
+            return receivedAgain(slot, Int(again), size, finished: finished)
         }
         stream.pointee.receiveOffset += length
         count.dataIn += length
@@ -95,14 +103,16 @@ extension Session {
     }
 
     /// The peer's direction is complete: what it was granted and did not use goes back to the budget.
-    private func stopReceiving(_ slot: UInt32) {
+    func stopReceiving(_ slot: UInt32) {
         let stream = slab[slot]
         stream.pointee.receiveFinished = true
+        // What it was granted is still the other lane's.
+        if stream.pointee.marks.contains(.arriving) { return }
         let unread = UInt32(clamping: stream.pointee.unread)
         budget.release(Int(stream.pointee.window - unread))
         stream.pointee.window = unread
         stream.pointee.pending.remove(.credit)
-        if stream.pointee.pending.isEmpty { control.remove(slot, slab) }
+        if !stream.pointee.awaitsRoom { control.remove(slot, slab) }
         freeIfComplete(slot)
     }
 
@@ -115,6 +125,10 @@ extension Session {
             let stream = slab[slot]
             guard stream.pointee.phase != .opening else { return fail(.protocolError, "END before ACCEPT") }
             guard !stream.pointee.receiveFinished else { return fail(.protocolError, "END twice") }
+            guard !stream.pointee.isOffered else { return fail(.protocolError, "END before TAKEN") }
+            if stream.pointee.duplicate > 0 || stream.pointee.marks.contains(.endAgain) {
+                return receivedAgain(slot, 0, LinkFrame.headerSize, finished: true)
+            }
             let name = handle(slot)
             stopReceiving(slot)
             return .finished(name)
@@ -168,12 +182,19 @@ extension Session {
         }
         let stream = slab[slot]
         let isAccept = frame.type == .accept
+        guard !isAccept || !stream.pointee.marks.contains(.transfer) else {
+            return fail(.protocolError, "ACCEPT of a stream of another lane")
+        }
         guard stream.pointee.phase == (isAccept ? .opening : stream.pointee.isLocal ? .open : stream.pointee.phase)
         else {
             return fail(.protocolError, "\(frame.type) in the wrong state")
         }
-        // Absolute, and only ever raised. The bound keeps arithmetic on offsets far from overflow.
-        guard isAccept ? limit >= stream.pointee.sendLimit : limit > stream.pointee.sendLimit, limit < 1 << 62 else {
+        // Absolute, and only ever raised. The bound keeps arithmetic on offsets far from overflow. What the lane before was
+        // granted last may come again.
+        let mayRepeat = isAccept || stream.pointee.marks.contains(.transfer)
+        guard mayRepeat ? limit >= stream.pointee.sendLimit : limit > stream.pointee.sendLimit,
+            limit < Session.offsetBound
+        else {
             return fail(.protocolError, "\(frame.type) lowers the credit")
         }
         let wasBlocked = stream.pointee.credit == 0

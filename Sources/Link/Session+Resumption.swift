@@ -65,7 +65,7 @@ extension Session {
     /// Memory that the session holds while parked, in bytes: frames not acknowledged and bytes that applications did not
     /// take yet.
     public var parkedBytes: Int {
-        var bytes = outbox.retained
+        var bytes = retainedBytes
         for slot in 0..<UInt32(slab.capacity) where slab[slot].pointee.phase != .free {
             bytes += Int(clamping: slab[slot].pointee.unread)
         }

@@ -87,6 +87,12 @@ extension Session {
 extension Stream {
     /// Whether data may be sent, given credit: accepted (and ACCEPT written), or ours and not answered yet.
     var canSend: Bool {
-        !sendFinished && (phase == .open || phase == .opening) && !pending.contains(.accept)
+        !sendFinished && (phase == .open || phase == .opening) && pending.isDisjoint(with: [.accept, .tail])
+            && !marks.contains(.leaving)
+    }
+
+    /// Whether there is something to write that `Session.settle` writes; bytes of another lane, and an END behind them, are not.
+    var awaitsRoom: Bool {
+        pending.contains(.tail) ? !pending.subtracting([.tail, .end]).isEmpty : !pending.isEmpty
     }
 }

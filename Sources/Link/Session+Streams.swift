@@ -85,11 +85,11 @@ extension Session {
     /// The application took `count` bytes of what was received: credit goes back to the peer, in batches of at least half
     /// a window.
     public func consumed(_ stream: StreamHandle, _ count: Int) {
-        guard let found = slab.find(stream), count > 0 else { return }
+        guard let found = slab.find(stream), count > 0, !found.pointee.marks.contains(.arriving) else { return }
         precondition(UInt64(count) <= found.pointee.unread, "more consumed than was received")
         found.pointee.consumed += UInt64(count)
         guard state == .open, found.pointee.phase != .offered else { return }
-        if found.pointee.receiveFinished {
+        if found.pointee.hasEnd {
             freeIfComplete(stream.slot)
         } else {
             replenish(stream.slot)
@@ -113,16 +113,15 @@ extension Session {
         ready.remove(slot, slab)
         if cachedID == stream.pointee.id { cachedID = 0 }
         // The peer must see ACCEPT before RESET, or it would take the stream for one that was never answered.
-        if stream.pointee.pending.contains(.accept), write(.accept, id: stream.pointee.id, stream.pointee.receiveLimit)
-        {
-            stream.pointee.pending.remove(.accept)
-        }
+        if stream.pointee.pending.contains(.accept), writeAnswer(slot) { stream.pointee.pending.remove(.accept) }
         if !stream.pointee.pending.contains(.accept),
             write(type, id: stream.pointee.id, payload: notice.encodedPayload(for: type))
         {
             free(slot)
             return
         }
+        tails[slot] = nil
+        kept[slot] = nil
         budget.release(Int(stream.pointee.window))
         stream.pointee.window = 0
         stream.pointee.phase = .ending
@@ -142,7 +141,7 @@ extension Session {
         let id = stream.pointee.id
         var complete = true
         if stream.pointee.pending.contains(.accept) {
-            complete = write(.accept, id: id, stream.pointee.receiveLimit)
+            complete = writeAnswer(slot)
             // The limit in ACCEPT is the newest, so it stands for a CREDIT as well.
             if complete { stream.pointee.pending.subtract([.accept, .credit]) }
         }
@@ -159,26 +158,38 @@ extension Session {
             complete = write(.credit, id: id, stream.pointee.receiveLimit)
             if complete { stream.pointee.pending.remove(.credit) }
         }
-        if complete, stream.pointee.pending.contains(.end) {
+        if complete, stream.pointee.pending.contains(.end), !stream.pointee.pending.contains(.tail) {
             complete = outbox.append(
                 LinkFrame(type: .end, streamID: id), payload: UnsafeRawBufferPointer(start: nil, count: 0))
             if complete { stream.pointee.pending.remove(.end) }
         }
-        if stream.pointee.pending.isEmpty {
+        if stream.pointee.awaitsRoom {
+            control.insert(slot, slab)
+        } else {
             control.remove(slot, slab)
             schedule(slot)
             freeIfComplete(slot)
-        } else {
-            control.insert(slot, slab)
         }
         return complete
+    }
+
+    /// Takes a stream that the peer opened, or that it brought from another lane; false when the log is full.
+    private func writeAnswer(_ slot: UInt32) -> Bool {
+        let stream = slab[slot]
+        guard stream.pointee.marks.contains(.transfer) else {
+            return write(.accept, id: stream.pointee.id, stream.pointee.receiveLimit)
+        }
+        let answer = TransferAnswer(
+            received: stream.pointee.receiveOffset, isFinished: stream.pointee.receiveFinished,
+            credit: stream.pointee.receiveLimit, from: stream.pointee.sendOffset - UInt64(tails[slot]?.count ?? 0))
+        return write(.taken, id: stream.pointee.id, payload: answer.payload)
     }
 
     /// Raises the peer's limit when at least half a window was consumed, after adapting the window: doubled for a stream
     /// that is held back by it, halved while the budget is scarce.
     func replenish(_ slot: UInt32) {
         let stream = slab[slot]
-        guard !stream.pointee.receiveFinished else { return }
+        guard !stream.pointee.hasEnd else { return }
         var window = stream.pointee.window
         let open = stream.pointee.receiveLimit - stream.pointee.consumed
         guard open <= UInt64(window / 2) else { return }

@@ -83,11 +83,20 @@ public final class Session {
 
     var resumption = ResumptionState()
     var move: MoveState?
+    /// Bytes of streams from other lanes that are to be sent again here, by slot.
+    var tails: [UInt32: StreamTail] = [:]
+    /// What streams that leave had sent and the peer not acknowledged, by slot.
+    var kept: [UInt32: [UInt8]] = [:]
+    /// Which session this is, among all that there are or were between the two agents; the same at both ends. Zero: it has
+    /// no name, and its streams keep to it.
+    public var name: UInt64 = 0
 
     var resets: TokenBucket
     var pings: TokenBucket
     var notice = Notice(.normal)
     var request: OpenRequest?
+    var transferRequest: TransferRequest?
+    var transferAnswer: TransferAnswer?
     var count = SessionCounters()
 
     /// A session over a link whose HELLOs were exchanged.
@@ -148,7 +157,7 @@ public final class Session {
     public var tableBytes: Int { slab.byteCount + map.byteCount }
 
     /// Bytes that are kept for the peer's acknowledgement or wait to be sent.
-    public var retainedBytes: Int { outbox.retained }
+    public var retainedBytes: Int { outbox.retained + transferBytes }
 
     /// Bytes that wait to be sent on the link in use: until `crossOver` the old one, while the session moves.
     public var unsentBytes: Int { outbox.lendable }
@@ -163,7 +172,7 @@ public final class Session {
     public var processedFrames: UInt64 { processed }
 
     /// Streams that wait for their turn in the scheduler.
-    public var readyStreams: Int { ready.count }
+    public var readyStreams: Int { ready.count + tails.count }
 
     /// Whether no application data can be written until the peer acknowledges some.
     public var isRetentionFull: Bool { outbox.isFull }
@@ -173,6 +182,12 @@ public final class Session {
 
     /// What the last OPEN asked for.
     public var lastRequest: OpenRequest? { request }
+
+    /// What the last TRANSFER asked for.
+    public var lastTransfer: TransferRequest? { transferRequest }
+
+    /// What the last TAKEN said.
+    public var lastAnswer: TransferAnswer? { transferAnswer }
 
     /// The last round trip and the smoothed one (RFC 6298's α = 1/8) in nanoseconds; zero before the first PONG.
     public var roundTrip: (last: UInt64, smoothed: UInt64) { (lastRoundTrip, smoothed) }
@@ -240,7 +255,10 @@ public final class Session {
                     LostStream(
                         stream: StreamHandle(slot: slot, generation: stream.generation),
                         openedHere: stream.isLocal, accepted: stream.phase == .open,
-                        neverProcessed: stream.isLocal && stream.id > peerLastID, bytesSent: stream.sendOffset))
+                        neverProcessed: stream.isLocal && stream.id > peerLastID,
+                        isComplete: stream.sendFinished && stream.receiveFinished && stream.pending.isEmpty
+                            && (peerGoingAway || outbox.sequence == outbox.acknowledged),
+                        bytesSent: stream.sendOffset))
             }
             free(slot)
             if slab.count == 0 { break }
@@ -307,6 +325,8 @@ public final class Session {
         control.remove(slot, slab)
         map.remove(slot, slab)
         let stream = slab[slot]
+        if stream.pointee.pending.contains(.tail) { tails[slot] = nil }
+        if stream.pointee.marks.contains(.leaving) { kept[slot] = nil }
         budget.release(Int(stream.pointee.window))
         if stream.pointee.isLocal { localStreams -= 1 } else { peerStreams -= 1 }
         if cachedID == stream.pointee.id { cachedID = 0 }
@@ -317,7 +337,7 @@ public final class Session {
     func freeIfComplete(_ slot: UInt32) {
         let stream = slab[slot]
         if stream.pointee.phase == .open, stream.pointee.sendFinished, stream.pointee.receiveFinished,
-            stream.pointee.unread == 0, stream.pointee.pending.isEmpty
+            stream.pointee.unread == 0, stream.pointee.pending.isEmpty, !stream.pointee.marks.contains(.leaving)
         {
             free(slot)
         }

@@ -33,6 +33,12 @@ public enum SessionEvent: Sendable, Hashable {
     /// The peer moved to a link that this end does not have any more. This one is of no use either: it is to be given up,
     /// and the session parked.
     case moveLost
+    /// The peer asks this lane to go on with a stream of another one, `Session.lastTransfer` says which. To be answered by
+    /// `adopt`, with what that lane's session gave away (`give`), or with `refuse`, which changes nothing there.
+    case transferOffered(StreamHandle)
+    /// The peer goes on with our stream here, `Session.lastAnswer` says from where. What `depart` gives on the lane before is
+    /// to be handed to `adopt`; bytes that come earlier are to be held.
+    case taken(StreamHandle)
     /// The peer wants the session to move and asks this end to dial.
     case moveWanted
     /// The peer takes so many lanes from now on. To be believed on lane 0 only.
@@ -109,6 +115,9 @@ public struct LostStream: Sendable, Hashable {
     public let accepted: Bool
     /// Whether the peer is known never to have processed the OPEN, the licence to try another instance whatever was sent.
     public let neverProcessed: Bool
+    /// Whether nothing is left but bytes that this end's application has not taken: both directions are complete, and the peer
+    /// has acknowledged everything, or has gone away in order.
+    public let isComplete: Bool
     /// Application bytes that were sent. Where the fate of the OPEN is unknown, only a stream with zero may be retried.
     public let bytesSent: UInt64
 }

@@ -21,6 +21,21 @@ struct Stream {
         static let end = Pending(rawValue: 4)
         static let reset = Pending(rawValue: 8)
         static let credit = Pending(rawValue: 16)
+        /// Bytes that another lane sent and the peer did not get there.
+        static let tail = Pending(rawValue: 32)
+    }
+
+    /// A stream between two lanes.
+    struct Marks: OptionSet {
+        let rawValue: UInt8
+        /// The peer was asked to go on with it on another lane.
+        static let leaving = Marks(rawValue: 1)
+        /// It came, or is to come, from another lane.
+        static let transfer = Marks(rawValue: 2)
+        /// The peer goes on with it here already; this end's part is still to come.
+        static let arriving = Marks(rawValue: 4)
+        /// The peer's end came on the lane before, and will come again here.
+        static let endAgain = Marks(rawValue: 8)
     }
 
     struct Links {
@@ -48,8 +63,11 @@ struct Stream {
     var control = Links()
     var pendingReason: UInt16 = 0
     var pendingRetry: UInt32 = 0
+    /// So many bytes come again that were received on the lane before.
+    var duplicate: UInt32 = 0
     var phase = Phase.free
     var pending: Pending = []
+    var marks: Marks = []
     var readable = false
     var sendFinished = false
     var receiveFinished = false

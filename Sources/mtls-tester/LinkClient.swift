@@ -258,7 +258,8 @@ final class LinkClient {
             ending = "the node breaks the link protocol: \(reason.name), \(session.lastNotice.detail)"
         case .goAway(let reason): ending = "the node takes no more streams: \(reason.name) \(session.lastNotice.detail)"
         // A tester has one link and makes no other.
-        case .switched, .moveLost, .moveWanted, .lanes: break
+        case .transferOffered(let stream): session.refuse(stream, .noSuchInstance, detail: "a tester has one lane")
+        case .switched, .moveLost, .moveWanted, .lanes, .taken: break
         case .none, .accepted, .writable: break
         }
     }

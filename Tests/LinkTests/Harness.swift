@@ -20,11 +20,12 @@ final class Harness {
     /// The session is the acceptor with even ids unless said otherwise; the peer opens 1, 3, 5 …
     init(
         role: LinkRole = .acceptor, parity: StreamParity = .even, budget: Int = 1 << 30,
+        sharing shared: ReceiveBudget? = nil,
         configure: (inout SessionConfiguration) -> Void = { _ in }, peer: (inout Hello) -> Void = { _ in }
     ) {
         var configuration = SessionConfiguration()
         configure(&configuration)
-        self.budget = ReceiveBudget(limit: budget)
+        self.budget = shared ?? ReceiveBudget(limit: budget)
         pool = SegmentPool(keep: 4)
         session = Session(
             role: role, parity: parity, configuration: configuration, peer: Harness.hello(peer), budget: self.budget,

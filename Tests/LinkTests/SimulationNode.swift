@@ -22,6 +22,7 @@ final class SimulatedStream {
     /// Reset or refused, by whichever end.
     var ended = false
     var refused = false
+    var refusal: LinkReason?
     /// The application does not read at the moment.
     var stalled = false
     var marked = false
@@ -319,6 +320,7 @@ final class SimulatedNode {
             coverage.refused += 1
             stream.ended = true
             stream.refused = true
+            stream.refusal = reason
             return stream
         case .data(let handle, let range, let finished):
             let stream = try stream(handle)
@@ -355,6 +357,7 @@ final class SimulatedNode {
             stream.waitingSince = turn
             coverage.writable += 1
             return nil
+        case .transferOffered, .taken: throw broken("\(event) without another lane")
         case .violation(let reason):
             throw broken("violation \(reason): \(session.lastNotice.detail)")
         }

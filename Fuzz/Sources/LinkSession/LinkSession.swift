@@ -86,14 +86,19 @@ private func resumption(_ bytes: UnsafeRawBufferPointer) {
 }
 
 private struct Run {
-    static let hello = Hello(
-        bootID: BootID(high: 1, low: 2), intent: .initial, unixMilliseconds: 3, agent: "fuzz")
+    static let hello: Hello = {
+        var hello = Hello(bootID: BootID(high: 1, low: 2), intent: .initial, unixMilliseconds: 3, agent: "fuzz")
+        hello.takesTransfers = true
+        return hello
+    }()
 
     let session: Session
     let budget: ReceiveBudget
     let pool = SegmentPool(keep: 2)
     var reader: FrameReader
     var handles: [StreamHandle] = []
+    /// The stream that is to change its lane: to another id of the same session, which stands for both lanes.
+    private var leaving: StreamHandle?
     var now: UInt64 = 1_000_000_000
     var sequenced: UInt64 = 0
     let retentionLimit: Int
@@ -116,6 +121,7 @@ private struct Run {
                 key &+= 1
                 for index in buffer.indices { buffer[index] = UInt8(truncatingIfNeeded: index) &* 31 &+ key }
             }, seed: UInt64(setup), now: now, unixMilliseconds: 4)
+        session.name = 1
         reader = FrameReader(
             role: role == .dialler ? .server : .client,
             maximumFramePayload: LinkFrame.headerSize + LinkFrame.maximumPayload)
@@ -152,7 +158,12 @@ private struct Run {
             if let handle = try? session.open(request, now: now) { handles.append(handle) }
         case 6: if let pick { session.accept(pick) }
         case 7: if let pick { session.refuse(pick, .denied, detail: "no") }
-        case 8: if let pick { session.finish(pick) }
+        case 8:
+            if step & 0x80 == 0 {
+                if let pick { session.finish(pick) }
+            } else if leaving == nil, let pick, let request = session.leave(pick, lane: 0) {
+                if (try? session.transfer(request, now: now)) != nil { leaving = pick } else { session.stay(pick) }
+            }
         case 9: if let pick { session.reset(pick, .cancelled) }
         case 10: if let pick { session.consumed(pick, min(session.unconsumed(of: pick), 1 + Int(step) * 64)) }
         case 11:
@@ -188,10 +199,31 @@ private struct Run {
             precondition(session.isLive(handle), "data for a stream that is over")
         case .refused(let handle, _), .reset(let handle, _):
             precondition(!session.isLive(handle), "a stream lives on after its end")
+            if let stream = leaving.take() { session.stay(stream) }
         case .violation(let reason):
             precondition(session.currentState == .failed(reason), "a violation without consequence")
+        case .transferOffered(let handle):
+            if let request = session.lastTransfer, let given = session.give(request) {
+                precondition(!session.isLive(given.stream), "a stream that was given lives on")
+                guard (try? session.adopt(handle, given.detached)) != nil else { break }
+                handles.append(handle)
+            } else {
+                session.refuse(handle, .noSuchInstance)
+            }
+        case .taken(let handle): taken(handle)
         case .switched: preconditionFailure("a session moved that nobody offered to move")
         case .none, .accepted, .finished, .writable, .goAway, .pong, .moveLost, .moveWanted, .lanes: break
+        }
+    }
+
+    private mutating func taken(_ handle: StreamHandle) {
+        guard let stream = leaving.take(), let answer = session.lastAnswer,
+            let detached = try? session.depart(stream, answer)
+        else { return session.reset(handle, .cancelled) }
+        if (try? session.adopt(handle, detached, answer)) != nil {
+            handles.append(handle)
+        } else {
+            session.reset(handle, .cancelled)
         }
     }
 

@@ -61,6 +61,7 @@ extension ControlAPI {
                 object["peerVersion"] = .string(link.peerVersion)
                 if let status = live[link.link] {
                     object["streams"] = .init(status.streams)
+                    object["streamsTaken"] = .init(status.streamsTaken)
                     object["rttMicroseconds"] = status.roundTrip.map { .init($0 / 1_000) } ?? .null
                     object["bytesReceived"] = .init(status.bytesReceived)
                     object["bytesSent"] = .init(status.bytesSent)

@@ -6,6 +6,7 @@ import TLS
 extension LinkConnection {
     /// The session is over: every stream is told, or tried elsewhere where that is allowed.
     func endStreams(_ reason: LinkReason, _ text: String) {
+        endTransfers(reason, text)
         let streams = session.linkLost()
         let fates = Dictionary(uniqueKeysWithValues: streams.map { ($0.stream, $0) })
         let connections = locals.compactMap { $0 }
@@ -13,6 +14,11 @@ extension LinkConnection {
         for local in connections {
             let fate = local.stream.flatMap { fates[$0] }
             local.detach()
+            if fate?.isComplete == true {
+                // The socket takes the rest in its own time, and is closed then.
+                if let attempt = local.attempt { core.opening.ended(attempt) }
+                continue
+            }
             if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {
                 if hasSuccessor {
                     core.opening.again(local, attempt)
@@ -36,6 +42,8 @@ extension LinkConnection {
     /// Takes over the streams of the link that its session lost.
     func continueStreams(of old: LinkConnection) {
         load = old.load
+        transfers = old.transfers
+        old.transfers = LinkTransfers()
         locals = old.locals
         old.locals = []
         for case let local? in locals { local.carried(by: self) }

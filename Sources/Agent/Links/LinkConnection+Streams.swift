@@ -65,6 +65,7 @@ extension LinkConnection: StreamCarrier {
     func localFailed(_ local: LocalConnection) {
         guard let stream = local.stream else { return local.reset() }
         session.reset(stream, .applicationReset)
+        cancelTransfer(of: stream)
         _ = removeLocal(stream)
         local.detach()
         local.reset()
@@ -125,6 +126,7 @@ extension LinkConnection: StreamCarrier {
         guard let stream = local.stream else { return }
         local.attempt?.observer?(.ended(reason: text))
         session.reset(stream, .accessWithdrawn, detail: text)
+        cancelTransfer(of: stream)
         _ = removeLocal(stream)
         local.detach()
         local.reset()
@@ -137,26 +139,37 @@ extension LinkConnection: StreamCarrier {
         var closed = 0
         var provided: [String: Bool] = [:]
         for case let local? in locals {
-            let decision: Decision
-            switch local.role {
-            case .application(let attempt):
-                let provides = provided[attempt.service] ?? routing.provides(node: node, service: attempt.service)
-                provided[attempt.service] = provides
-                guard provides else {
-                    closed += 1
-                    withdraw(local, PolicyReason.notProvider.rawValue)
-                    continue
-                }
-                decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
-            case .target(let inbound):
-                decision = routing.policy.authorizeOpen(
-                    peer: principal, actingAs: inbound.acting, attributes: inbound.attributes,
-                    service: inbound.service)
-            }
-            guard !decision.allowed else { continue }
+            guard let reason = objection(to: local, routing, &provided) else { continue }
             closed += 1
-            withdraw(local, decision.reason.rawValue)
+            withdraw(local, reason)
         }
         return closed
+    }
+
+    /// Applies it to one stream, which has come from another lane.
+    func reevaluate(_ local: LocalConnection) {
+        var provided: [String: Bool] = [:]
+        guard let reason = objection(to: local, core.routing, &provided) else { return }
+        core.counters.withdrawn &+= 1
+        withdraw(local, reason)
+    }
+
+    /// Why the policy does not let a stream be; nil where it does. `provided`: what is known already of services that the peer
+    /// may provide.
+    private func objection(
+        to local: LocalConnection, _ routing: RoutingSnapshot, _ provided: inout [String: Bool]
+    ) -> String? {
+        let decision: Decision
+        switch local.role {
+        case .application(let attempt):
+            let provides = provided[attempt.service] ?? routing.provides(node: node, service: attempt.service)
+            provided[attempt.service] = provides
+            guard provides else { return PolicyReason.notProvider.rawValue }
+            decision = routing.authorizeOpening(attempt.acting, service: attempt.service)
+        case .target(let inbound):
+            decision = routing.policy.authorizeOpen(
+                peer: principal, actingAs: inbound.acting, attributes: inbound.attributes, service: inbound.service)
+        }
+        return decision.allowed ? nil : decision.reason.rawValue
     }
 }

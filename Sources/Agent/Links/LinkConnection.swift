@@ -43,6 +43,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var registration: Registration?
     var wantsWritable = false
     var locals: [LocalConnection?] = []
+    /// Streams on their way from or to another lane.
+    var transfers = LinkTransfers()
     var roundTrip: UInt64?
     private var toldClock: Int64?
     var isRetiring = false
@@ -290,7 +292,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .none: break
         case .data(let stream, let range, let finished):
             guard let local = local(stream) else {
-                session.consumed(stream, range.count)
+                arrivedEarly(stream, UnsafeRawBufferPointer(rebasing: frame[range]), finished: finished)
                 break
             }
             guard let taken = local.deliver(UnsafeRawBufferPointer(rebasing: frame[range])) else {
@@ -299,15 +301,25 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             if taken > 0 { session.consumed(stream, taken) }
             if finished { peerFinished(local, stream) }
         case .finished(let stream):
-            if let local = local(stream) { peerFinished(local, stream) }
+            guard let local = local(stream) else {
+                arrivedEarly(stream, UnsafeRawBufferPointer(start: nil, count: 0), finished: true)
+                break
+            }
+            peerFinished(local, stream)
         case .opened(let stream):
             if let request = session.lastRequest { core.serving.opened(stream, request, on: self) }
         case .accepted(let stream):
             if let local = local(stream), let attempt = local.attempt { core.opening.accepted(local, attempt) }
         case .refused(let stream, let reason):
-            guard let local = removeLocal(stream) else { break }
+            guard let local = removeLocal(stream) else {
+                transferRefused(stream, reason)
+                break
+            }
             refused(local, reason, session.lastNotice)
+        case .transferOffered(let stream): transferOffered(stream)
+        case .taken(let stream): transferTaken(stream)
         case .reset(let stream, let reason):
+            transferReset(stream, reason)
             guard let local = removeLocal(stream) else { break }
             core.counters.resetByPeer(reason.name)
             if reason != .accessWithdrawn {
@@ -535,7 +547,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var status: LinkStatus {
         LinkStatus(
             lane: lane, id: id, worker: core.index, isDialler: isDialler, establishedAt: establishedAt,
-            roundTrip: roundTrip, streams: session.streamCount, bytesReceived: bytesReceived, bytesSent: bytesSent,
+            roundTrip: roundTrip, streams: session.streamCount, streamsTaken: transfers.taken,
+            bytesReceived: bytesReceived, bytesSent: bytesSent,
             retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
             cipher: tls.cipherName ?? "",
             peerExpires: peer.notAfter, peerCertificate: tls.peerChain.first, pins: pins,

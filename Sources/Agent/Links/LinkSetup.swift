@@ -441,6 +441,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         hello.predecessor = core.shared.predecessor
         if core.routing.trustDomain != nil { hello.documents = core.routing.documents.encoded }
         if core.shared.parking.resumeFor > 0 {
+            hello.takesTransfers = true
             hello.resumptionEpoch = (core.parked[lane]?.session ?? core.links[lane]?.session)?.resumptionEpoch ?? 0
         }
         return hello
@@ -468,6 +469,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
                 peer: hello,
                 budget: core.shared.budget, pool: core.segments, masks: core.maskKeys, seed: random.next(),
                 now: core.loop.now, unixMilliseconds: UInt64(Clock.unixMilliseconds()))
+        if let key, held == nil { session.name = key.name }
         var leftover: [UInt8] = []
         plain.withReadable { leftover.append(contentsOf: $0) }
         let link = LinkConnection(

@@ -10,6 +10,8 @@ struct LinkStatus: Sendable {
     let establishedAt: Int64
     let roundTrip: UInt64?
     let streams: Int
+    /// Streams that came to the lane from others.
+    let streamsTaken: Int
     let bytesReceived: UInt64
     let bytesSent: UInt64
     let retained: Int

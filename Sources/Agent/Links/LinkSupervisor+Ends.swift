@@ -90,6 +90,7 @@ extension LinkSupervisor {
                 dialledHere: peer.link?.isDialler ?? false, endedInOrder: endedInOrder,
                 resumeFor: shared.parking.resumeFor, roundTrip: roundTrip)
             peer.parkedOn = peer.link?.worker ?? worker
+            watchExcess()
         }
         let action = peer.arbiter.lost(LinkID(link))
         if wasInUse {

@@ -141,9 +141,9 @@ extension LinkSupervisor {
         }
     }
 
-    /// Begins to look after lanes that are not needed, if there are any.
+    /// Begins to look after lanes that are not needed or have lost their link, if there are any.
     func watchExcess() {
-        if laneSweep == nil, !excess.isEmpty { scheduleSweep() }
+        if laneSweep == nil, !isStopped, hasLostLanes || !excess.isEmpty { scheduleSweep() }
     }
 
     private func scheduleSweep() {
@@ -153,6 +153,7 @@ extension LinkSupervisor {
     private func sweep() {
         laneSweep = nil
         guard !isStopped else { return }
+        evacuate(excess)
         // A lane that was being retired when it was wanted again comes to its end, and is dialled anew.
         let due = peers.values.filter { !$0.lane.isFirst && $0.isRetiring } + excess
         for peer in due {
@@ -161,7 +162,7 @@ extension LinkSupervisor {
             shared.workers[worker].submit { $0.retire(lane) }
         }
         for first in Set(due.map(\.lane.first)).compactMap({ peers[$0] }) { announce(first, again: true) }
-        if !due.isEmpty { scheduleSweep() }
+        if hasLostLanes || !due.isEmpty { scheduleSweep() }
     }
 
     /// Looks after lanes that are not needed any more.

@@ -24,7 +24,9 @@ extension LinkSupervisor {
         /// When the last attempt failed; nil where none did since the last link.
         private(set) var failedAt: UInt64?
         /// The session waits for a new link, on this worker.
-        var parkedOn: Int?
+        var parkedOn: Int? { didSet { if parkedOn != nil { parkedAt = Clock.monotonicNanoseconds() } } }
+        /// Since when, on the monotonic clock.
+        private(set) var parkedAt: UInt64 = 0
         /// Until then another run of its agent is expected, after the one before has said that it goes away. Dials that fail
         /// meanwhile are repeated, and who waits for a link goes on waiting.
         var successor: TimerID?
@@ -35,6 +37,8 @@ extension LinkSupervisor {
         var move = MoveWish()
         /// What is agreed with the node about lanes; of the first one only.
         var lanes = LaneAgreement()
+        /// Where bulk is in the way of others; of the first one only.
+        var balance = LaneBalance()
 
         init(_ lane: Lane, own: String, backoff: Backoff) {
             self.lane = lane

@@ -101,6 +101,7 @@ extension LinkSupervisor {
         publish()
         guard link.lane.isFirst else {
             laneEstablished(node)
+            watchBalance()
             return watchExcess()
         }
         linkStateChanged(node, true)

@@ -22,6 +22,8 @@ final class LinkSupervisor {
     var peers: [Lane: Peer] = [:]
     /// Looks after lanes that are not needed any more, while there are any.
     var laneSweep: TimerID?
+    /// Looks after the balance of lanes, while a node has several.
+    var balanceTimer: TimerID?
     var incoming: [UInt64: IncomingLink] = [:]
     var workerOfSetup: [UInt64: Int] = [:]
     private(set) var isStopped = false
@@ -164,8 +166,9 @@ final class LinkSupervisor {
     /// Stops dialling and accepting.
     func stop() {
         isStopped = true
-        if let laneSweep { ControlPlane.loop.cancel(laneSweep) }
+        for timer in [laneSweep, balanceTimer].compactMap({ $0 }) { ControlPlane.loop.cancel(timer) }
         laneSweep = nil
+        balanceTimer = nil
         for peer in peers.values {
             forgetSuccessor(peer)
             if let timer = peer.timer { ControlPlane.loop.cancel(timer) }

@@ -1,3 +1,4 @@
+private import Bytes
 private import CSodium
 import Link
 import TLS
@@ -20,6 +21,14 @@ final class SessionKey: Sendable {
     deinit {
         sodium_memzero(key.baseAddress, key.count)
         key.deallocate()
+    }
+
+    /// Tells the session from all others between the two agents, for both ends alike (`Session.name`).
+    var name: UInt64 {
+        var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
+        let message = Array("conduit.link.v1 transfer\0".utf8)
+        crypto_auth_hmacsha256(&code, message, UInt64(message.count), key.baseAddress!)
+        return max(code.withUnsafeBytes { $0.loadBE64() }, 1)
     }
 
     /// Proofs that the session may go on over the new link `tls`.

@@ -26,7 +26,7 @@ final class WorkerCore: TimerHandler {
     var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
     /// Another process has taken the listeners over: what goes on here goes on to its end.
     var isHandedOver = false
-    private(set) var localCount = 0
+    var localCount = 0
     var counters = WorkerCounters()
     /// What was said of servers' SCTs.
     var transparency = TransparencyNotices()

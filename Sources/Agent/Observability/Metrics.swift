@@ -184,6 +184,13 @@ enum Metrics {
             "mesh_link_moves_total", .counter,
             "Sessions that were to move to another link on purpose, by what became of them.",
             samples(totals.moves, "outcome"))
+        writer.family(
+            "mesh_streams_moved_total", .counter, "Streams that changed their lane, by why; peer: it was the peer's.",
+            samples(totals.streamMoves, "reason"))
+        writer.family(
+            "mesh_stream_moves_failed_total", .counter,
+            "Streams of this node that were to change their lane and did not, by what became of it.",
+            samples(totals.streamStays, "outcome"))
     }
 
     private static func addStreams(

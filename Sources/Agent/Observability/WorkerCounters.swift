@@ -40,6 +40,8 @@ struct WorkerCounters: Sendable {
     private(set) var validations: [String: UInt64] = [:]
     private(set) var negotiated: [HandshakeKey: UInt64] = [:]
     private(set) var moves: [String: UInt64] = [:]
+    private(set) var streamMoves: [String: UInt64] = [:]
+    private(set) var streamStays: [String: UInt64] = [:]
 
     /// Policy said no, with this reason.
     mutating func denied(_ reason: String) { denials[reason, default: 0] += 1 }
@@ -69,6 +71,12 @@ struct WorkerCounters: Sendable {
 
     /// A session moved to another link on purpose, or did not.
     mutating func move(_ outcome: MoveOutcome) { moves[outcome.rawValue, default: 0] += 1 }
+
+    /// A stream changed its lane.
+    mutating func streamMoved(_ reason: TransferReason) { streamMoves[reason.rawValue, default: 0] += 1 }
+    /// A stream of this node was to change its lane and did not: `refused` by the peer, `no_room` on the other lane, `over` on
+    /// its own before, or `lost` with the other lane.
+    mutating func streamStayed(_ outcome: String) { streamStays[outcome, default: 0] += 1 }
 
     /// A peer's certificate was judged: `ok`, or why it was refused.
     mutating func validated(_ result: String) { validations[result, default: 0] += 1 }
@@ -102,6 +110,8 @@ struct WorkerCounters: Sendable {
         stapleReviews.merge(other.stapleReviews, uniquingKeysWith: +)
         transparency.merge(other.transparency, uniquingKeysWith: +)
         moves.merge(other.moves, uniquingKeysWith: +)
+        streamMoves.merge(other.streamMoves, uniquingKeysWith: +)
+        streamStays.merge(other.streamStays, uniquingKeysWith: +)
     }
 }
 

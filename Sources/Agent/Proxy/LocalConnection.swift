@@ -71,11 +71,17 @@ final class LocalConnection: EventHandler, TimerHandler {
     private var pending = ByteQueue()
     /// Bytes at the head of `pending` that are the agent's own and no credit was spent on.
     private var pendingAnswer = 0
-    private var peerFinished = false
+    private(set) var peerFinished = false
     private var sentFinish = false
     private var wroteShutdown = false
     private var timer: TimerID?
     private(set) var isClosed = false
+    /// When the stream may be asked to change its lane again, on the loop's clock.
+    var mayMoveAt: UInt64 = 0
+    /// The same for a change that only makes room for others.
+    var mayBalanceAt: UInt64 = 0
+    /// What the stream had moved when that was looked at last, in bytes.
+    var seenTraffic: UInt64 = 0
 
     /// Takes over `owned`, which is non-blocking. `connectingTo`: a connect to there is under way on it. `isBridged`: a
     /// bridge has the socket's other end and will say when the target is there.
@@ -101,6 +107,22 @@ final class LocalConnection: EventHandler, TimerHandler {
         isBridged = false
         target = .unix(path: "")
         self.core = core
+    }
+
+    /// Goes on with a connection that another worker gave away.
+    init(_ handover: LocalHandover, core: WorkerCore) {
+        descriptor = handover.descriptor
+        owned = FileDescriptor(owning: handover.descriptor)
+        role = handover.role
+        connecting = false
+        isBridged = false
+        target = .unix(path: "")
+        self.core = core
+        handover.pending.withUnsafeBytes { pending.append($0) }
+        pendingAnswer = handover.pendingAnswer
+        peerFinished = handover.peerFinished
+        sentFinish = handover.sentFinish
+        wroteShutdown = handover.wroteShutdown
     }
 
     /// Bytes that wait for the socket.
@@ -375,6 +397,23 @@ final class LocalConnection: EventHandler, TimerHandler {
         }
         leaveLoop()
         return owned.take()
+    }
+
+    /// Whether the connection could go to another worker: a bridge to its target keeps it here.
+    var isPortable: Bool { !isClosed && !connecting && !isBridged && !closesWhenWritten }
+
+    /// Gives the connection to another worker, where its stream goes on. Empty afterwards; nil, and as it was, where that is not
+    /// possible.
+    func handOver() -> LocalHandover? {
+        let isPipe = pipe != nil
+        guard isPortable, let socket = takeDescriptor()?.release() else { return nil }
+        // A pipe does not tell its socket.
+        if isPipe, wroteShutdown { try? Syscall.shutdownWrite(socket) }
+        carrier = nil
+        stream = nil
+        return LocalHandover(
+            role: role, descriptor: socket, pending: pending.withReadable { Array($0) }, pendingAnswer: pendingAnswer,
+            peerFinished: peerFinished, sentFinish: sentFinish, wroteShutdown: wroteShutdown)
     }
 
     private func leaveLoop() {

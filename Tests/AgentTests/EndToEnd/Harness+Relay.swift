@@ -7,6 +7,7 @@ final class Relay: @unchecked Sendable {
     private let lock = NSLock()
     private var pairs: [(client: Wire, server: Wire)] = []
     private var deafFrom: Int?
+    private var isShut = false
     private(set) var service: ThreadedService!
 
     var address: String { service.address }
@@ -36,7 +37,19 @@ final class Relay: @unchecked Sendable {
         }
     }
 
+    /// Resets all connections but the first ones, and from now on every new one at once.
+    func cutForGood(sparing count: Int) {
+        let spared = lock.withLock {
+            isShut = true
+            defer { pairs.removeFirst(min(count, pairs.count)) }
+            return Array(pairs.prefix(count))
+        }
+        cut()
+        lock.withLock { pairs = spared }
+    }
+
     private func carry(_ client: Wire, to target: String) throws {
+        guard !lock.withLock({ isShut }) else { return client.abort() }
         // Who dials must not learn that the target has not started yet, and go another way.
         let server = try Deadline.wait("the relay's target listens") { try? Wire(target) }
         let flights = Flights()
