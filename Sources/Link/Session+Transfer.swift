@@ -276,19 +276,25 @@ extension Session {
     /// Writes what other lanes sent in vain, within the session's limit, and then whatever waited for it.
     func writeTails() {
         guard !tails.isEmpty else { return }
-        for (slot, tail) in tails where !slab[slot].pointee.pending.contains(.accept) {
-            let id = slab[slot].pointee.id
-            while tail.count > 0, outbox.unsent < configuration.controlBacklog,
-                let room = outbox.reserve(min(tail.count, maximumPayload))
-            {
-                tail.take(into: room)
-                outbox.commit(room.count, frame: LinkFrame(type: .data, streamID: id))
-                count.dataOut += UInt64(room.count)
-            }
+        for slot in Array(tails.keys) {
+            let stream = slab[slot]
+            guard let tail = tails[slot], !stream.pointee.pending.contains(.accept) else { continue }
+            write(tail, id: stream.pointee.id)
             guard tail.count == 0 else { return }
             tails[slot] = nil
-            slab[slot].pointee.pending.remove(.tail)
+            stream.pointee.pending.remove(.tail)
             settle(slot)
+        }
+    }
+
+    /// Writes as much of `tail` as there is room for.
+    private func write(_ tail: StreamTail, id: UInt64) {
+        while tail.count > 0 {
+            let wanted = min(tail.count, maximumPayload)
+            guard outbox.unsent < configuration.controlBacklog, let room = outbox.reserve(wanted) else { return }
+            tail.take(into: room)
+            outbox.commit(room.count, frame: LinkFrame(type: .data, streamID: id))
+            count.dataOut += UInt64(room.count)
         }
     }
 }
