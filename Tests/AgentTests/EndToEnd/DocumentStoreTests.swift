@@ -15,6 +15,16 @@ extension EndToEnd {
             try FileManager.default.createDirectory(atPath: path + "/full", withIntermediateDirectories: true)
         }
 
+        /// A running node that has a list of operators, and a policy by one of them.
+        private func directory(_ mesh: TestMesh, policy: Bool = true) throws -> (TestNode, TestOperator) {
+            let operators = try TestOperator(mesh)
+            let node = try mesh.node("Directory", directory: true)
+            try mesh.start()
+            try node.take(operators.list)
+            if policy { try node.take(try operators.sign(.policy, 1, mesh.policy.text)) }
+            return (node, operators)
+        }
+
         private func endsWith78(_ node: TestNode, _ words: String) throws {
             try node.launch()
             node.expectEnd()
@@ -27,10 +37,7 @@ extension EndToEnd {
         /// possible.
         @Test func aDiskThatTakesNothing() throws {
             try withMesh { mesh in
-                let operators = try TestOperator(mesh)
-                let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                try node.take(operators.list)
+                let (node, operators) = try directory(mesh, policy: false)
                 try block(documents(node) + "/policy.json")
                 let refused = try node.offer(try operators.sign(.policy, 1, mesh.policy.text))
                 try demandEqual(refused.status, 507, refused.text)
@@ -57,11 +64,7 @@ extension EndToEnd {
         /// Files that somebody removes are written again; those that are gone or older at a start are a failure.
         @Test func filesThatSomebodyElseTouches() throws {
             try withMesh { mesh in
-                let operators = try TestOperator(mesh)
-                let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                try node.take(operators.list)
-                try node.take(try operators.sign(.policy, 1, mesh.policy.text))
+                let (node, operators) = try directory(mesh)
                 let file = documents(node) + "/policy.json"
                 let first = try Data(contentsOf: URL(fileURLWithPath: file))
                 try FileManager.default.removeItem(atPath: file)
@@ -85,11 +88,7 @@ extension EndToEnd {
         /// is not believed.
         @Test func aRemovedOperator() throws {
             try withMesh { mesh in
-                let operators = try TestOperator(mesh)
-                let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                try node.take(operators.list)
-                try node.take(try operators.sign(.policy, 1, mesh.policy.text))
+                let (node, operators) = try directory(mesh)
                 let next = try PrivateKey.generate(.ed25519)
                 try node.take(try operators.list(2, [("next", next)]))
                 try node.waitFor("document_signer_retired") { $0["kind"] == "policy" }
