@@ -211,7 +211,7 @@ static const unsigned char *host_name(SSL *ssl, size_t *count) {
 }
 
 // Before anything of the hello is used, so that the chosen context's versions hold as well as its certificate. The rest
-// (suites, groups, no tickets) is the same in all contexts of this library.
+// (suites, groups, tickets or none) is the same in all contexts of a listener; a ticket's key is the chosen context's.
 static int client_hello(SSL *ssl, int *alert, void *argument) {
     (void)argument;
     ctls_session *s = SSL_get_app_data(ssl);
@@ -255,6 +255,58 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
     return SSL_TLSEXT_ERR_OK;
 }
 
+// ---- Tickets -------------------------------------------------------------------------------------------------------
+
+// OpenSSL's names for AES-256-CBC and HMAC-SHA-256: in a FIPS context they come from its provider like all the rest.
+static int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                      int sealing) {
+    ctls_session *s = SSL_get_app_data(ssl);
+    if (s == NULL || s->ticket_key == NULL) return sealing ? -1 : 0;
+    ctls_ticket_key key;
+    if (!sealing) memcpy(key.name, name, sizeof key.name);
+    int result = sealing ? -1 : 0;
+    if (s->ticket_key(s->verify_context, !sealing, &key)) {
+        OSSL_PARAM parameters[] = {
+            OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key.mac, sizeof key.mac),
+            OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, "SHA256", 0), OSSL_PARAM_construct_end()};
+        bool good = !sealing || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1;
+        good = good && EVP_MAC_CTX_set_params(mac, parameters) == 1 &&
+               EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv, sealing) == 1;
+        if (good && sealing) memcpy(name, key.name, sizeof key.name);
+        result = good ? 1 : -1;
+    }
+    OPENSSL_cleanse(&key, sizeof key);
+    return result;
+}
+
+static int ticket_made(SSL *ssl, void *unused) {
+    (void)unused;
+    ctls_session *s = SSL_get_app_data(ssl);
+    return s != NULL && s->ticket_fill != NULL && s->ticket_fill(s->verify_context, ssl);
+}
+
+// What cannot be opened, or does not pass, leads to a handshake in full with a new ticket, never to a failure.
+static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t count,
+                                       SSL_TICKET_STATUS status, void *unused) {
+    (void)name;
+    (void)count;
+    (void)unused;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    ctls_session *s = SSL_get_app_data(ssl);
+    const bool passes = s != NULL && s->ticket_review != NULL && s->ticket_review(s->verify_context, session);
+    return passes ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
+static bool use_tickets(SSL_CTX *context, const ctls_settings *settings) {
+    SSL_CTX_clear_options(context, SSL_OP_NO_TICKET);
+    // One is enough: whoever opens several connections at once shakes hands for each.
+    SSL_CTX_set_timeout(context, settings->ticket_lifetime);
+    return SSL_CTX_set_num_tickets(context, 1) == 1 &&
+           SSL_CTX_set_session_id_context(context, settings->ticket_scope, CTLS_TICKET_SCOPE_BYTES) == 1 &&
+           SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key) == 1 &&
+           SSL_CTX_set_session_ticket_cb(context, ticket_made, ticket_opened, NULL) == 1;
+}
+
 // ---- Context -------------------------------------------------------------------------------------------------------
 
 SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server_alpn) {
@@ -268,7 +320,7 @@ SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server
     SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT |
                                        SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION | SSL_OP_ALLOW_NO_DHE_KEX |
                                        SSL_OP_NO_TLSv1_2 | SSL_OP_NO_TLSv1_3 | SSL_OP_TLS_ROLLBACK_BUG);
-    // Without tickets and cache no handshake skips the verification of certificates.
+    // Without tickets and cache no handshake skips the verification of certificates; see use_tickets for the rest.
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
@@ -300,6 +352,7 @@ SSL_CTX *ctls_context_new(const ctls_settings *settings, const ctls_alpn *server
                 (settings->signature_algorithms == NULL ||
                  (SSL_CTX_set1_sigalgs_list(context, settings->signature_algorithms) &&
                   SSL_CTX_set1_client_sigalgs_list(context, settings->signature_algorithms)));
+    if (good && settings->server && settings->ticket_lifetime > 0) good = use_tickets(context, settings);
     if (good && settings->alpn_count > 0) {
         if (settings->server) {
             SSL_CTX_set_alpn_select_cb(context, choose_protocol, (void *)server_alpn);

@@ -6,12 +6,26 @@ internal import PKI
 /// own checks on the verified chain, the same that `mesh` uses on files. One small object a session; it is what the C
 /// callback gets, and knows nothing of the session.
 final class PeerVerifier {
+    /// A chain that was found good, and what follows from it.
+    struct Verified {
+        let identity: PeerIdentity
+        /// Leaf first, root last.
+        let chain: [Certificate]
+        let pins: PinPolicy.Outcome
+    }
+
     /// Set when everything is fine.
-    private(set) var identity: PeerIdentity?
-    /// The verified chain, leaf first; set with the identity.
-    private(set) var chain: [Certificate] = []
-    /// What the check of pins came to; set with the identity.
-    private(set) var pins = PinPolicy.Outcome.unpinned
+    var verified: Verified?
+    /// Whom the peer proved to be.
+    var identity: PeerIdentity? { verified?.identity }
+    /// The verified chain, leaf first; empty without one.
+    var chain: [Certificate] { verified?.chain ?? [] }
+    /// What the check of pins came to.
+    var pins: PinPolicy.Outcome { verified?.pins ?? .unpinned }
+    /// A session out of a ticket that passed; it counts once the handshake has proven that the client has its key.
+    var resumable: Resumable?
+    /// What became of the client's ticket.
+    var ticket: TicketOutcome?
     /// What the server's staple came to, once it was looked at.
     private(set) var staple: StapleReview.Outcome?
     /// What the server's SCTs came to, where the policy looks at them; also when it is refused for them.
@@ -23,13 +37,17 @@ final class PeerVerifier {
     private(set) var context: TLSContext
     private let contexts: TLSServerContexts?
     private let expecting: ExpectedPeer
-    private let now: Int64?
+    /// The time that the owner gave; nil means that of the moment.
+    private let given: Int64?
+
+    /// Unix seconds.
+    var now: Int64 { given ?? Int64(Glibc.time(nil)) }
 
     init(context: TLSContext, contexts: TLSServerContexts?, expecting: ExpectedPeer, now: Int64?) {
         self.context = context
         self.contexts = contexts
         self.expecting = expecting
-        self.now = now
+        given = now
     }
 
     /// What the C half calls. The argument is a verifier that its session keeps alive.
@@ -70,8 +88,7 @@ final class PeerVerifier {
             return 1
         } catch {
             refusal = error
-            identity = nil
-            chain = []
+            verified = nil
             return 0
         }
     }
@@ -103,9 +120,7 @@ final class PeerVerifier {
 
     /// X509_V_OK, or the error whose alert the peer is to get.
     private func verdict(_ store: OpaquePointer) -> Int32 {
-        identity = nil
-        chain = []
-        pins = .unpinned
+        verified = nil
         refusal = nil
         do throws(CertificateError) {
             var presented: [Certificate] = []
@@ -113,23 +128,26 @@ final class PeerVerifier {
             for index in 0..<ctls_certificate_count(sent) {
                 if let x509 = ctls_certificate_at(sent, index) { presented.append(try Certificate(retaining: x509)) }
             }
-            guard let verifier = try pinnedRoot(among: presented) ?? context.verifier else {
-                throw CertificateError(
-                    .unknownCA, "no root is trusted here", hint: "configure the CA certificate (mesh ca init makes one)"
-                )
-            }
-            let expected = expectation(presented)
-            let peer = try verifier.verify(presented, expecting: expected)
-            if verifier.checks.contains(.presentedChain) { try refuseSecondLeaf(presented, peer.chain) }
-            pins = try context.configuration.pins.check(
-                node: peer.identity.nodeName, role: expected.role, chain: peer.chain)
-            identity = peer.identity
-            chain = peer.chain
+            verified = try judge(presented)
             return X509_V_OK
         } catch {
             refusal = error
             return PeerVerifier.opensslError(for: error.reason)
         }
+    }
+
+    /// Everything that is asked of a peer's certificates, leaf first.
+    func judge(_ presented: [Certificate]) throws(CertificateError) -> Verified {
+        guard let verifier = try pinnedRoot(among: presented) ?? context.verifier else {
+            throw CertificateError(
+                .unknownCA, "no root is trusted here", hint: "configure the CA certificate (mesh ca init makes one)")
+        }
+        let expected = expectation(presented)
+        let peer = try verifier.verify(presented, expecting: expected)
+        if verifier.checks.contains(.presentedChain) { try refuseSecondLeaf(presented, peer.chain) }
+        let pins = try context.configuration.pins.check(
+            node: peer.identity.nodeName, role: expected.role, chain: peer.chain)
+        return Verified(identity: peer.identity, chain: peer.chain, pins: pins)
     }
 
     /// PKI lets other certificates of our CAs pass beside the chain (cross-signed ones during a change of roots). In a
@@ -155,7 +173,7 @@ final class PeerVerifier {
 
     /// The time at which certificates must be valid: now, or the last second of one that ended only just before.
     private func time(for leaf: Certificate?) -> Int64 {
-        let now = now ?? Int64(Glibc.time(nil))
+        let now = now
         guard let leaf, now >= leaf.notAfter, now - leaf.notAfter < context.configuration.expiredFor else { return now }
         return leaf.notAfter - 1
     }

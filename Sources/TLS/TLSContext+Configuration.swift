@@ -73,6 +73,9 @@ extension TLSContext {
         /// SHA-256 of a root's certificate, lower-case hex, for a client that does not have the root yet: the peer sends it
         /// with its chain, and it is trusted for this session when its fingerprint is this one. Replaces `trust`.
         public var rootFingerprint: String?
+        /// The keys of a server's session tickets; nil gives none, so that every connection is a handshake in full. A resumed
+        /// session is only what its client's certificate is at that moment, see ``TicketKeys``. Never for links.
+        public var tickets: TicketKeys?
         /// For so many seconds after its end a client's certificate is still taken for what it was, everything else being
         /// checked as at its last second. For the renewal of identities that ended while their hosts slept; 0 elsewhere.
         public var expiredFor: Int64 = 0
@@ -148,6 +151,11 @@ extension TLSContext.Configuration {
         if role == .server, credentials == nil {
             throw TLSError(
                 .badConfiguration, "a server needs a certificate and its key", hint: "mesh ca issue NODE makes both")
+        }
+        if tickets != nil, role == .client || probe != nil || rootFingerprint != nil || expiredFor != 0 {
+            throw TLSError(
+                .badConfiguration, "tickets are for servers whose clients' certificates can be looked at again",
+                hint: "make this context without ticket keys")
         }
         if peerCertificate != .none, trust == nil, rootFingerprint == nil {
             throw TLSError(

@@ -4,9 +4,9 @@ internal import PKI
 /// What the sessions of one listener or one kind of dialling have in common: versions, suites, our credentials, whom we
 /// trust. Immutable and shared between threads.
 ///
-/// Rotating credentials means making a new context; sessions keep the one they were made with. There are no session
-/// tickets and no session cache, since a resumed session would skip the verification of certificates, no renegotiation,
-/// no compression and no early data.
+/// Rotating credentials means making a new context; sessions keep the one they were made with. There is no session cache,
+/// no renegotiation, no compression and no early data, and no session tickets but those of ``Configuration/tickets``, since
+/// OpenSSL resumes a session without verifying certificates again.
 ///
 /// A listener with several certificates has a context for each, in ``TLSServerContexts``.
 public final class TLSContext: Sendable {
@@ -116,11 +116,22 @@ public final class TLSContext: Sendable {
                         settings.signature_algorithms = algorithms
                         return withOptionalCString(properties) { properties in
                             settings.properties = properties
-                            return ctls_context_new(&settings, alpn)
+                            return make(&settings, alpn, tickets: wanted.tickets)
                         }
                     }
                 }
             }
+        }
+    }
+
+    private static func make(
+        _ settings: inout ctls_settings, _ alpn: UnsafeMutablePointer<ctls_alpn>, tickets: TicketKeys?
+    ) -> OpaquePointer? {
+        guard let tickets else { return ctls_context_new(&settings, alpn) }
+        settings.ticket_lifetime = Int(tickets.lifetime)
+        return tickets.scope.withUnsafeBufferPointer { scope in
+            settings.ticket_scope = scope.baseAddress
+            return ctls_context_new(&settings, alpn)
         }
     }
 

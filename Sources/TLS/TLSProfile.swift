@@ -35,6 +35,16 @@ public enum TLSProfile: String, Sendable, CaseIterable, CustomStringConvertible 
     /// Whether clients from outside need a certificate. Nodes always do.
     public var requiresClientCertificates: Bool { self == .hipaa }
 
+    /// The longest time in seconds during which a client from outside may resume its session by ticket; 0 for not at all. Nodes
+    /// never can.
+    public var maximumSessionLifetime: Int64 {
+        switch self {
+        case .modern, .intermediate: TicketKeys.maximumLifetime
+        case .hipaa: 0
+        case .pciDSS, .fips: 3600
+        }
+    }
+
     /// What is offered and accepted; a configuration may choose less.
     public var parameters: TLSParameters {
         switch self {

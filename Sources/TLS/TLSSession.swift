@@ -83,6 +83,9 @@ public final class TLSSession {
         if !isServer, context.configuration.transparency?.isOn == true {
             guard ctls_ask_for_scts(made.pointee.ssl) == 1 else { throw TLSError.outOfMemory }
         }
+        if context.configuration.tickets != nil {
+            ctls_use_tickets(made, PeerVerifier.ticketKey, PeerVerifier.ticketFill, PeerVerifier.ticketReview)
+        }
         if contexts != nil {
             ctls_choose_context(made, PeerVerifier.choice, Unmanaged.passUnretained(verifier).toOpaque())
         }
@@ -127,14 +130,15 @@ public final class TLSSession {
         if let endingError { return .failed(endingError) }
         guard !isConnected else { return .complete }
         switch ctls_handshake(session) {
-        case CTLS_OK: return takeOverRecords()
+        case CTLS_OK: return settle()
         case CTLS_WANTS_INPUT: return .wantsInput
         default: return .failed(end())
         }
     }
 
-    private func takeOverRecords() -> HandshakeStep {
-        do {
+    private func settle() -> HandshakeStep {
+        do throws(TLSError) {
+            try verifier.settle(session.pointee.ssl)
             records = try RecordLayer(takingOver: session, server: isServer)
             return .complete
         } catch {
@@ -289,6 +293,9 @@ public final class TLSSession {
 
     /// What a client's look at its server's SCTs came to, where the policy demands one; also where the server is refused for them.
     public var transparency: TransparencyReview? { verifier.transparency }
+
+    /// What became of the ticket that the client has shown, once the handshake is complete; nil without one, and on a client.
+    public var ticket: TicketOutcome? { verifier.ticket }
 
     /// What our verification found wrong with the peer's certificate. Where certificates are demanded the handshake has
     /// failed with it; with ``TLSContext/PeerCertificate/none`` it is only noted here.

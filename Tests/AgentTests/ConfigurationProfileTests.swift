@@ -36,6 +36,15 @@ import Testing
         (edge("modern", "profile: 'pci-dss'"), []),
         (edge("modern", "profile: 'modern', minimumVersion: '1.2'"), ["edge.listeners[0].minimumVersion conflict"]),
         (edge("modern", "groups: ['P-521']"), ["edge.listeners[0].groups bad_value"]),
+        (edge("modern", "sessions: { lifetime: '12h' }"), []),
+        (edge("modern", "sessions: { lifetime: '13h' }"), ["edge.listeners[0].sessions.lifetime out_of_range"]),
+        (edge("pci-dss", "sessions: { lifetime: '1h' }"), []),
+        (edge("pci-dss", "sessions: { lifetime: '2h' }"), ["edge.listeners[0].sessions.lifetime conflict"]),
+        (
+            edge(
+                "hipaa", "clientCertificates: { mode: 'required', ca: 'ca' }, sessions: { lifetime: '1m' }"),
+            ["edge.listeners[0].sessions.lifetime conflict"]
+        ),
         (
             "tls: { profile: 'pci-dss' },\nedge: { listeners: [{ address: '0.0.0.0:80', tls: 'disabled', force: true }], "
                 + "\(routes) }", ["edge.listeners[0].tls conflict"]

@@ -92,6 +92,8 @@ extension Configuration {
         public var cipherSuites: [String] = []
         /// Groups of the key exchange, a choice of the profile's; empty means all.
         public var groups: [String] = []
+        /// How long a client may resume its TLS session by ticket; zero for never.
+        public var sessionLifetime = Duration.zero
         /// What is asked of clients' certificates.
         public var clientCertificates = ClientCertificates.none
         /// CA certificates for clients.

@@ -1,3 +1,5 @@
+import TLS
+
 /// The keys of the edge.
 enum EdgeTable {
     static let root: [Field<Configuration>] =
@@ -47,6 +49,10 @@ enum EdgeTable {
         .value(
             "groups", \.groups, .algorithms, "Groups of the key exchange, some of those of the profile, best first.",
             default: "those of the profile"),
+        .value(
+            "sessions.lifetime", \.sessionLifetime, .duration(.zero ... .seconds(TicketKeys.maximumLifetime)),
+            "How long a client may resume its TLS session by ticket, from its last handshake in full, see `docs/tls.md`; zero "
+                + "means never. Profiles set a bound. Nothing is kept on this side: there is no session cache."),
         .value(
             "clientCertificates.mode", \.clientCertificates, .choice,
             "Whether clients are asked for a certificate, and whether they need one."),

@@ -106,6 +106,7 @@ struct TLSChecks {
         configuration.edge.listeners[index] = listener
         checkVersion(listener.minimumVersion, profile, "\(key).minimumVersion")
         checkChoice(profile, listener.cipherSuites, listener.groups, listener.minimumVersion, key)
+        checkSessions(listener, profile, "\(key).sessions.lifetime")
         switch listener.tls {
         case .application, .auto:
             if profile.requiresClientCertificates, listener.clientCertificates != .required {
@@ -145,6 +146,23 @@ struct TLSChecks {
         report(
             .missingKey, key, "no list of logs is given, so no certificate could be found in one",
             hint: "set tls.ct.logs, see docs/transparency.md")
+    }
+
+    private mutating func checkSessions(_ listener: Configuration.EdgeListener, _ profile: TLSProfile, _ key: String) {
+        guard !refused.contains(key), let problem = Self.sessionProblem(listener, profile) else { return }
+        report(.conflict, key, problem.message, hint: problem.hint)
+    }
+
+    /// What is wrong with the lifetime of a listener's sessions under a profile.
+    static func sessionProblem(
+        _ listener: Configuration.EdgeListener, _ profile: TLSProfile
+    ) -> (message: String, hint: String)? {
+        let maximum = profile.maximumSessionLifetime
+        guard listener.sessionLifetime > .seconds(maximum) else { return nil }
+        if maximum == 0 { return ("the profile \(profile) lets no session be resumed", "leave it out") }
+        return (
+            "the profile \(profile) lets sessions be resumed for \(maximum) s at most", "set it to \(maximum)s or less"
+        )
     }
 
     // MARK: - Pins

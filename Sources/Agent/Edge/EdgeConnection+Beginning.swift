@@ -133,6 +133,7 @@ extension EdgeConnection {
     func channelSecured(_ channel: ByteChannel) {
         guard case .handshake = phase, let session = channel.session else { return }
         core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
+        if session.context.configuration.tickets != nil { core.counters.resumption(session.ticket?.code ?? "none") }
         facts.peerHasCertificate = session.peerIdentity != nil
         noticePins(session)
         askStatus(session)

@@ -26,6 +26,7 @@ struct EdgeCounters: Sendable {
     private(set) var refusals: [String: UInt64] = [:]
     private(set) var limits: [String: UInt64] = [:]
     private(set) var handshakes: [String: UInt64] = [:]
+    private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
     private(set) var closings: [String: UInt64] = [:]
     private(set) var backendFailures: [String: UInt64] = [:]
@@ -44,6 +45,8 @@ struct EdgeCounters: Sendable {
     mutating func limited(_ limit: String) { limits[limit, default: 0] += 1 }
     /// A TLS handshake ended: the version, or the reason of its failure.
     mutating func handshake(_ result: String) { handshakes[result, default: 0] += 1 }
+    /// A handshake where sessions can be resumed: what became of the client's ticket, or "none".
+    mutating func resumption(_ result: String) { resumptions[result, default: 0] += 1 }
     /// A client's certificate was compared with the listener's pins: `matched`, `mismatch` (only reported) or `refused`.
     mutating func pinChecked(_ result: String) { pinChecks[result, default: 0] += 1 }
     /// A live connection was ended by the edge, for this reason.
@@ -66,6 +69,7 @@ struct EdgeCounters: Sendable {
         refusals.merge(other.refusals, uniquingKeysWith: +)
         limits.merge(other.limits, uniquingKeysWith: +)
         handshakes.merge(other.handshakes, uniquingKeysWith: +)
+        resumptions.merge(other.resumptions, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
         closings.merge(other.closings, uniquingKeysWith: +)
         backendFailures.merge(other.backendFailures, uniquingKeysWith: +)

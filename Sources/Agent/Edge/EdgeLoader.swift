@@ -28,7 +28,9 @@ enum EdgeLoader {
         for (index, settings) in configuration.listeners.enumerated() {
             let name = settings.address.description
             listeners[name] = try inside("edge.listeners[\(index)]") {
-                try listener(settings, routes: configuration.routes, development: development[name], mesh: mesh)
+                try listener(
+                    settings, routes: configuration.routes, development: development[name],
+                    tickets: previous?.listeners[name]?.tickets ?? [:], mesh: mesh)
             }
         }
         let signature = try configuration.authentication.callerSecretFile.map { file in
@@ -90,7 +92,7 @@ enum EdgeLoader {
 
     private static func listener(
         _ settings: Configuration.EdgeListener, routes: [Configuration.EdgeRoute], development: Credentials?,
-        mesh: MeshTrust?
+        tickets: [String: TicketKeys], mesh: MeshTrust?
     ) throws -> EdgeListenerRuntime {
         let speaksTLS = settings.tls == .application || settings.tls == .auto
         let hsts =
@@ -99,10 +101,11 @@ enum EdgeLoader {
                 maxAge: Int(settings.hstsMaxAge.components.seconds), includeSubDomains: settings.hstsIncludeSubDomains,
                 preload: settings.hstsPreload) : nil
         let proxies = settings.trustedProxies.filter { $0 != "unix" }
-        let contexts = speaksTLS ? try contexts(settings, development: development, mesh: mesh) : nil
+        let kept = speaksTLS ? try ticketKeys(settings, previous: tickets) : [:]
+        let contexts = speaksTLS ? try contexts(settings, development: development, tickets: kept, mesh: mesh) : nil
         let hosts = EdgeHosts(settings, routes: routes, contexts: contexts)
         return EdgeListenerRuntime(
-            settings: settings, tls: contexts,
+            settings: settings, tls: contexts, tickets: kept,
             trust: ProxyTrust(
                 proxies: try CIDRSet(parsing: proxies), trustsUnix: settings.trustedProxies.contains("unix"),
                 dialect: ProxyTrust.Dialect(rawValue: settings.forwardedFields.rawValue) ?? .any),
@@ -111,8 +114,26 @@ enum EdgeLoader {
             security: SecurityFields(hsts: hsts), hosts: hosts.served, redirectHosts: hosts.named)
     }
 
+    /// What the keys of the listener's certificate for development go by; a file's path is never empty.
+    private static let developmentTickets = ""
+
+    /// Keys of tickets for each certificate of a listener, those of before where their lifetime is the same.
+    private static func ticketKeys(
+        _ settings: Configuration.EdgeListener, previous: [String: TicketKeys]
+    ) throws -> [String: TicketKeys] {
+        guard settings.sessionLifetime > .zero else { return [:] }
+        let lifetime = max(1, settings.sessionLifetime.components.seconds)
+        var keys: [String: TicketKeys] = [:]
+        for name in settings.certificates.map(\.certificate) + [developmentTickets] {
+            let known = previous[name].flatMap { $0.lifetime == lifetime ? $0 : nil }
+            keys[name] = try known ?? TicketKeys(lifetime: lifetime)
+        }
+        return keys
+    }
+
     private static func contexts(
-        _ settings: Configuration.EdgeListener, development: Credentials?, mesh: MeshTrust?
+        _ settings: Configuration.EdgeListener, development: Credentials?, tickets: [String: TicketKeys],
+        mesh: MeshTrust?
     ) throws -> TLSServerContexts {
         let minimum = TLSVersion(settings.minimumVersion)
         let parameters = try (settings.profile ?? .intermediate).parameters.choosing(
@@ -133,22 +154,25 @@ enum EdgeLoader {
             settings.clientPins.isEmpty
             ? PinPolicy() : PinPolicy(rules: [try .init(node: nil, settings.clientPins, settings.clientPinMode)])
         let revocation = try RevocationLists.load(settings.clientRevocationFiles, settings.clientRevocationMode)
-        func context(_ credentials: Credentials) throws -> TLSContext {
+        func context(_ credentials: Credentials, _ name: String) throws -> TLSContext {
             var configuration = TLSContext.Configuration.edge(
                 credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
                 reservedDomain: mesh?.reserved)
             configuration.pins = pins
             configuration.revocation = revocation
             configuration.parameters = parameters
+            configuration.tickets = tickets[name]
             return try TLSContext(configuration)
         }
         var entries: [TLSServerContexts.Entry] = []
         for certificate in settings.certificates {
             let credentials = try EdgeCertificates.load(certificate)
             entries.append(
-                .init(try context(credentials), names: certificate.names.isEmpty ? nil : certificate.names))
+                .init(
+                    try context(credentials, certificate.certificate),
+                    names: certificate.names.isEmpty ? nil : certificate.names))
         }
-        if let development { entries.append(.init(try context(development))) }
+        if let development { entries.append(.init(try context(development, developmentTickets))) }
         return try TLSServerContexts(entries)
     }
 

@@ -16,6 +16,10 @@ enum EdgeMetrics {
             "mesh_edge_handshakes_total", .counter, "TLS handshakes with clients, by version or reason of failure.",
             samples(counters.handshakes, "result"))
         writer.family(
+            "mesh_edge_resumptions_total", .counter,
+            "Handshakes at listeners whose sessions can be resumed, by what became of the client's ticket.",
+            samples(counters.resumptions, "result"))
+        writer.family(
             "mesh_edge_pin_checks_total", .counter,
             "Certificates of clients that were compared with their listener's pins, by result.",
             samples(counters.pinChecks, "result"))

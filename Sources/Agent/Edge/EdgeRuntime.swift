@@ -52,6 +52,8 @@ struct EdgeListenerRuntime: Sendable {
     let settings: Configuration.EdgeListener
     /// TLS, where it is spoken here.
     let tls: TLSServerContexts?
+    /// The keys of session tickets, by certificate; they outlive a reload.
+    let tickets: [String: TicketKeys]
     /// Whose word about clients counts.
     let trust: ProxyTrust
     /// Who may connect.

@@ -3,6 +3,7 @@
 // The C half of the room TLS: a context set up from one table of settings, and a session whose SSL reads from a window
 // of the caller's memory and writes into one growing buffer. No system calls, no locks, no clock.
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,8 @@ typedef struct ctls_settings {
     unsigned int alpn_count;
     const char *properties;       // which implementations of algorithms are preferred; NULL: OpenSSL's choice
     bool keep_secrets;            // sessions note their traffic secrets, for ctls_take_secrets
+    long ticket_lifetime;         // seconds that a server's sessions can be resumed by ticket; 0: no tickets
+    const unsigned char *ticket_scope; // CTLS_TICKET_SCOPE_BYTES that tell apart where tickets are good; NULL without
 } ctls_settings;
 
 // The protocol list in wire format that a server chooses from. Owned by the caller of ctls_context_new.
@@ -53,6 +56,23 @@ typedef SSL_CTX *(*ctls_choose)(void *context, const unsigned char *name, size_t
 // it by ctls_set_staple, or not. A client looks at what came, if anything, by ctls_staple, after it has verified the server:
 // 1 goes on, 0 ends the handshake with bad_certificate_status_response.
 typedef int (*ctls_status)(void *context, SSL *ssl);
+
+// The key of one period, as RFC 5077, section 4 recommends it, with AES-256.
+#define CTLS_TICKET_NAME_BYTES 16
+#define CTLS_TICKET_SCOPE_BYTES 32
+typedef struct ctls_ticket_key {
+    unsigned char name[CTLS_TICKET_NAME_BYTES];
+    unsigned char cipher[32];
+    unsigned char mac[32];
+} ctls_ticket_key;
+
+// What a server's sessions ask about tickets; they get verify's context.
+// `key`: with `opening`, the key that has the name which stands in `key`, else the key of now; false where there is none.
+// `fill`: a ticket is made of the session in `ssl`; what it is to hold besides is put in. False ends the handshake.
+// `review`: a ticket was opened and holds `session`; false lets the client shake hands in full.
+typedef bool (*ctls_ticket_find)(void *context, bool opening, ctls_ticket_key *key);
+typedef bool (*ctls_ticket_fill)(void *context, SSL *ssl);
+typedef bool (*ctls_ticket_review)(void *context, SSL_SESSION *session);
 
 // Results of calls, and endings. (Macros, since Swift sees them as Int32 and enumerators of C as something wider.)
 #define CTLS_OK 0
@@ -93,6 +113,9 @@ typedef struct ctls_session {
     void *verify_context;
     ctls_choose choose;           // NULL: the context that the session was made with
     void *choose_context;
+    ctls_ticket_find ticket_key;  // NULL: no tickets
+    ctls_ticket_fill ticket_fill;
+    ctls_ticket_review ticket_review;
     ctls_status status;           // NULL: nothing is stapled, and what is stapled is not looked at; has verify's context
 
     unsigned long failure_code;   // OpenSSL's packed error
@@ -120,6 +143,14 @@ void ctls_session_free(ctls_session *session);
 static inline void ctls_choose_context(ctls_session *session, ctls_choose choose, void *context) {
     session->choose = choose;
     session->choose_context = context;
+}
+
+// Lets a server's session give and take tickets, where its context does; before the first byte.
+static inline void ctls_use_tickets(ctls_session *session, ctls_ticket_find key, ctls_ticket_fill fill,
+                                    ctls_ticket_review review) {
+    session->ticket_key = key;
+    session->ticket_fill = fill;
+    session->ticket_review = review;
 }
 
 // Lets a session staple, or ask for a staple; before the first byte. False when memory is short.
