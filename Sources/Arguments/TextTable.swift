@@ -47,6 +47,15 @@ public struct TextTable: Sendable {
         return all.map { line($0, widths) + "\n" }.joined()
     }
 
+    /// Columns of a terminal below which lines are cut off by it instead.
+    public var leastWidth: Int {
+        let all = [columns.map(\.title)] + rows
+        let widths = columns.indices.map { column in
+            min(all.map { DisplayWidth.of($0[column]) }.max() ?? 0, max(columns[column].minimumWidth, 1))
+        }
+        return widths.reduce(0, +) + Self.gap * max(columns.count - 1, 0)
+    }
+
     private func fitted(_ rows: [[String]], _ width: Int?) -> [Int] {
         var widths = columns.indices.map { column in rows.map { DisplayWidth.of($0[column]) }.max() ?? 0 }
         guard let width else { return widths }

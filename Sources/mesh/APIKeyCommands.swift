@@ -120,13 +120,15 @@ enum APIKeyRevokeCommand {
         CommandSpec(
             "revoke", "Revoke an API key.",
             discussion: "Edges that watch the file end the connections of its holder.",
-            flags: [APIKeyFile.flag, .json], positionals: [PositionalSpec("ID", "The key's id, of mesh apikey list.")])
+            flags: [APIKeyFile.flag, .json],
+            positionals: [PositionalSpec("ID", "The key's id, of mesh apikey list, or its beginning.")])
     ) { (context) throws(CommandFailure) in
         let path = APIKeyFile.path(context)
-        let id = context.argument("ID")
         let now = Clock.unixSeconds()
         return try TokenFiles.update(path) { () throws(CommandFailure) in
             var store = try APIKeyFile.read(path)
+            let id = try context.identifier(
+                "ID", of: "key", among: store.records.map(\.id), list: "mesh apikey list")
             do throws(JOSEError) {
                 try store.revoke(id, at: now)
             } catch {

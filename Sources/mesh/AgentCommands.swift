@@ -88,8 +88,8 @@ enum LinksCommand {
         let answer = try ControlClient(context).call(.get, "/v1/links")
         context.print(answer) {
             let links = answer.elements(of: "links")
-            let table = Terminal.isNarrow ? short(links) : long(links)
-            Output.table(table, empty: "node \(answer.text(of: "node")) has no links")
+            Output.table(
+                [long(links), medium(links), short(links)], empty: "node \(answer.text(of: "node")) has no links")
             for link in links { complain(link) }
         }
         return .ok
@@ -134,6 +134,27 @@ enum LinksCommand {
         guard let offset = link["clockOffsetMilliseconds"]?.integer else { return "–" }
         return offset.magnitude < 10_000
             ? "\(offset > 0 ? "+" : "")\(offset)ms" : "\(offset > 0 ? "+" : "")\(offset / 1000)s"
+    }
+
+    /// What fits into the 80 columns of most terminals.
+    private static func medium(_ links: [JSONValue]) -> TextTable {
+        var table = TextTable([
+            .init("NODE", minimumWidth: 12), .init("STATE", minimumWidth: 11),
+            .init("RTT", isRightAligned: true, minimumWidth: 6),
+            .init("STREAMS", isRightAligned: true, minimumWidth: 7),
+            .init("RECEIVED", isRightAligned: true, minimumWidth: 8),
+            .init("SENT", isRightAligned: true, minimumWidth: 8), .init("AGE", minimumWidth: 5),
+            .init("RESUMED", isRightAligned: true, minimumWidth: 7),
+        ])
+        for link in links {
+            table.append([
+                name(link), link.text(of: "state"),
+                Format.roundTrip(microseconds: link["rttMicroseconds"]?.integer), link.number(of: "streams"),
+                Format.bytes(link["bytesReceived"]?.integer), Format.bytes(link["bytesSent"]?.integer), age(link),
+                link.number(of: "resumptions"),
+            ])
+        }
+        return table
     }
 
     /// What matters most, for a narrow terminal.

@@ -143,7 +143,7 @@ enum CAInitCommand {
                 ),
             ]
             Output.fields(fields, indent: 2)
-            let out = files.directory == CAFiles.defaultDirectory ? "" : " --out \(files.directory)"
+            let out = files.directory == CAFiles.defaultDirectory ? "" : " --out " + ShellWord.quoted(files.directory)
             Output.line("Next: mesh ca issue NODE\(out)")
         }
     }

@@ -92,13 +92,17 @@ enum CATokenWithdrawCommand {
             "withdraw", "Withdraw a join token.",
             discussion: "A node that has joined with it stays: mesh ca forget NODE ends its renewals.",
             flags: [.atCA, .json],
-            positionals: [PositionalSpec("ID", "The token's id: mesh ca token list.")])
+            positionals: [PositionalSpec("ID", "The token's id, or its beginning: mesh ca token list.")])
     ) { (context) throws(CommandFailure) in
-        let id = context.argument("ID")
-        guard !id.isEmpty, id.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }) else {
+        let given = context.argument("ID")
+        guard !given.isEmpty, given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }) else {
             throw .usage("that cannot be a token's id", hint: "mesh ca token list has them")
         }
-        let answer = try ControlClient(context).call(.delete, "/v1/ca/tokens/\(id)" + context.caNode)
+        let client = try ControlClient(context)
+        let known = try client.call(.get, "/v1/ca/tokens" + context.caNode).elements(of: "tokens")
+        let id = try context.identifier(
+            "ID", of: "join token", among: known.map { $0.text(of: "id") }, list: "mesh ca token list")
+        let answer = try client.call(.delete, "/v1/ca/tokens/\(id)" + context.caNode)
         context.print(answer) { Output.line("withdrew the token \(id)") }
         return .ok
     }

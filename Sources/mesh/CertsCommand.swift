@@ -18,19 +18,7 @@ enum CertsCommand {
         let answer = try ControlClient(context).call(.get, "/v1/certificates")
         let certificates = answer.elements(of: "certificates")
         context.print(answer) {
-            var table = TextTable([
-                .init("USE", minimumWidth: 8), .init("NAME", minimumWidth: 8), .init("EXPIRES", minimumWidth: 20),
-                .init("LEFT", isRightAligned: true, minimumWidth: 6), .init("STATE", minimumWidth: 8),
-                .init("SUBJECT", minimumWidth: 8),
-            ])
-            for certificate in certificates {
-                table.append([
-                    certificate.text(of: "use"), certificate.text(of: "name"), certificate.text(of: "expires"),
-                    Format.span(seconds: certificate["secondsRemaining"]?.integer), state(certificate),
-                    certificate.text(of: "subject"),
-                ])
-            }
-            Output.table(table, empty: "the agent uses no certificates")
+            Output.table([long(certificates), short(certificates)], empty: "the agent uses no certificates")
             for certificate in certificates {
                 guard let staple = certificate["staple"] else { continue }
                 let name = "\(certificate.text(of: "use")) \(certificate.text(of: "name"))"
@@ -43,6 +31,40 @@ enum CertsCommand {
         }
         if certificates.contains(where: { $0["valid"]?.bool == false }) { return .certificate }
         return certificates.contains { $0["expiringSoon"]?.bool == true } ? .expiring : .ok
+    }
+
+    private static func long(_ certificates: [JSONValue]) -> TextTable {
+        var table = TextTable([
+            .init("USE", minimumWidth: 8), .init("NAME", minimumWidth: 8), .init("EXPIRES", minimumWidth: 20),
+            .init("LEFT", isRightAligned: true, minimumWidth: 6), .init("STATE", minimumWidth: 8),
+            .init("SUBJECT", minimumWidth: 8),
+        ])
+        for certificate in certificates {
+            table.append([
+                certificate.text(of: "use"), certificate.text(of: "name"), certificate.text(of: "expires"),
+                left(certificate),
+                state(certificate), certificate.text(of: "subject"),
+            ])
+        }
+        return table
+    }
+
+    /// What matters most, for a narrow terminal.
+    private static func short(_ certificates: [JSONValue]) -> TextTable {
+        var table = TextTable([
+            .init("USE", minimumWidth: 8), .init("NAME", minimumWidth: 8),
+            .init("LEFT", isRightAligned: true, minimumWidth: 6), .init("STATE", minimumWidth: 8),
+        ])
+        for certificate in certificates {
+            table.append([
+                certificate.text(of: "use"), certificate.text(of: "name"), left(certificate), state(certificate),
+            ])
+        }
+        return table
+    }
+
+    private static func left(_ certificate: JSONValue) -> String {
+        Format.span(seconds: certificate["secondsRemaining"]?.integer)
     }
 
     private static func state(_ certificate: JSONValue) -> String {

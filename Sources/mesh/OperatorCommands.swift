@@ -8,13 +8,16 @@ import PKI
 enum OperatorListCommand {
     static let entry = CommandEntry(
         CommandSpec(
-            "list", "List the operators of a list file.", flags: [.json],
+            "list", "List the operators.",
+            discussion: """
+                Those of a list file; without FILE those of the list that is in force at this host's agent, or where none runs \
+                those of the CA's files here.
+                """, flags: [.json],
             positionals: [
                 PositionalSpec("FILE", "The list.", .path, isOptional: true)
             ])
     ) { (context) throws(CommandFailure) in
-        let path = context.invocation.positional("FILE") ?? CAFiles(CAFiles.defaultDirectory).operators
-        let (document, list) = try OperatorFiles.read(path)
+        let (document, list) = try read(context)
         context.print([
             "trustDomain": .string(document.trustDomain), "version": JSONValue(document.version),
             "issued": .string(UTCTime.text(document.issued)),
@@ -27,6 +30,30 @@ enum OperatorListCommand {
             Output.line("version \(document.version) of \(UTCTime.text(document.issued)), for \(document.trustDomain)")
         }
         return .ok
+    }
+}
+
+extension OperatorListCommand {
+    private static func read(_ context: CommandContext) throws(CommandFailure) -> (SignedDocument, OperatorList) {
+        if let path = context.invocation.positional("FILE") { return try OperatorFiles.read(path) }
+        let files = CAFiles(CAFiles.defaultDirectory).operators
+        let answer: JSONValue
+        do throws(CommandFailure) {
+            answer = try ControlClient(context).call(.get, "/v1/documents/operators")
+        } catch {
+            // Nobody to ask; what is here counts.
+            guard error.exit == .unreachable, SafeFile.exists(files) else { throw error }
+            let (document, list) = try OperatorFiles.read(files)
+            return (document, list)
+        }
+        do {
+            let document = try SignedDocument(envelope: answer.serialized())
+            return (document, try OperatorList(payload: document.payload))
+        } catch {
+            throw CommandFailure(
+                .failure, "bad_document", "the agent's list of operators cannot be read: \(error)",
+                hint: "is the agent of another version than mesh?")
+        }
     }
 }
 
@@ -72,7 +99,7 @@ private enum OperatorChange {
     static func report(_ context: CommandContext, _ what: String, _ result: (path: String, document: SignedDocument)) {
         context.print(["file": .string(result.path), "version": JSONValue(result.document.version)]) {
             Output.line("\(what) (\(result.path), version \(result.document.version))")
-            Output.line("Next: mesh operator apply \(result.path)")
+            Output.line("Next: mesh operator apply \(ShellWord.quoted(result.path))")
         }
     }
 }

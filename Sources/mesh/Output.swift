@@ -32,6 +32,13 @@ enum Output {
         text(table.text(width: Terminal.outputWidth))
     }
 
+    /// The first of these tables that the terminal has room for, else the last; the fullest comes first.
+    static func table(_ tables: [TextTable], empty: String) {
+        let width = Terminal.outputWidth
+        let fitting = tables.first { table in width.map { table.leastWidth <= $0 } ?? true }
+        if let chosen = fitting ?? tables.last { table(chosen, empty: empty) }
+    }
+
     /// Labels and values on standard output, one a line; values too long for the terminal go on below themselves.
     static func fields(_ fields: [(label: String, value: String)], indent: Int = 0) {
         let width = (fields.map { DisplayWidth.of($0.label) }.max() ?? 0) + 2

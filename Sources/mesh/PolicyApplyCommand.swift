@@ -49,7 +49,7 @@ enum PolicyApplyCommand {
             throw CommandFailure(
                 .configuration, lockouts[0].rawValue,
                 "\(file) would lock the mesh out: " + lockouts.map(\.text).joined(separator: "; "),
-                hint: "mesh policy diff \(file) shows what it changes; if it is meant, add --force")
+                hint: "mesh policy diff \(ShellWord.quoted(file)) shows what it changes; if it is meant, add --force")
         }
         let client = try ControlClient(context)
         let (document, answer) = try OperatorFiles.publish(

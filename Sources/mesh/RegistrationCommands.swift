@@ -47,6 +47,9 @@ enum RegisterCommand {
             if answer["directory"]?.bool == false {
                 Output.note("the directory is not reached; it learns of \(name) when it is")
             }
+            if answer["drained"]?.bool == true {
+                Output.note("this node is drained: nobody is sent to \(name) until mesh drain --undo")
+            }
         }
         return .ok
     }

@@ -6,9 +6,6 @@ enum Terminal {
     /// Columns of the terminal on standard output; nil for a pipe or file, which has no limit.
     static let outputWidth: Int? = width(STDOUT_FILENO)
 
-    /// Whether wide tables leave columns out.
-    static var isNarrow: Bool { (outputWidth ?? .max) < 80 }
-
     /// Columns for help: as wide as the terminal, within what reads well.
     static func helpWidth(_ descriptor: Int32) -> Int { min(width(descriptor) ?? 80, 100) }
 

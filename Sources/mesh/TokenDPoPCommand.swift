@@ -56,7 +56,7 @@ enum TokenDPoPCommand {
         guard TokenFiles.exists(path) else {
             throw .missing(
                 path,
-                hint: "make a key: mesh token dpop --new --key \(path)")
+                hint: "make a key: mesh token dpop --new --key \(ShellWord.quoted(path))")
         }
         let key: PrivateKey
         do throws(CertificateError) {
@@ -83,7 +83,7 @@ enum TokenDPoPCommand {
         let thumbprint = try key(path).publicKey.thumbprint
         context.print(["key": .string(path), "thumbprint": .string(thumbprint)]) {
             Output.line("Made \(path); tokens are bound to it by cnf.jkt \(thumbprint)")
-            Output.line("Next: mesh token issue --dpop-key \(path) --subject NAME --audience EDGE")
+            Output.line("Next: mesh token issue --dpop-key \(ShellWord.quoted(path)) --subject NAME --audience EDGE")
         }
         return .ok
     }

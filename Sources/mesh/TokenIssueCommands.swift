@@ -41,7 +41,7 @@ enum TokenInitCommand {
             Output.fields(
                 [(path, "its name and private key, for edge.authentication.localIssuer.key; keep it secret")], indent: 2
             )
-            Output.line("Next: mesh token issue --key \(path) --subject NAME --audience EDGE")
+            Output.line("Next: mesh token issue --key \(ShellWord.quoted(path)) --subject NAME --audience EDGE")
         }
         return .ok
     }

@@ -68,6 +68,14 @@ import Testing
 }
 
 @Suite struct TextTableTests {
+    @Test func theLeastWidthIsWhatCannotBeShortened() {
+        var table = TextTable([.init("NODE", minimumWidth: 8), .init("N", isRightAligned: true, minimumWidth: 3)])
+        table.append(["a-long-name-of-a-node", "7"])
+        #expect(table.leastWidth == 8 + 2 + 1)
+        let widest = table.text(width: table.leastWidth).split(separator: "\n").map(\.count).max()
+        #expect(widest == table.leastWidth)
+    }
+
     private var table: TextTable {
         var table = TextTable([.init("NODE"), .init("STREAMS", isRightAligned: true), .init("STATE")])
         table.append(["ACL", "5", "up"])
@@ -113,4 +121,27 @@ import Testing
         #expect(bare.text() == "k  v\n")
         #expect(TextTable([]).text() == "")
     }
+}
+
+@Suite struct IdentifierPrefixTests {
+    private static let ids = ["abcd1234", "abcd9999", "ffff0000", "abc"]
+
+    @Test(arguments: [
+        ("abcd1234", IdentifierPrefix.Match.one("abcd1234")), ("abcd1", .one("abcd1234")), ("ffff", .one("ffff0000")),
+        ("abc", .one("abc")), ("abcd", .several(["abcd1234", "abcd9999"])), ("fff", .none), ("", .none),
+        ("zzzz", .none),
+        ("abcd12345", .none), ("ABCD1", .none),
+    ])
+    func resolved(_ text: String, _ expected: IdentifierPrefix.Match) {
+        #expect(IdentifierPrefix.resolve(text, among: Self.ids) == expected)
+    }
+}
+
+@Suite struct ShellWordTests {
+    @Test(arguments: [
+        ("certs/ca", "certs/ca"), ("/a/b-c_d.e:1@x", "/a/b-c_d.e:1@x"), ("", "''"), ("my ca", "'my ca'"),
+        ("it's", "'it'\\''s'"), ("$HOME", "'$HOME'"), ("a;b", "'a;b'"), ("~/x", "'~/x'"), ("ä", "'ä'"),
+        ("a\nb", "'a\nb'"),
+    ])
+    func quoted(_ text: String, _ expected: String) { #expect(ShellWord.quoted(text) == expected) }
 }

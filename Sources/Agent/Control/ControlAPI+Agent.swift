@@ -146,7 +146,7 @@ extension ControlAPI {
         return json(
             [
                 "service": .string(name), "instance": .string("\(agent.shared.node)/\(name)"),
-                "directory": .bool(isKnown),
+                "directory": .bool(isKnown), "drained": .bool(agent.isOutOfService),
             ],
             status: isNew ? 201 : 200)
     }

@@ -1,3 +1,4 @@
+import Directory
 import Documents
 import EventLoop
 import HTTP
@@ -56,8 +57,18 @@ final class DocumentPeers {
         for worker in agent.shared.workers { worker.submit { $0.peerHasDocuments(node) } }
     }
 
-    /// The link to `node` is gone.
-    func unlinked(_ node: String) { peers[node]?.isLinked = false }
+    /// The link to `node` is gone. Who takes no documents and is neither in the directory nor configured, a tester for
+    /// instance, is forgotten.
+    func unlinked(_ node: String) {
+        guard let peer = peers[node] else { return }
+        peer.isLinked = false
+        if !peer.speaks, !isExpected(node) { peers[node] = nil }
+    }
+
+    private func isExpected(_ node: String) -> Bool {
+        agent.routing.directory.node(node) != nil || agent.permanentPeers[node] != nil
+            || agent.directoryClient?.node == node
+    }
 
     /// `node` gave this document, so it has it.
     func received(_ kind: DocumentKind, from node: String) {
