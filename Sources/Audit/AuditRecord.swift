@@ -87,6 +87,8 @@ public struct AuditError: Error, Sendable, Equatable, CustomStringConvertible {
         case malformed = "malformed_record"
         /// A seal is not what a seal is.
         case badSeal = "bad_seal"
+        /// A seal contradicts one that was left before.
+        case sealGoesBack = "seal_goes_back"
     }
 
     /// The stable code.

@@ -51,10 +51,13 @@ public struct SecurityEvent: Sendable, Equatable {
         (
             .agent, .own,
             [
-                "started", "stopped", "draining", "drain_started", "drain_undone", "service_registered",
+                "started", "front_started", "insecure_target", "stopped", "draining", "drain_started", "drain_undone",
+                "service_registered",
                 "service_deregistered",
             ]
         ),
+        (.audit, .known, ["audit_seal_goes_back"]),
+        (.audit, .own, ["audit_seal_contradicted", "audit_seals_forgotten"]),
     ]
 
     private static let catalog: [String: SecurityEvent] = {

@@ -41,6 +41,16 @@ public final class Passphrase: @unchecked Sendable {
         return Passphrase(bytes: line)
     }
 
+    /// Reads a secret of any bytes from a file; line ends at its end do not count.
+    ///
+    /// Errors: those of a passphrase's file.
+    public static func loadSecret(file: String) throws(CertificateError) -> Passphrase {
+        var bytes = try SafeFile.readSecret(file, limit: 4096)
+        defer { bytes.wipe() }
+        let end = bytes.lastIndex { $0 != 0x0A && $0 != 0x0D }.map { $0 + 1 } ?? 0
+        return Passphrase(bytes: bytes[..<end])
+    }
+
     /// Lends the bytes; they are not NUL-terminated.
     public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory, count: count)) }

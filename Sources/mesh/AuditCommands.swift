@@ -3,6 +3,7 @@ import Audit
 import Glibc
 import HTTP
 import JSON
+import PKI
 
 /// `mesh audit verify`
 enum AuditVerifyCommand {
@@ -11,16 +12,21 @@ enum AuditVerifyCommand {
             "verify", "Check that no record of the audit log was changed, removed, moved or cut off.",
             discussion: """
                 Reads every file, follows the chain of hashes, and checks the seals by the log's public key. An end that was cut \
-                off shows by the newest seal, which lies beside the key, and by every seal that was kept elsewhere (mesh audit \
-                seal, --receipt). Exit code 0 where all is well, 1 where something is wrong.
+                off shows by the newest seal, which lies beside the key, and by every seal that was kept elsewhere: on paper or a \
+                collector (mesh audit seal, --receipt), or by peers (audit.sealPeers, --seals-from). Exit code 0 where all is \
+                well, 1 where something is wrong.
                 """,
             flags: [
                 FlagSpec("key", .path, "The public half of the log's key."),
-                FlagSpec("receipt", .path, "A seal that was kept elsewhere.", isRepeated: true), .json,
+                FlagSpec("receipt", .path, "Seals that were kept elsewhere, one a line.", isRepeated: true),
+                FlagSpec(
+                    "seals-from", .string, placeholder: "NODE", "Seals that this host's node has left with that one.",
+                    isRepeated: true), .json,
             ],
             positionals: [AuditPlace.directoryArgument],
             examples: [
                 .init("mesh audit verify", "the log of this host's agent"),
+                .init("mesh audit verify --seals-from db-2", "the same, by what node db-2 knows of it"),
                 .init(
                     "mesh audit verify /backup/audit --key /safe/audit.key.pub --receipt /safe/monday.seal",
                     "a copy, by what was kept elsewhere"),
@@ -68,6 +74,55 @@ enum AuditSealCommand {
                 .notFound, "no_seal", "there is no seal yet", hint: "one is made every audit.checkpointInterval")
         }
         Output.line(seal.text())
+        return .ok
+    }
+}
+
+/// `mesh audit kept`
+enum AuditKeptCommand {
+    static let entry = CommandEntry(
+        CommandSpec(
+            "kept", "Show the seals that other nodes have left with this host's node.",
+            discussion: """
+                With NODE its seals, one a line, the oldest first: give them to mesh audit verify --receipt, where that node \
+                itself is not to be believed.
+                """,
+            flags: [
+                FlagSpec(switch: "forget", "Forget that node's seals: its log was put back on purpose."), .json,
+            ],
+            positionals: [PositionalSpec("NODE", "The node that has left them.", isOptional: true)],
+            examples: [.init("mesh audit kept db-1 > db-1.seals", "what db-1 has left here")])
+    ) { (context) throws(CommandFailure) in
+        let client = try ControlClient(context)
+        guard let node = context.invocation.positional("NODE") else {
+            let answer = try client.call(.get, "/v1/audit/kept")
+            context.print(answer) {
+                var table = TextTable([.init("NODE", minimumWidth: 12), .init("SEALS", isRightAligned: true)])
+                for entry in answer.array ?? [] { table.append([entry.text(of: "node"), entry.number(of: "seals")]) }
+                Output.table(table, empty: "no node has left seals here")
+            }
+            return .ok
+        }
+        do throws(CertificateError) {
+            try NodeName.check(node)
+        } catch {
+            throw CommandFailure(error)
+        }
+        let path = "/v1/audit/kept/" + node
+        if context.invocation.isOn("forget") {
+            let answer = try client.call(.delete, path)
+            context.print(answer) {
+                Output.line(
+                    answer["forgotten"]?.bool == true ? "forgot the seals of \(node)" : "there are none of \(node)")
+            }
+            return .ok
+        }
+        let answer = try client.call(.get, path)
+        if context.json {
+            Output.line(answer.text())
+        } else {
+            for kept in answer["seals"]?.array ?? [] { Output.line((kept["seal"] ?? .null).text()) }
+        }
         return .ok
     }
 }

@@ -48,7 +48,10 @@ struct AuditPlace {
             keyFile = given ?? answer["publicKey"]?.string
             if let seal = answer["seal"], !seal.isNull { seals.append(try Self.read(seal, "the agent's seal")) }
         }
-        for file in receipts { seals.append(try Self.seal(file)) }
+        for file in receipts { seals += try Self.receipts(file) }
+        for node in isChecked ? invocation.strings("seals-from") : [] {
+            seals += try Self.seals(keptBy: node, context)
+        }
         key = try (isChecked ? keyFile : nil).map { (file) throws(CommandFailure) in try Self.key(file) }
         self.seals = seals
     }
@@ -62,6 +65,44 @@ struct AuditPlace {
             throw CommandFailure(
                 .failure, "bad_key", "\(file): \(error)", hint: "give the file audit.key.pub that lies beside the key")
         }
+    }
+
+    /// Seals that the agent's node has left with another one.
+    private static func seals(keptBy node: String, _ context: CommandContext) throws(CommandFailure) -> [AuditSeal] {
+        let query = HTTPQuery.encode([("from", node)])
+        let answer = try ControlClient(context).call(.get, "/v1/audit/seals?" + query)
+        var seals: [AuditSeal] = []
+        for kept in answer["seals"]?.array ?? [] {
+            seals.append(try read(kept["seal"] ?? .null, "a seal that \(node) keeps"))
+        }
+        guard !seals.isEmpty else {
+            throw CommandFailure(
+                .notFound, "no_seals", "node \(node) keeps no seals of this one",
+                hint: "name it in audit.sealPeers; it gets the first within audit.checkpointInterval")
+        }
+        return seals
+    }
+
+    /// The seals of a file, one a line, as `mesh audit seal` has printed them.
+    private static func receipts(_ file: String) throws(CommandFailure) -> [AuditSeal] {
+        let bytes: [UInt8]
+        do throws(CertificateError) {
+            bytes = try SafeFile.read(file)
+        } catch {
+            throw CommandFailure(error)
+        }
+        var seals: [AuditSeal] = []
+        for line in bytes.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D }) {
+            do {
+                seals.append(try read(try JSONReader.parse(Array(line)), file))
+            } catch let error as CommandFailure {
+                throw error
+            } catch {
+                throw CommandFailure(
+                    .failure, "bad_seal", "\(file): \(error)", hint: "give what mesh audit seal has printed")
+            }
+        }
+        return seals
     }
 
     private static func seal(_ file: String) throws(CommandFailure) -> AuditSeal {

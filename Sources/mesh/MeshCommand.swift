@@ -44,7 +44,7 @@ enum MeshCommand {
         ),
         (
             CommandSpec("audit", "Look at the audit log of security events, and check that nobody has changed it."),
-            [AuditVerifyCommand.entry, AuditTailCommand.entry, AuditSealCommand.entry]
+            [AuditVerifyCommand.entry, AuditTailCommand.entry, AuditSealCommand.entry, AuditKeptCommand.entry]
         ),
         (
             CommandSpec(

@@ -71,34 +71,7 @@ extension Agent {
             "publicKey": .string(audit.facts.publicKeyFile), "key": .string(audit.facts.keyDigest),
             "sequence": JSONValue(status.sequence), "seal": status.seal?.json ?? .null,
             "lost": JSONValue(status.lost), "failure": status.failure.map { .string($0) } ?? .null,
-            "failsClosed": .bool(audit.facts.failsClosed),
+            "failsClosed": .bool(audit.facts.failsClosed), "sealsLeft": sealCourier.json,
         ]
-    }
-}
-
-/// Metrics of the audit log.
-enum AuditMetrics {
-    @ControlPlane
-    static func add(_ writer: inout PrometheusWriter, _ agent: Agent) {
-        guard let status = agent.audit?.trail.status else { return }
-        writer.family(
-            "mesh_audit_records_total", .counter, "Records written to the audit log, by category.",
-            status.records.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["category": $0.key]) })
-        writer.family(
-            "mesh_audit_aggregated_total", .counter, "Security events that were counted in summaries only.",
-            Double(status.aggregated))
-        writer.family(
-            "mesh_audit_lost_total", .counter, "Security events that were lost, because too many waited for the disk.",
-            Double(status.lost))
-        writer.family(
-            "mesh_audit_failing", .gauge, "Whether the audit log cannot be written at the moment.",
-            status.failure == nil ? 0 : 1)
-        writer.family(
-            "mesh_audit_sequence", .gauge, "Number of the newest record of the audit log.", Double(status.sequence))
-        writer.family("mesh_audit_bytes", .gauge, "Size of the audit log.", Double(status.bytes))
-        guard let syslog = agent.audit?.syslog else { return }
-        writer.family(
-            "mesh_audit_syslog_dropped_total", .counter, "Security events that syslog did not take.",
-            Double(syslog.dropped))
     }
 }

@@ -21,13 +21,20 @@ final class AuditLog: Sendable {
     let facts: Facts
     /// The host's syslog; nil where it gets nothing.
     let syslog: SyslogOutput?
+    /// A server that gets events too; nil without one.
+    let webhook: WebhookOutput?
     private let thread: LoopThread
     private let writer: Handover<AuditWriter>
 
-    /// Opens the log, or begins it; nil where the configuration wants none.
+    /// Opens the log, or begins it; nil where the configuration wants none. A front wants one where it names a directory; its key
+    /// lies beside that, unless it is named too.
+    @ControlPlane
     static func open(_ configuration: Configuration, log: Log) throws -> AuditLog? {
-        let audit = configuration.audit
-        guard audit.enabled else { return nil }
+        var audit = configuration.audit
+        guard audit.enabled, !audit.directory.isEmpty else { return nil }
+        if audit.key.isEmpty { audit.key = FilePath.join(StateDirectory.parent(of: audit.directory), "audit.key") }
+        let node = configuration.node.name ?? ""
+        let webhook = try WebhookOutput.Settings(audit, node: node).map { WebhookOutput($0, run: AuditLogEnd.newID()) }
         try StateDirectory.prepare(StateDirectory.parent(of: audit.key))
         let key = try key(audit.key)
         let place = AuditPlace(
@@ -35,16 +42,19 @@ final class AuditLog: Sendable {
             key: key.publicKey)
         let opened = try place.open(log: log)
         let syslog = audit.syslog.map { SyslogOutput(path: $0) }
-        let trail = AuditTrail(outputs: [syslog].compactMap { $0 })
+        let outputs: [(any SecurityEventOutput)?] = [syslog, webhook]
+        let trail = AuditTrail(outputs: outputs.compactMap { $0 })
         let writer = AuditWriter(
             settings: AuditWriter.Settings(
-                node: configuration.node.name ?? "", maximumFile: audit.maxFileSize,
+                node: node, maximumFile: audit.maxFileSize,
                 checkpointInterval: audit.checkpointInterval.nanoseconds),
             key: key, place: place, opened: opened, trail: trail, log: log)
         let facts = Facts(
             directory: audit.directory, publicKeyFile: audit.key + ".pub", keyDigest: key.publicKey.spkiSHA256,
             failsClosed: audit.onFailure == .closed)
-        return try AuditLog(trail: trail, facts: facts, syslog: syslog, writer: writer)
+        let made = try AuditLog(trail: trail, facts: facts, syslog: syslog, webhook: webhook, writer: writer)
+        webhook?.start(log: log)
+        return made
     }
 
     /// The key of the log, made at the first start; its public half lies beside it, to be given away.
@@ -63,10 +73,11 @@ final class AuditLog: Sendable {
     }
 
     private init(
-        trail: AuditTrail, facts: Facts, syslog: SyslogOutput?, writer: AuditWriter
+        trail: AuditTrail, facts: Facts, syslog: SyslogOutput?, webhook: WebhookOutput?, writer: AuditWriter
     ) throws(SystemError) {
         self.trail = trail
         self.syslog = syslog
+        self.webhook = webhook
         self.facts = facts
         self.writer = Handover(writer)
         thread = try LoopThread(name: "audit")
@@ -126,9 +137,25 @@ final class AuditLog: Sendable {
     }
 
     /// Writes what is left, and ends.
+    @ControlPlane
     func stop() {
+        webhook?.stop()
         thread.handle.post { [writer] in writer.value.stop() }
         thread.stopAndJoin()
+    }
+
+    /// Says in the log when it cannot be written, or can again, where nobody else does.
+    func reportFailures(to log: Log) {
+        trail.whenChanged { [weak self] in
+            guard let self else { return }
+            if let failure = trail.status.failure {
+                log.error(
+                    "audit_not_written", "the audit log cannot be written; events wait, and are lost when too many do",
+                    [("directory", .string(facts.directory)), ("detail", .string(failure))])
+            } else {
+                log.info("audit_written_again", "the audit log is written again")
+            }
+        }
     }
 
     /// New work has to be refused: what somebody has done cannot be written, and the configuration says that then nothing may
@@ -207,7 +234,8 @@ struct AuditLogEnd {
             torn: verifier.torn, goesOn: false)
     }
 
-    private static func newID() -> String {
+    /// 16 random bytes in hexadecimal.
+    fileprivate static func newID() -> String {
         var bytes = [UInt8](repeating: 0, count: 16)
         randombytes_buf(&bytes, bytes.count)
         return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()

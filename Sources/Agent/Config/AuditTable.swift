@@ -15,6 +15,14 @@ extension Configuration {
         public var maxTotalSize = 512 << 20
         /// Unix socket of the host's syslog, which gets the events too.
         public var syslog: String?
+        /// Nodes with which its newest seals are left.
+        public var sealPeers: [String] = []
+        /// HTTPS server that gets the events too; nil for none.
+        public var webhook: String?
+        /// The file with the secret that signs them.
+        public var webhookSecretFile: String?
+        /// PEM files with the roots of that server; empty means the system's.
+        public var webhookCA: [String] = []
         /// The time between two checkpoints, where there is something to seal.
         public var checkpointInterval: Duration = .seconds(60)
     }
@@ -61,5 +69,33 @@ enum AuditTable {
             "audit.syslog", \.audit.syslog, .optional(.path),
             "Unix socket of the host's syslog, such as `/dev/log`: what is written one by one goes there as well.",
             effect: .restart),
+        .value(
+            "audit.sealPeers", \.audit.sealPeers, .list(.name("a node's name", "NODE"), "a list of nodes", maximum: 16),
+            "Nodes with which the newest seal is left, so that an end that was cut off here is missed there (`mesh audit verify "
+                + "--seals-from NODE`).", default: "none"),
+        .value(
+            "audit.webhook.url", \.audit.webhook, .optional(.webhookURL),
+            "HTTPS server that gets the same by POST, some at a time (CloudEvents); nothing is sent anywhere else.",
+            default: "none", effect: .restart),
+        .value(
+            "audit.webhook.secretFile", \.audit.webhookSecretFile, .optional(.path),
+            "The secret of at least 32 bytes with which the events are signed; only its owner may read it.",
+            default: "none", effect: .restart),
+        .value(
+            "audit.webhook.ca", \.audit.webhookCA, .list(.path, "a path or a list of paths", orOne: true),
+            "PEM files with the CA certificates that vouch for that server.", default: "those of the system",
+            effect: .restart),
     ]
+}
+
+extension Codec where Value == String {
+    /// A server that events are sent to: with TLS only.
+    fileprivate static var webhookURL: Codec {
+        .string("a URL https://…", "URL", pattern: "^https://", maximumLength: FetchURL.maximumLength) { text in
+            guard let place = FetchURL(text), place.isSecure else {
+                return "it is no URL https://HOST[:PORT]/PATH without user and fragment"
+            }
+            return nil
+        }
+    }
 }

@@ -33,6 +33,7 @@ struct ConfigurationChecks {
         checkEdge()
         checkPolicy()
         checkQuantities()
+        checkAudit()
     }
 
     // MARK: Help
@@ -53,6 +54,17 @@ struct ConfigurationChecks {
     }
 
     private func place(_ key: String) -> String { origins[key].map { " (\($0))" } ?? "" }
+
+    /// What comes without a signature could come from anybody.
+    private mutating func checkAudit() {
+        let audit = configuration.audit
+        guard audit.webhook != nil, audit.webhookSecretFile == nil, !refused.contains("audit.webhook.secretFile") else {
+            return
+        }
+        report(
+            .missingKey, "audit.webhook.secretFile", "events are sent with a signature only",
+            hint: "write a secret: openssl rand -hex 32 > webhook.secret; chmod 600 webhook.secret")
+    }
 
     // MARK: Resolving
 

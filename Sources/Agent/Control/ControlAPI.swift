@@ -54,10 +54,7 @@ final class ControlAPI {
         addDrainRoutes()
         addCARoutes()
         addDocumentRoutes()
-        add(.get, "/v1/audit", [.control, .agentService]) { [unowned self] call in
-            try self.demandAdminister(call)
-            return self.json(self.agent.auditJSON)
-        }
+        addAuditRoutes()
     }
 
     /// Adds a route for these doors; an `open` one is also for callers whom the policy does not know.

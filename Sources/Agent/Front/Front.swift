@@ -19,6 +19,8 @@ public final class Front {
     private(set) var isDraining = false
     /// How often configuration and certificates were read again, by what became of it.
     private(set) var reloads = (applied: 0, refused: 0)
+    /// What is kept of security events; nil where no directory is named for it.
+    let audit: AuditLog?
     private var metricsSocket: Int32?
     private var metricsDoor: MetricsDoor?
     private var exitCode: Int32?
@@ -76,9 +78,12 @@ public final class Front {
         self.effective = effective
         self.loader = loader
         log = Log(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
+        audit = try AuditLog.open(configuration, log: log)
+        log.observe(audit?.trail.note)
+        audit?.reportFailures(to: log)
         directory = FrontDirectory()
-        try directory.prepare(for: configuration.edge)
         do {
+            try directory.prepare(for: configuration.edge)
             edge = try EdgeHost(configuration.edge, stateDirectory: directory.path, inherited: inherited, log: log)
             if let metrics = configuration.listen.metrics {
                 let address = try SocketAddress(parsing: metrics.description)
@@ -88,6 +93,7 @@ public final class Front {
         } catch {
             EdgeDevelopment.remove(for: configuration.edge, directory: directory.path)
             directory.remove()
+            audit?.stop()
             throw error
         }
     }
@@ -226,6 +232,8 @@ public final class Front {
         directory.remove()
         for thread in threads { thread.stop() }
         log.info("stopped", "the front is down")
+        log.observe(nil)
+        audit?.stop()
         finish?.resume(returning: 0)
         finish = nil
     }

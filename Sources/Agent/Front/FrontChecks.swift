@@ -1,4 +1,5 @@
 import Arguments
+import TLS
 
 /// What is wrong between the values of a front.
 struct FrontChecks {
@@ -25,7 +26,34 @@ struct FrontChecks {
         }
         for (index, route) in front.configuration.edge.routes.enumerated() { check(route, "edge.routes[\(index)]") }
         checkMetrics()
+        checkSessions()
+        checkAudit()
         warnOfDevelopment()
+    }
+
+    private mutating func checkSessions() {
+        for (index, listener) in front.configuration.edge.listeners.enumerated() {
+            let key = "edge.listeners[\(index)].sessions.lifetime"
+            guard !refused.contains(key),
+                let problem = TLSChecks.sessionProblem(listener, listener.profile ?? .intermediate)
+            else { continue }
+            report(.conflict, key, problem.message, hint: problem.hint)
+        }
+    }
+
+    /// Without a directory there is no audit log, and nothing for what belongs to it.
+    private mutating func checkAudit() {
+        let audit = front.configuration.audit
+        if audit.directory.isEmpty, !refused.contains("audit.directory"), audit.webhook != nil || audit.syslog != nil {
+            report(
+                .missingKey, "audit.directory", "events go elsewhere besides the audit log only",
+                hint: "set it to a directory of this user's, /var/lib/mesh-front/audit for example")
+        }
+        if audit.webhook != nil, audit.webhookSecretFile == nil, !refused.contains("audit.webhook.secretFile") {
+            report(
+                .missingKey, "audit.webhook.secretFile", "events are sent with a signature only",
+                hint: "write a secret: openssl rand -hex 32 > webhook.secret; chmod 600 webhook.secret")
+        }
     }
 
     private mutating func checkMetrics() {

@@ -3,7 +3,7 @@
 /// Made by ``FrontLoader`` of flags, environment and files.
 public struct FrontConfiguration: Sendable, Equatable {
     /// The edge and the few keys of an agent that mean something here: `edge`, `log`, `workers`, `shutdown`,
-    /// `tls.acceleration`.
+    /// `tls.acceleration`, `audit`.
     public var configuration = Configuration()
     /// The servers behind it. A route's `service` is the name of one.
     public var targets: [FrontTarget] = []

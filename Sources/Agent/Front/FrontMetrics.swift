@@ -14,6 +14,7 @@ extension Front: MetricsSource {
                 .init(Double(reloads.applied), ["result": "applied"]),
                 .init(Double(reloads.refused), ["result": "refused"]),
             ])
+        if let audit { AuditMetrics.add(&writer, audit) }
         ProcessMetrics.add(&writer)
         return writer.text
     }

@@ -3,6 +3,8 @@ enum FrontTable {
     /// Keys of an agent, beside the edge's, that a front has too.
     private static let shared: Set<String> = [
         "listen.metrics", "tls.acceleration", "workers", "log.level", "log.format", "shutdown.drainTimeout",
+        "audit.directory", "audit.key", "audit.maxFileSize", "audit.maxTotalSize", "audit.checkpointInterval",
+        "audit.syslog", "audit.webhook.url", "audit.webhook.secretFile", "audit.webhook.ca",
     ]
 
     static let root: [Field<FrontConfiguration>] =

@@ -67,6 +67,7 @@ extension Agent {
         directoryClient?.start()
         identityWatcher.update()
         renewal.update()
+        sealCourier.update()
         inherited.closeRest()
         signals = try SignalSource([SIGTERM, SIGINT, SIGHUP, SIGUSR2], loop: ControlPlane.loop, handler: Signals(self))
         certificateWatch = CertificateWatch(self, log: log)

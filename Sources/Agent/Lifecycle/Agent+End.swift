@@ -52,6 +52,7 @@ extension Agent {
         directoryClient?.stop()
         directoryHost?.stop()
         renewal.stop()
+        sealCourier.stop()
         identityWatcher.stop()
         ca?.stop()
         for worker in shared.workers { worker.stop() }

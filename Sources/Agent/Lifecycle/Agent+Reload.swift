@@ -90,6 +90,7 @@ extension Agent {
         watchPolicy()
         identityWatcher.update()
         renewal.update()
+        sealCourier.update()
         shared.lanes = configuration.laneCounts
         supervisor.keep(permanentPeers)
         supervisor.lanesChanged()

@@ -52,6 +52,9 @@ public final class Agent {
     let ca: CAService?
     /// What is kept of security events; nil where the configuration wants no audit log.
     var audit: AuditLog?
+    /// Seals of other nodes' audit logs, and this node's on their way to others.
+    let sealKeeper: SealKeeper
+    private(set) var sealCourier: SealCourier!
     private(set) var renewal: IdentityRenewal!
     private(set) var identityWatcher: IdentityWatcher!
     private(set) var directoryHost: DirectoryHost?
@@ -120,6 +123,7 @@ public final class Agent {
         identity = try NodeIdentity.load(configuration)
         let configured = try PolicyLoading.load(configuration)
         try StateDirectory.prepare(configuration.node.stateDirectory)
+        sealKeeper = SealKeeper(stateDirectory: configuration.node.stateDirectory)
         documents = try DocumentHost(identity, configuration, log: log)
         policy = documents.ledger.policy ?? configured
         var session = SessionConfiguration()
@@ -164,6 +168,7 @@ public final class Agent {
             revocations: documents.ledger.revocations)
         documentPeers = DocumentPeers(agent: self)
         api = ControlAPI(agent: self)
+        sealCourier = SealCourier(agent: self)
         renewal = IdentityRenewal(agent: self)
         identityWatcher = IdentityWatcher(agent: self)
         if configuration.directory.serve {
