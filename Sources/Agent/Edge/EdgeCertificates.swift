@@ -46,8 +46,36 @@ enum EdgeCertificates {
     static func review(
         _ configuration: Configuration.Edge, _ listeners: [String: EdgeListenerRuntime], now: Int64
     ) -> (problems: [CertificateError], warnings: [CertificateError]) {
-        var problems: [CertificateError] = []
-        var warnings: [CertificateError] = []
+        let all = reviews(configuration, listeners, now: now)
+        return (all.flatMap(\.problems), all.flatMap(\.warnings))
+    }
+
+    /// What clients will refuse of certificates that are not in use yet. One that is in use and has expired must not keep
+    /// others from being renewed.
+    static func problemsOfNew(_ next: EdgeRuntime, since present: EdgeRuntime, now: Int64) -> [CertificateError] {
+        let used = fingerprints(of: present)
+        return reviews(next.configuration, next.listeners, now: now)
+            .filter { !used.contains($0.fingerprint) }.flatMap(\.problems)
+    }
+
+    /// The certificates that listeners show.
+    static func fingerprints(of runtime: EdgeRuntime) -> Set<String> {
+        Set(
+            runtime.listeners.values.flatMap { $0.tls?.contexts ?? [] }
+                .compactMap { $0.configuration.credentials?.leaf.fingerprintSHA256 })
+    }
+
+    /// What is to be said of one certificate.
+    private struct Review {
+        let fingerprint: String
+        let problems: [CertificateError]
+        let warnings: [CertificateError]
+    }
+
+    private static func reviews(
+        _ configuration: Configuration.Edge, _ listeners: [String: EdgeListenerRuntime], now: Int64
+    ) -> [Review] {
+        var reviews: [Review] = []
         for (index, settings) in configuration.listeners.enumerated() {
             guard let contexts = listeners[settings.address.description]?.tls else { continue }
             let origin = settings.publicOrigin.flatMap(host(of:))
@@ -59,11 +87,14 @@ enum EdgeCertificates {
                 let review = ServerCertificateReview(
                     credentials, file: files.certificate, hosts: hosts, now: now)
                 let key = "edge.listeners[\(index)].certificates[\(number)]"
-                problems += review.problems.map { inside(key, $0) }
-                warnings += review.warnings.map { inside(key, $0) }
+                reviews.append(
+                    Review(
+                        fingerprint: credentials.leaf.fingerprintSHA256,
+                        problems: review.problems.map { inside(key, $0) },
+                        warnings: review.warnings.map { inside(key, $0) }))
             }
         }
-        return (problems, warnings)
+        return reviews
     }
 
     private static func inside(_ key: String, _ error: CertificateError) -> CertificateError {

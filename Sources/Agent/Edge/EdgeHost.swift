@@ -12,7 +12,7 @@ final class EdgeHost: TimerHandler {
 
     /// What the loops share.
     let shared: EdgeShared
-    private let log: Log
+    let log: Log
     private let stateDirectory: String
     private let inherited: InheritedListeners
     private(set) var runtime: EdgeRuntime
@@ -20,12 +20,19 @@ final class EdgeHost: TimerHandler {
     private let fetcher: KeyFetcher
     private var listeners: [String: EdgeListener] = [:]
     private var development: [String: Credentials] = [:]
-    private var stamps: [String: FileStamp?] = [:]
+    private var stamps: FileSetWatcher.Stamps = [:]
     private var timer: TimerID?
     private var isStopped = false
     /// The policy's file, where there is one, and what is done when it has changed.
     private var agentFiles: [String] = []
     private var agentFilesChanged: @ControlPlane () -> Void = {}
+    /// Certificates, client CAs and CRLs of the listeners, whoever writes them.
+    private(set) var certificateWatcher: FileSetWatcher!
+    private var certificateStamps: FileSetWatcher.Stamps
+    /// Told what changed files will bring, before it is in force.
+    var willApply: @ControlPlane (EdgeRuntime) -> Void = { _ in }
+    /// How often certificates are looked at where the kernel tells of no changes, in nanoseconds.
+    var pollInterval: @ControlPlane () -> UInt64 = { Configuration().identity.renew.pollInterval.nanoseconds }
 
     /// Reads every file and binds every listener; serves nothing yet.
     ///
@@ -40,13 +47,15 @@ final class EdgeHost: TimerHandler {
         self.inherited = inherited
         self.stateDirectory = stateDirectory
         development = try EdgeDevelopment.certificates(for: configuration, directory: stateDirectory, log: log)
-        stamps = Self.stamps(of: Self.watchedFiles(configuration))
+        stamps = FileSetWatcher.stamps(of: Self.watchedFiles(configuration))
+        certificateStamps = FileSetWatcher.stamps(of: Self.certificateFiles(configuration))
         let loaded = try EdgeLoader.load(configuration, development: development, mesh: mesh)
         EdgeCertificates.report(loaded, now: Clock.unixSeconds(), log: log)
         runtime = loaded.runtime
         fetched = loaded.fetched
         shared = EdgeShared(log: log, limits: configuration.limits)
         fetcher = KeyFetcher(log: log)
+        certificateWatcher = makeCertificateWatcher()
         for listener in configuration.listeners {
             listeners[listener.address.description] = try bind(listener)
         }
@@ -78,6 +87,7 @@ final class EdgeHost: TimerHandler {
         fetcher.configure(fetched)
         for listener in listeners.values { listen(listener) }
         watch()
+        certificateWatcher.update(read: certificateStamps)
     }
 
     /// Looks after files of the agent too, its policy and CRLs: `changed` is called when one of them is another one.
@@ -125,7 +135,8 @@ final class EdgeHost: TimerHandler {
         fileprivate let loaded: EdgeLoader.Loaded
         fileprivate let added: [EdgeListener]
         fileprivate let development: [String: Credentials]
-        fileprivate let stamps: [String: FileStamp?]
+        fileprivate var stamps: FileSetWatcher.Stamps
+        fileprivate let certificateStamps: FileSetWatcher.Stamps
     }
 
     /// Reads every file again and binds listeners that are new.
@@ -135,10 +146,20 @@ final class EdgeHost: TimerHandler {
             for: configuration, directory: stateDirectory, log: log, known: development)
         development.merge(made) { $1 }
         // Before the files are read: what changes meanwhile must be seen as a change.
-        let stamps = Self.stamps(of: Self.watchedFiles(configuration) + agentFiles)
+        let stamps = FileSetWatcher.stamps(of: Self.watchedFiles(configuration) + agentFiles)
+        let certificateStamps = FileSetWatcher.stamps(of: Self.certificateFiles(configuration))
         let loaded = try EdgeLoader.load(configuration, development: development, previous: runtime, mesh: mesh)
         let added = try configuration.listeners.filter { listeners[$0.address.description] == nil }.map { try bind($0) }
-        return Prepared(loaded: loaded, added: added, development: development, stamps: stamps)
+        return Prepared(
+            loaded: loaded, added: added, development: development, stamps: stamps,
+            certificateStamps: certificateStamps)
+    }
+
+    /// Reads every file of the configuration in force again; what belongs to the agent is left to the agent.
+    func prepareAgain(mesh: MeshTrust?) throws -> Prepared {
+        var prepared = try prepare(runtime.configuration, mesh: mesh)
+        for file in agentFiles { prepared.stamps[file] = stamps[file] }
+        return prepared
     }
 
     /// Takes over what was prepared. Connections go on; those that lost their right are closed.
@@ -161,16 +182,13 @@ final class EdgeHost: TimerHandler {
             listen(listener)
         }
         stamps = prepared.stamps
+        certificateWatcher.update(read: prepared.certificateStamps)
     }
 
     // MARK: - Files that change
 
     private static func watchedFiles(_ configuration: Configuration.Edge) -> [String] {
         [configuration.authentication.apiKeys, configuration.authentication.revocations].compactMap { $0 }
-    }
-
-    private static func stamps(of files: [String]) -> [String: FileStamp?] {
-        Dictionary(files.map { ($0, FileStamp($0)) }, uniquingKeysWith: { first, _ in first })
     }
 
     private func watch() {
@@ -188,7 +206,7 @@ final class EdgeHost: TimerHandler {
 
     private func lookAtFiles() {
         let files = Self.watchedFiles(runtime.configuration) + agentFiles
-        let now = Self.stamps(of: files)
+        let now = FileSetWatcher.stamps(of: files)
         let changed = files.filter { stamps[$0] != now[$0] }
         guard !changed.isEmpty else { return }
         stamps = now
@@ -257,6 +275,7 @@ final class EdgeHost: TimerHandler {
         isStopped = true
         if let timer { ControlPlane.loop.cancel(timer) }
         timer = nil
+        certificateWatcher.stop()
         fetcher.stop()
         for loop in shared.loops { loop.submit { $0.shutDown() } }
         guard !keepsFiles else { return }

@@ -24,6 +24,10 @@ enum EdgeMetrics {
             "Certificates of clients that were compared with their listener's pins, by result.",
             samples(counters.pinChecks, "result"))
         writer.family(
+            "mesh_edge_certificate_changes_total", .counter,
+            "Changes of listeners' certificates, client CAs and CRLs that were noticed, by result.",
+            edge.certificateWatcher.samples)
+        writer.family(
             "mesh_edge_requests_total", .counter, "Requests of external clients, by route and class of status.",
             counters.requests.sorted { ($0.key.route, $0.key.statusClass) < ($1.key.route, $1.key.statusClass) }.map {
                 .init(Double($0.value), ["route": $0.key.route, "status": $0.key.statusClass])

@@ -18,7 +18,7 @@ extension Agent {
                     hint: "put the certificate of \(shared.node) there")
             }
             let trustChanged = next.servers != identity.servers || next.meshTrust != identity.meshTrust
-            edge = trustChanged ? try self.edge.prepare(configuration.edge, mesh: next.meshTrust) : nil
+            edge = trustChanged ? try self.edge.prepareAgain(mesh: next.meshTrust) : nil
         } catch {
             return .failed(Self.lines(of: error))
         }
@@ -31,6 +31,9 @@ extension Agent {
         if let edge { self.edge.reload(edge) }
         if isRenewed { supervisor.identityChanged() }
         publish()
+        // Its certificate may be shown at the edge and to targets, too.
+        self.edge.certificateWatcher.look()
+        targetWatcher.look()
         let leaf = next.credentials.leaf
         log.info(
             "identity_changed", "certificate and key were replaced",

@@ -18,7 +18,11 @@ enum EnrolmentMetrics {
             agent.renewal.counts.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["result": $0.key]) })
         writer.family(
             "mesh_identity_changes_total", .counter, "Changes of the identity's files that were noticed, by result.",
-            agent.identityWatcher.counts.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["result": $0.key]) })
+            agent.identityWatcher.samples)
+        writer.family(
+            "mesh_target_certificate_changes_total", .counter,
+            "Changes of the files of services' `tls` that were noticed, by result.",
+            agent.targetWatcher.samples)
         if let ca = agent.ca { await add(&writer, ca) }
     }
 

@@ -9,12 +9,16 @@ public final class Front {
     /// Reads the configuration again: the same files, flags and environment as at the start.
     public typealias Loader = @Sendable () throws(ConfigurationError) -> EffectiveFront
 
-    private let log: Log
+    let log: Log
     private let loader: Loader
-    private var effective: EffectiveFront
+    private(set) var effective: EffectiveFront
     let edge: EdgeHost
     private let directory: FrontDirectory
     private var threads: [FrontThread] = []
+    /// The servers in use, by name.
+    private(set) var targets: [String: DirectTarget] = [:]
+    /// Certificates and CAs for the servers, whoever writes them.
+    private(set) var targetWatcher: FileSetWatcher!
     private var signals: SignalSource?
     private(set) var isDraining = false
     /// How often configuration and certificates were read again, by what became of it.
@@ -96,12 +100,14 @@ public final class Front {
             audit?.stop()
             throw error
         }
+        targetWatcher = makeTargetWatcher()
     }
 
     private func serve() async throws -> [String] {
         let front = effective.front
-        let targets = try FrontTargets.load(front, log: log)
-        let (shared, runtime, keyFetch) = (edge.shared, edge.runtime, edge.keyFetch)
+        let targetStamps = FileSetWatcher.stamps(of: front.targetFiles)
+        targets = try FrontTargets.load(front, log: log)
+        let (targets, shared, runtime, keyFetch) = (targets, edge.shared, edge.runtime, edge.keyFetch)
         threads = try (0..<max(1, front.configuration.workers)).map { index in
             try FrontThread(index: index) { loop, edgeLoop in
                 let parts = ChannelLoop(loop)
@@ -113,6 +119,7 @@ public final class Front {
             }
         }
         try edge.start(threads.map(\.loop))
+        targetWatcher.update(read: targetStamps)
         // Nobody is told that it is there before it is.
         for thread in threads { await thread.loop.ask { _ in } }
         if let socket = metricsSocket.take() {
@@ -185,9 +192,8 @@ public final class Front {
         effective = next
         log.configure(
             minimum: next.front.configuration.log.level, format: Log.Format(next.front.configuration.log.format))
-        for thread in threads {
-            thread.loop.submit { core in (core.connector as? DirectConnector)?.replace(targets) }
-        }
+        use(targets)
+        targetWatcher.update()
         edge.reload(prepared)
         reloads.applied += 1
         for warning in next.warnings { log.warning("configuration", warning.description) }
@@ -195,6 +201,14 @@ public final class Front {
             "reloaded", "configuration and certificates were read again",
             [("uris", .init(uris)), ("needRestart", .init(needRestart))])
         auditInsecure()
+    }
+
+    /// Takes over other targets, for new connections.
+    func use(_ targets: [String: DirectTarget]) {
+        self.targets = targets
+        for thread in threads {
+            thread.loop.submit { core in (core.connector as? DirectConnector)?.replace(targets) }
+        }
     }
 
     // MARK: - End
@@ -228,6 +242,7 @@ public final class Front {
         guard exitCode == nil else { return }
         exitCode = 0
         metricsDoor?.close()
+        targetWatcher.stop()
         edge.stop()
         directory.remove()
         for thread in threads { thread.stop() }

@@ -67,20 +67,7 @@ struct FrontCertificates {
         do throws(CertificateError) {
             let leaf = try EdgeCertificates.load(files).leaf
             leaves.append(("target \(target.name)", leaf))
-            if now < leaf.notBefore || now >= leaf.notAfter {
-                let (start, end) = (leaf.notBefore * 1000, leaf.notAfter * 1000)
-                throw CertificateError(
-                    now < leaf.notBefore ? .notYetValid : .expired,
-                    "\(leaf.subject) is valid from \(Timestamp.rfc3339(milliseconds: start)) to "
-                        + Timestamp.rfc3339(milliseconds: end),
-                    hint: "put a new one in its place, then send SIGHUP", file: certificate)
-            }
-            if let usages = leaf.extendedKeyUsage, !usages.contains(.clientAuth), !usages.contains(.any) {
-                throw CertificateError(
-                    .wrongUsage,
-                    "\(leaf.subject) may be used for \(usages.map(\.description).joined(separator: ", ")), not by a client",
-                    hint: "make one for clientAuth", file: certificate)
-            }
+            try leaf.checkUse(asClientAt: now, file: certificate)
         } catch {
             refuse(error.inFile(certificate))
         }

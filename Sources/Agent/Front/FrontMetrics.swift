@@ -9,6 +9,9 @@ extension Front: MetricsSource {
         writer.family("mesh_ready", .gauge, "Whether clients are served.", readiness.isReady ? 1 : 0)
         EdgeMetrics.add(&writer, await edge.report(), edge)
         writer.family(
+            "mesh_target_certificate_changes_total", .counter,
+            "Changes of certificates and CAs for targets that were noticed, by result.", targetWatcher.samples)
+        writer.family(
             "mesh_reloads_total", .counter, "Reloads of configuration and certificates, by result.",
             [
                 .init(Double(reloads.applied), ["result": "applied"]),

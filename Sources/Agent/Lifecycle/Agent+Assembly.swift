@@ -66,6 +66,7 @@ extension Agent {
         directoryHost?.start()
         directoryClient?.start()
         identityWatcher.update()
+        targetWatcher.update()
         renewal.update()
         sealCourier.update()
         inherited.closeRest()
@@ -117,6 +118,8 @@ extension Agent {
                 loop.install(edge)
             }
         }
+        edge.willApply = { [unowned self] in self.updateOCSP(self.identity, $0) }
+        edge.pollInterval = { [unowned self] in self.configuration.identity.renew.pollInterval.nanoseconds }
         try edge.start(loops)
         watchPolicy()
     }

@@ -54,6 +54,7 @@ extension Agent {
         renewal.stop()
         sealCourier.stop()
         identityWatcher.stop()
+        targetWatcher.stop()
         ca?.stop()
         for worker in shared.workers { worker.stop() }
         log.info("stopped", "node \(shared.node) is down")

@@ -89,6 +89,7 @@ extension Agent {
         edge.reload(reloading.edge)
         watchPolicy()
         identityWatcher.update()
+        targetWatcher.update()
         renewal.update()
         sealCourier.update()
         shared.lanes = configuration.laneCounts

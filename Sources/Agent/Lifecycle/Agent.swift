@@ -56,7 +56,8 @@ public final class Agent {
     let sealKeeper: SealKeeper
     private(set) var sealCourier: SealCourier!
     private(set) var renewal: IdentityRenewal!
-    private(set) var identityWatcher: IdentityWatcher!
+    private(set) var identityWatcher: FileSetWatcher!
+    private(set) var targetWatcher: FileSetWatcher!
     private(set) var directoryHost: DirectoryHost?
     private(set) var directoryClient: DirectoryClient?
     private(set) var api: ControlAPI!
@@ -170,7 +171,8 @@ public final class Agent {
         api = ControlAPI(agent: self)
         sealCourier = SealCourier(agent: self)
         renewal = IdentityRenewal(agent: self)
-        identityWatcher = IdentityWatcher(agent: self)
+        identityWatcher = makeIdentityWatcher()
+        targetWatcher = makeTargetWatcher()
         if configuration.directory.serve {
             directoryHost = try DirectoryHost(agent: self, path: configuration.directory.store)
         }

@@ -59,6 +59,7 @@ extension Agent {
         closeControlConnections()
         renewal.stop()
         identityWatcher.stop()
+        targetWatcher.stop()
         var state = TakeoverState()
         state.isOutOfService = isOutOfService
         state.links = links
