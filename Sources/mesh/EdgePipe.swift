@@ -209,6 +209,10 @@ final class EdgePipe {
     private static func broken(_ close: ClosePayload?) -> CommandFailure {
         let said = close.map(\.reason).flatMap { $0.isEmpty ? nil : $0 }
         switch close?.code {
+        case .unauthenticated? where said == "certificate_expired":
+            return CommandFailure(
+                .denied, "certificate_expired", "the edge closed the connection: the certificate has expired",
+                hint: "renew the certificate and connect again")
         case .unauthenticated?:
             return CommandFailure(
                 .denied, said ?? "token_ended", "the edge closed the connection: the token has expired or was revoked",

@@ -17,6 +17,8 @@ struct ClientCertificate: Sendable {
     let thumbprint: [UInt8]
     /// Another CA than the mesh's vouches for it. What a proxy has verified counts as the proxy's own word.
     let isForeign: Bool
+    /// When it ends, unix seconds.
+    let notAfter: Int64
 
     /// The certificate of whoever sent a request on `connection`; nil where there is none.
     ///
@@ -38,6 +40,7 @@ struct ClientCertificate: Sendable {
         commonName = identity.commonName
         spiffe = identity.spiffe?.description
         self.isForeign = isForeign
+        notAfter = identity.notAfter
         self.thumbprint = thumbprint
     }
 
@@ -47,6 +50,7 @@ struct ClientCertificate: Sendable {
             let leaf = try Certificate(der: der)
             if revoked.entry(for: [leaf]) != nil { throw Self.revoked }
             isForeign = false
+            notAfter = leaf.notAfter
             let uris = leaf.spiffeURIs
             guard uris.count <= 1, let thumbprint = Hex.decode(leaf.fingerprintSHA256) else { throw Self.several }
             commonName = leaf.commonName

@@ -13,6 +13,12 @@ struct EdgeCaller: Sendable {
     var authenticated: Authenticated?
     /// The common name of the client's certificate, if it has one.
     let commonName: String?
+    /// When the certificate ends by which the client came (unix seconds); nil without one.
+    var certificateEnd: Int64?
+
+    /// When what was proven does not count any more (unix seconds): the token's end or the certificate's, whichever comes first;
+    /// nil where neither ends.
+    var expiry: Int64? { [authenticated?.expiry, certificateEnd].compactMap { $0 }.min() }
 
     /// Somebody who was not asked.
     static func anonymous(commonName: String?) -> EdgeCaller {

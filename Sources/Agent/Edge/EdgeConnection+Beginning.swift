@@ -136,6 +136,11 @@ extension EdgeConnection {
         if session.context.configuration.tickets != nil { core.counters.resumption(session.ticket?.code ?? "none") }
         facts.peerHasCertificate = session.peerIdentity != nil
         noticePins(session)
+        // The handshake may have begun under other CRLs than those of now.
+        if let objection = core.objection(to: session, of: listenerName) {
+            return refuseConnection(objection.refusal, detail: objection.error.message)
+        }
+        setCertificateEnd(session.peerChain)
         askStatus(session)
     }
 

@@ -4,6 +4,7 @@ import Gateway
 import HTTP
 import JOSE
 import JSON
+import PKI
 import TLS
 
 /// How a connection ends, or is judged again and goes on.
@@ -15,6 +16,7 @@ extension EdgeConnection {
         if let session = channel.session, let entry = core.revoked().entry(for: session.peerChain) {
             return revoked(entry)
         }
+        if isCertificateOver { return certificateEnded() }
         switch phase {
         case .request(let exchange): exchange.recheck()
         case .tunnel(let tunnel): tunnel.recheck()
@@ -25,20 +27,71 @@ extension EdgeConnection {
     /// The certificate by which the client came in is revoked: the connection ends, whatever it does.
     private func revoked(_ entry: RevocationEntry) {
         guard !isClosed else { return }
-        core.counters.ended("certificate_revoked")
         core.shared.log.warning(
             "edge_certificate_revoked", "a connection was closed because its client's certificate is revoked",
             [
                 ("listener", .string(listenerName)), ("client", .string(clientText)), ("entry", .string(entry.name)),
                 ("why", .string(entry.reason)),
             ])
+        breakOff("certificate_revoked")
+    }
+
+    /// CRLs or pins have changed, and speak against the client.
+    func withdraw(_ objection: EdgeCore.Objection) {
+        guard !isClosed else { return }
+        core.shared.log.warning(
+            objection.event, objection.text,
+            [
+                ("listener", .string(listenerName)), ("client", .string(clientText)),
+                ("reason", .string(objection.error.code)), ("detail", .string(objection.error.message)),
+                ("hint", .string(objection.error.hint)),
+            ])
+        breakOff(objection.refusal)
+    }
+
+    /// Ends the connection without a word, whatever it does.
+    private func breakOff(_ reason: String) {
+        core.counters.ended(reason)
         switch phase {
-        case .request(let exchange): exchange.clientLost("certificate_revoked")
-        case .tunnel(let tunnel): tunnel.clientLost("certificate_revoked")
+        case .request(let exchange): exchange.clientLost(reason)
+        case .tunnel(let tunnel): tunnel.clientLost(reason)
         default: break
         }
         channel.reset()
         finish()
+    }
+
+    /// The time of the client's certificate may be over: a timer runs by another clock than certificates do.
+    func lookAtCertificateEnd() {
+        if isCertificateOver { certificateEnded() } else { setCertificateEnd(channel.session?.peerChain ?? []) }
+    }
+
+    /// The certificate by which the client came in has ended: so does the connection, in order where that is possible.
+    private func certificateEnded() {
+        guard !isClosed else { return }
+        core.shared.log.info(
+            "edge_certificate_expired", "a connection ends because its client's certificate has expired",
+            [
+                ("listener", .string(listenerName)), ("client", .string(clientText)),
+                ("subject", .string(channel.session?.peerChain.first?.subject ?? "")),
+            ])
+        let refusal = EdgeRefusal.certificateExpired
+        switch phase {
+        case .tunnel(let tunnel): tunnel.end(refusal)
+        case .request(let exchange):
+            core.counters.ended(refusal.reason)
+            exchange.refuse(refusal)
+        case .closing: break
+        default:
+            core.counters.ended(refusal.reason)
+            closeAfterWriting()
+        }
+    }
+
+    /// A request on a connection whose certificate has ended.
+    func refuseExpired(_ method: HTTPMethod) {
+        core.counters.refused(EdgeRefusal.certificateExpired.reason)
+        answerAndClose(EdgeRefusal.certificateExpired.response(requestID: nil), to: method)
     }
 
     /// Goes on with a new token of the same client; nil, or why not.

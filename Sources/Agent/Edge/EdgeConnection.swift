@@ -35,6 +35,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     private static let phaseTag = 0
     private static let progressTag = 1
     private static let expiryTag = 2
+    private static let certificateTag = 3
 
     /// Unique in this run.
     let id: UInt64
@@ -69,6 +70,9 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     private var progressDeadline = Deadline()
     private var progress = ProgressWatch()
     private var expiryDeadline = Deadline()
+    private var certificateDeadline = Deadline()
+    /// When the certificate of the TLS connection ends, or the first of those above it (unix seconds); nil without one.
+    private(set) var certificateEnd: Int64?
 
     init(
         _ descriptor: consuming FileDescriptor, id: UInt64, facts: ConnectionFacts, listenerName: String,
@@ -209,6 +213,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         headerTimeRuns = false
         core.evictable.remove(self)
         phaseDeadline.clear()
+        // Also where a timer did not run because the host slept.
+        if isCertificateOver { return refuseExpired(head.method) }
         let exchange = EdgeExchange(head, self)
         phase = .request(exchange)
         exchange.start()
@@ -232,7 +238,9 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         guard !isClosed, case .request = phase else { return }
         progressDeadline.clear()
         expiryDeadline.clear()
-        guard keepAlive, !core.isDraining, parser?.isEnded == true else { return closeAfterWriting() }
+        guard keepAlive, !core.isDraining, !isCertificateOver, parser?.isEnded == true else {
+            return closeAfterWriting()
+        }
         parser?.proceed()
         guard parser?.isFinished == false else { return closeAfterWriting() }
         phase = .idle
@@ -274,6 +282,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         phaseDeadline.cancel(core.loop)
         progressDeadline.cancel(core.loop)
         expiryDeadline.cancel(core.loop)
+        certificateDeadline.cancel(core.loop)
     }
 
     /// No time runs for the present phase.
@@ -294,9 +303,24 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     /// When the right to the connection ends; nil: never.
     func setExpiry(atUnixSeconds expiry: Int64?) {
         guard let expiry else { return expiryDeadline.clear() }
-        let left = max(0, expiry - Clock.unixSeconds())
+        expiryDeadline.set(after: Self.nanoseconds(until: expiry), core.loop, self, tag: Self.expiryTag)
+    }
+
+    /// The connection lives no longer than the certificates by which its client came in.
+    func setCertificateEnd(_ chain: [Certificate]) {
+        certificateEnd = chain.map(\.notAfter).min()
+        guard let certificateEnd else { return certificateDeadline.clear() }
+        certificateDeadline.set(
+            after: Self.nanoseconds(until: certificateEnd), core.loop, self, tag: Self.certificateTag)
+    }
+
+    /// Whether that end has come.
+    var isCertificateOver: Bool { certificateEnd.map { $0 <= Clock.unixSeconds() } ?? false }
+
+    private static func nanoseconds(until end: Int64) -> UInt64 {
+        let left = max(0, end - Clock.unixSeconds())
         let (nanoseconds, overflow) = UInt64(left).multipliedReportingOverflow(by: Clock.second)
-        expiryDeadline.set(after: overflow ? .max : nanoseconds, core.loop, self, tag: Self.expiryTag)
+        return overflow ? .max : nanoseconds
     }
 
     func timerFired(tag: Int, loop: EventLoop) {
@@ -306,6 +330,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
             if phaseDeadline.fired(loop, self, tag: tag) { phaseTimedOut() }
         case Self.progressTag:
             if progressDeadline.fired(loop, self, tag: tag) { lookAtProgress() }
+        case Self.certificateTag:
+            if certificateDeadline.fired(loop, self, tag: tag) { lookAtCertificateEnd() }
         default:
             if expiryDeadline.fired(loop, self, tag: tag) { recheck() }
         }

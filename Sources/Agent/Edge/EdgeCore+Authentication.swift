@@ -78,6 +78,7 @@ extension EdgeCore {
 
     /// The right to go on with what was proven earlier: nil, or why not.
     func refusal(of caller: EdgeCaller, service: String) -> EdgeRefusal? {
+        if let end = caller.certificateEnd, end <= Clock.unixSeconds() { return .certificateExpired }
         if let authenticated = caller.authenticated,
             let failure = runtime.authenticator.recheck(authenticated, at: Clock.unixSeconds())
         {
@@ -86,6 +87,15 @@ extension EdgeCore {
         guard let failure = connector.refusal(of: caller.acting, service: service) else { return nil }
         guard failure.kind == .denied else { return nil }
         return .forbidden(reason: failure.reason, detail: "access was withdrawn")
+    }
+}
+
+extension EdgeRefusal {
+    /// The certificate by which the client came has ended.
+    static var certificateExpired: EdgeRefusal {
+        EdgeRefusal(
+            reason: "certificate_expired", status: 401, detail: "the client's certificate has expired",
+            hint: "connect again with a new certificate", closesConnection: true)
     }
 }
 

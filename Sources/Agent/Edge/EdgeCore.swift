@@ -54,6 +54,8 @@ final class EdgeCore {
     private var ended: [EdgeConnection] = []
     private var listeners: [ObjectIdentifier: EdgeListener] = [:]
     private(set) var isDraining = false
+    /// Counts how often all certificates were looked at again.
+    var recheckRound: UInt64 = 0
     /// Another process accepts now. Connections that wait for a request get an answer to it, so that none is closed while a
     /// request is on its way.
     private var isHandedOver = false
@@ -170,9 +172,11 @@ final class EdgeCore {
 
     /// Takes over new settings. Whatever is live is looked at again.
     func apply(_ next: EdgeRuntime) {
+        let changesTLS = next.listeners.contains { name, listener in listener.tls !== runtime.listeners[name]?.tls }
         runtime = next
         verifiedTokens.forgetAll()
         recheck()
+        if changesTLS { recheckCertificates() }
     }
 
     /// The policy or the authentication changed: whoever lost his right is closed.

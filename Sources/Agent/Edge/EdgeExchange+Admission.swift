@@ -93,7 +93,7 @@ extension EdgeExchange {
         }
         caller = EdgeCaller(
             acting: .external(id, attributes: authenticated.attributes), name: authenticated.principal,
-            authenticated: authenticated, commonName: certificate?.commonName)
+            authenticated: authenticated, commonName: certificate?.commonName, certificateEnd: certificate?.notAfter)
         try proceed()
     }
 
@@ -146,7 +146,7 @@ extension EdgeExchange {
         }
         return EdgeCaller(
             acting: .external(id, attributes: [:]), name: id.description, authenticated: nil,
-            commonName: certificate.commonName)
+            commonName: certificate.commonName, certificateEnd: certificate.notAfter)
     }
 
     private static let foreignName =

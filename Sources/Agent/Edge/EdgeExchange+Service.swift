@@ -196,7 +196,7 @@ extension EdgeExchange {
         }
         state = .responding
         setIdleTime()
-        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
+        connection.setExpiry(atUnixSeconds: caller.expiry)
         closesAfterwards = closesAfterwards || !head.keepsAlive || core.isDraining
         let passed = try rewritten(answer, keepsAlive: !closesAfterwards)
         closesAfterwards = closesAfterwards || passed.framing == .untilClose

@@ -238,7 +238,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
             core.counters.ended(refusal.reason)
             return refuse(refusal)
         }
-        connection.setExpiry(atUnixSeconds: state == .responding ? caller.authenticated?.expiry : nil)
+        connection.setExpiry(atUnixSeconds: state == .responding ? caller.expiry : nil)
     }
 
     /// Goes on with a new token of the same client; nil, or why not.
@@ -251,7 +251,7 @@ final class EdgeExchange: BackendUser, BackendWaiter {
         } catch {
             return error
         }
-        connection.setExpiry(atUnixSeconds: authenticated.expiry)
+        connection.setExpiry(atUnixSeconds: caller.expiry)
         return nil
     }
 

@@ -72,7 +72,7 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
     func start() {
         backend.use(by: self)
         core.counters.tunnelsOpened &+= 1
-        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
+        connection.setExpiry(atUnixSeconds: caller.expiry)
         setIdleTime()
         client.flush()
         client.rereadSoon()
@@ -230,7 +230,7 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
     func recheck() {
         guard !isEnded else { return }
         if let refusal = core.refusal(of: caller, service: service) { return end(refusal) }
-        connection.setExpiry(atUnixSeconds: caller.authenticated?.expiry)
+        connection.setExpiry(atUnixSeconds: caller.expiry)
     }
 
     func renew(_ authenticated: Authenticated) -> EdgeRefusal? {
@@ -240,7 +240,7 @@ final class ServiceSocket: EdgeTunnel, BackendUser {
         } catch {
             return error
         }
-        connection.setExpiry(atUnixSeconds: authenticated.expiry)
+        connection.setExpiry(atUnixSeconds: caller.expiry)
         return nil
     }
 

@@ -280,10 +280,13 @@ final class WebSocketTunnel: EdgeTunnel, BackendUser {
     }
 
     private func setExpiry() {
-        guard let expiry = caller.authenticated?.expiry else { return connection.setExpiry(atUnixSeconds: nil) }
-        let left = expiry - Clock.unixSeconds()
-        let isNoticeDue = auth != nil && !wasNoticed && left > 1
-        connection.setExpiry(atUnixSeconds: isNoticeDue ? expiry - min(Self.notice, max(1, left / 4)) : expiry)
+        guard let end = caller.expiry else { return connection.setExpiry(atUnixSeconds: nil) }
+        guard auth != nil, !wasNoticed, let token = caller.authenticated?.expiry else {
+            return connection.setExpiry(atUnixSeconds: end)
+        }
+        let left = token - Clock.unixSeconds()
+        let notice = left > 1 ? token - min(Self.notice, max(1, left / 4)) : token
+        connection.setExpiry(atUnixSeconds: min(end, notice))
     }
 
     // MARK: - The end

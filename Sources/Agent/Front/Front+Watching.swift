@@ -1,6 +1,7 @@
 import EventLoop
 import JSON
 import PKI
+import TLS
 
 /// Certificates and CAs for a front's servers that are written while it runs; the listeners' are the edge's affair.
 extension Front {
@@ -28,7 +29,8 @@ extension Front {
             }
             use(next)
             log.info(
-                "target_certificates_applied", "changed certificates or CAs of targets are in force for new connections",
+                "target_certificates_applied",
+                "changed certificates or CAs of targets are in force for new connections",
                 [("targets", .init(next.keys.sorted()))])
             return .applied(isDifferent: true)
         } catch {

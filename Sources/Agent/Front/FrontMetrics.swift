@@ -9,6 +9,11 @@ extension Front: MetricsSource {
         writer.family("mesh_ready", .gauge, "Whether clients are served.", readiness.isReady ? 1 : 0)
         EdgeMetrics.add(&writer, await edge.report(), edge)
         writer.family(
+            "mesh_crl_next_update_timestamp_seconds", .gauge, "When the next CRL of an issuer is due.",
+            EdgeListMetrics.nextUpdates(edge))
+        writer.family(
+            "mesh_crl_entries", .gauge, "Certificates that a CRL withdraws.", EdgeListMetrics.entries(edge))
+        writer.family(
             "mesh_target_certificate_changes_total", .counter,
             "Changes of certificates and CAs for targets that were noticed, by result.", targetWatcher.samples)
         writer.family(

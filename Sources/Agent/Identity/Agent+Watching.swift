@@ -1,6 +1,7 @@
 import EventLoop
 import JSON
 import PKI
+import TLS
 
 /// Files of the identity and of targets that somebody else writes while the agent runs.
 extension Agent {
@@ -53,7 +54,8 @@ extension Agent {
             guard !changed.isEmpty else { return .applied(isDifferent: false) }
             registry.configure(targets)
             log.info(
-                "target_certificates_applied", "changed certificates or CAs of targets are in force for new connections",
+                "target_certificates_applied",
+                "changed certificates or CAs of targets are in force for new connections",
                 [("services", .init(changed.map(\.0.name)))])
             return .applied(isDifferent: true)
         } catch {
