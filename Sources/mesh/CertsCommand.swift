@@ -9,7 +9,9 @@ enum CertsCommand {
             "certs", "List every certificate that the agent uses or has seen at its peers, by expiry.",
             discussion: """
                 USE says what for: identity (the node's own chain), trust (the CAs that nodes' certificates lead to), edge (a \
-                listener's), peer (that of a linked node). Exit code 6 when one of them has expired, 7 when the end of one is \
+                listener's chain), edge_clients (the CAs for its clients), target and target_trust (what is shown to a \
+                service's target, and the CAs for it), jwks_trust (the CAs for an issuer's keys), ca (the CA that this node \
+                serves), peer (a linked node's). Exit code 6 when one of them has expired, 7 when the end of one is \
                 near (30 days, or the last quarter of its life if that is shorter). Under the table stands what is stapled to them \
                 (OCSP), where responses are fetched.
                 """,

@@ -2,6 +2,7 @@ import EventLoop
 import JOSE
 import JSON
 import PKI
+import TLS
 
 /// The edge as the agent runs it: listeners, settings, files that change, keys that are fetched. The connections live on
 /// the loops.
@@ -296,6 +297,9 @@ final class EdgeHost: TimerHandler {
         for loop in shared.loops { report.add(await loop.ask { $0.report }) }
         return report
     }
+
+    /// The CAs for the server that an issuer's keys are fetched from.
+    func roots(ofIssuer issuer: String) -> [Certificate] { fetched[issuer]?.context?.configuration.trust?.roots ?? [] }
 
     /// How good fetched keys are, by issuer.
     var keyFreshness: [String: JWKSCache.Freshness] { fetcher.freshness }

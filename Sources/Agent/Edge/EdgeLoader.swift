@@ -34,7 +34,7 @@ enum EdgeLoader {
             }
         }
         let signature = try configuration.authentication.callerSecretFile.map { file in
-            try inside("edge.authentication.callerSecretFile") { try callerSignature(read(file)) }
+            try inside("edge.authentication.callerSecretFile") { try callerSignature(readSecret(file)) }
         }
         let routes = try inside("edge.routes") { try table(configuration.routes) }
         let settings = try configuration.routes.enumerated().map { index, route in
@@ -60,6 +60,15 @@ enum EdgeLoader {
     static func read(_ file: String) throws -> [UInt8] {
         do {
             return try SafeFile.read(file, limit: maximumFile)
+        } catch {
+            throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error))
+        }
+    }
+
+    /// The content of a file that holds a secret: refused where group or others have access, as with a private key.
+    private static func readSecret(_ file: String) throws -> [UInt8] {
+        do {
+            return try SafeFile.readSecret(file, limit: maximumFile)
         } catch {
             throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error))
         }
@@ -233,7 +242,7 @@ enum EdgeLoader {
         var localKeys: [UInt8]?
         if let file = settings.localIssuerKey {
             try inside("edge.authentication.localIssuer.key") {
-                let issuer = try TokenIssuer(reading: read(file))
+                let issuer = try TokenIssuer(reading: readSecret(file))
                 let audiences = settings.localIssuerAudiences.isEmpty ? ["conduit-mesh"] : settings.localIssuerAudiences
                 localKeys = Array(try issuer.keySet.json.text().utf8)
                 issuers.append(
@@ -250,7 +259,7 @@ enum EdgeLoader {
         }
         let dpop = try inside("edge.authentication.dpop.nonceSecretFile") {
             try process.settings(
-                secret: try settings.dpopNonceSecretFile.map { try read($0) }, acceptsOthers: settings.dpopAcceptsOthers
+                secret: try settings.dpopNonceSecretFile.map { try readSecret($0) }, acceptsOthers: settings.dpopAcceptsOthers
             )
         }
         return (
@@ -271,7 +280,7 @@ enum EdgeLoader {
     ) throws -> TrustedIssuer {
         let keys: TrustedIssuer.Keys
         if let file = issuer.secretFile {
-            keys = .secret(try SharedSecret(read(file)))
+            keys = .secret(try SharedSecret(readSecret(file)))
         } else if let file = issuer.jwksFile {
             keys = .set(try KeySet(reading: read(file)))
         } else if case .set(let fetched)? = previous?.keys {

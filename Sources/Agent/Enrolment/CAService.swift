@@ -16,6 +16,8 @@ final class CAService: Sendable {
         let trustDomain: String
         /// When the CA's own certificate ends, unix seconds.
         let notAfter: Int64
+        /// The CA's own certificate, then those above it.
+        let chain: [Certificate]
     }
 
     /// What the CA shows of itself.
@@ -50,7 +52,8 @@ final class CAService: Sendable {
             log: log)
         let facts = Facts(
             address: address.description, fingerprint: authority.root.fingerprintSHA256,
-            trustDomain: authority.trustDomain, notAfter: authority.certificate.notAfter)
+            trustDomain: authority.trustDomain, notAfter: authority.certificate.notAfter,
+            chain: [authority.certificate] + authority.parents)
         return try CAService(facts: facts, core: core)
     }
 

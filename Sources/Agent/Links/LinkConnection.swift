@@ -551,7 +551,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             bytesReceived: bytesReceived, bytesSent: bytesSent,
             retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
             cipher: tls.cipherName ?? "",
-            peerExpires: peer.notAfter, peerCertificate: tls.peerChain.first, pins: pins,
+            peerExpires: peer.notAfter, peerChain: tls.peerChain, pins: pins,
             clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
     }
 }

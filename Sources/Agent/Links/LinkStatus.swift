@@ -18,8 +18,8 @@ struct LinkStatus: Sendable {
     let tlsVersion: String
     let cipher: String
     let peerExpires: Int64
-    /// The peer's certificate.
-    let peerCertificate: Certificate?
+    /// The peer's certificate, and what it led to: the verified chain, the root last.
+    let peerChain: [Certificate]
     /// What the check of the peer's pins came to.
     let pins: PinPolicy.Outcome
     /// The peer's clock minus ours, in milliseconds.

@@ -32,7 +32,7 @@ extension EndToEnd {
             try withMesh { mesh in
                 let secret = (0..<32).map { _ in UInt8.random(in: 0...255) }
                 let file = mesh.directory + "/caller.secret"
-                try Data(secret).write(to: URL(fileURLWithPath: file))
+                try mesh.writeSecret(secret, to: file)
                 mesh.policy.identities.append(
                     ["match": ["issuer": .string(EdgeMesh.issuerName), "subject": "alice"], "groups": "staff"])
                 let edge = try EdgeMesh(
@@ -73,7 +73,7 @@ extension EndToEnd {
                 try demand(try expected(signed, [UInt8](repeating: 7, count: 32)) != code, "any key does")
                 try demand(try !head("/unsigned").contains("Conduit-Caller-Signature"), "only where it is asked for")
                 // A secret that is too short is said with what to do.
-                try Data(secret.prefix(31)).write(to: URL(fileURLWithPath: file))
+                try mesh.writeSecret(Array(secret.prefix(31)), to: file)
                 let reload = try edge.edge.reload()
                 try demand(reload.status != 200 && reload.text.contains("31 bytes"), reload.text)
             }

@@ -1,4 +1,5 @@
 import Foundation
+import JOSE
 import JSON
 import PKI
 import Testing
@@ -119,6 +120,69 @@ extension EndToEnd {
                     [TestMesh.binaries + "/mesh-agent", "--config", node.configurationFile, "--check"])
                 try demand(status == 78 && text.contains("service broken: "), text)
                 try demand(!text.contains("service files"), text)
+            }
+        }
+
+        /// Secrets of the edge are their owner's alone, as its keys are.
+        @Test func secretsThatOthersMayRead() throws {
+            try withMesh { mesh in
+                let good = try mesh.serverCertificate("shop.test")
+                let issuer = try TokenIssuer.make(name: EdgeMesh.issuerName)
+                let secret = [UInt8](repeating: 7, count: 64)
+                let cases: [(key: String, content: [UInt8], set: (String) -> (String, JSONValue))] = [
+                    (
+                        "edge.authentication.localIssuer.key", Array(try issuer.fileText()),
+                        { ("edge.authentication.localIssuer.key", .string($0)) }
+                    ),
+                    (
+                        "edge.authentication.issuers[0]", secret,
+                        {
+                            (
+                                "edge.authentication.issuers",
+                                [["issuer": "https://i.test", "audiences": "edge", "secretFile": .string($0)]]
+                            )
+                        }
+                    ),
+                    (
+                        "edge.authentication.callerSecretFile", secret,
+                        { ("edge.authentication.callerSecretFile", .string($0)) }
+                    ),
+                    (
+                        "edge.authentication.dpop.nonceSecretFile", secret,
+                        { ("edge.authentication.dpop.nonceSecretFile", .string($0)) }
+                    ),
+                ]
+                for (key, content, set) in cases {
+                    let file = mesh.directory + "/secret-\(key.suffix(9))"
+                    for (mode, isGood) in [(0o600, true), (0o640, false), (0o604, false)] {
+                        try mesh.writeSecret(content, to: file, mode: mode)
+                        let node = try mesh.node("Edge\(mesh.nodes.count)", directory: mesh.nodes.isEmpty) { node in
+                            node.set(
+                                "edge.listeners",
+                                .array([
+                                    [
+                                        "address": .string("\(node.host):8443"),
+                                        "certificates": [
+                                            [
+                                                "certificate": .string(good.certificate), "key": .string(good.key),
+                                            ]
+                                        ],
+                                    ]
+                                ]))
+                            let (name, value) = set(file)
+                            node.set(name, value)
+                        }
+                        try node.writeFiles()
+                        let (status, text) = try runProgram(
+                            [TestMesh.binaries + "/mesh-agent", "--config", node.configurationFile, "--check"])
+                        guard !isGood else {
+                            try demand(status == 0, "\(key): \(text)")
+                            continue
+                        }
+                        try demand(status == 78 && text.contains("(key_readable_by_others)"), "\(key): \(text)")
+                        try demand(text.contains("\(key): ") && text.contains("chmod 600 \(file)"), text)
+                    }
+                }
             }
         }
     }
