@@ -87,6 +87,7 @@ extension EdgeConnection {
         do throws(TLSError) {
             let session = try TLSSession(contexts: context)
             phase = .handshake
+            handshakeBegan = core.loop.now
             facts.isTLS = true
             channel.startTLS(session)
         } catch {
@@ -132,9 +133,12 @@ extension EdgeConnection {
 
     func channelSecured(_ channel: ByteChannel) {
         guard case .handshake = phase, let session = channel.session else { return }
-        core.counters.handshake(session.protocolVersion.map { "\($0)" } ?? "unknown")
+        core.counters.negotiated(
+            session.protocolVersion?.description ?? "", session.cipherName ?? "",
+            seconds: Double(core.loop.now &- handshakeBegan) / 1e9)
         if session.context.configuration.tickets != nil { core.counters.resumption(session.ticket?.code ?? "none") }
         facts.peerHasCertificate = session.peerIdentity != nil
+        if facts.peerHasCertificate { core.counters.validated("ok") }
         noticePins(session)
         // The handshake may have begun under other CRLs than those of now.
         if let objection = core.objection(to: session, of: listenerName) {
@@ -177,8 +181,20 @@ extension EdgeConnection {
             ])
     }
 
+    /// The handshake failed: counted by its reason, and as a judgement where it was the certificate's.
+    func noticeFailedHandshake(_ error: ChannelError) {
+        core.counters.handshakeFailed(error.reason)
+        if case .tls(let failure) = error, let certificate = failure.certificate {
+            core.counters.validated(certificate.code)
+        }
+        if error.reason == CertificateReason.pinMismatch.rawValue { noticeRefusedPin(error) }
+        core.shared.log.debug(
+            "edge_handshake_failed", "a client's TLS handshake failed",
+            [("client", .string(clientText)), ("reason", .string(error.reason)), ("detail", .string("\(error)"))])
+    }
+
     /// Whoever gets here holds a certificate of a CA that the listener trusts.
-    func noticeRefusedPin(_ error: ChannelError) {
+    private func noticeRefusedPin(_ error: ChannelError) {
         core.counters.pinChecked("refused")
         core.shared.log.warning(
             "pin_mismatch", "a client was refused because its certificate matches no pin",

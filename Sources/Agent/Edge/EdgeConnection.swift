@@ -37,6 +37,8 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
     private static let expiryTag = 2
     private static let certificateTag = 3
 
+    /// When its TLS handshake began, on the loop's clock.
+    var handshakeBegan: UInt64 = 0
     /// Unique in this run.
     let id: UInt64
     /// The client's socket.
@@ -135,12 +137,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
 
     func channelFailed(_ channel: ByteChannel, _ error: ChannelError) {
         switch phase {
-        case .handshake:
-            core.counters.handshake(error.reason)
-            if error.reason == CertificateReason.pinMismatch.rawValue { noticeRefusedPin(error) }
-            core.shared.log.debug(
-                "edge_handshake_failed", "a client's TLS handshake failed",
-                [("client", .string(clientText)), ("reason", .string(error.reason)), ("detail", .string("\(error)"))])
+        case .handshake: noticeFailedHandshake(error)
         case .request(let exchange): exchange.clientLost(error.reason)
         case .tunnel(let tunnel): tunnel.clientLost(error.reason)
         default: break
@@ -341,7 +338,7 @@ final class EdgeConnection: ByteChannelOwner, TimerHandler {
         switch phase {
         case .proxyHeader, .firstBytes, .handshake:
             core.counters.limited("handshake_timeout")
-            if case .handshake = phase { core.counters.handshake("handshake_timeout") }
+            if case .handshake = phase { core.counters.handshakeFailed("handshake_timeout") }
             finish()
         case .idle:
             guard parser?.isIdle == false else { return closeAfterWriting() }

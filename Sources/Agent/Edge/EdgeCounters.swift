@@ -6,6 +6,9 @@ struct EdgeCounters: Sendable {
         let statusClass: String
     }
 
+    /// What a handshake agreed on, as links count it.
+    typealias HandshakeKey = WorkerCounters.HandshakeKey
+
     /// Connections that were accepted.
     var accepted: UInt64 = 0
     /// Connections to services that were opened.
@@ -21,11 +24,15 @@ struct EdgeCounters: Sendable {
     var bytesSent: UInt64 = 0
     /// From a request's head to the end of its response; WebSocket: to the 101.
     var requestSeconds = Histogram()
+    /// From the client's first byte of TLS to a handshake that succeeded.
+    var handshakeSeconds = Histogram()
     private(set) var requests: [RequestKey: UInt64] = [:]
     private(set) var authentications: [String: UInt64] = [:]
     private(set) var refusals: [String: UInt64] = [:]
     private(set) var limits: [String: UInt64] = [:]
-    private(set) var handshakes: [String: UInt64] = [:]
+    private(set) var handshakes: [HandshakeKey: UInt64] = [:]
+    private(set) var handshakeFailures: [String: UInt64] = [:]
+    private(set) var validations: [String: UInt64] = [:]
     private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
     private(set) var closings: [String: UInt64] = [:]
@@ -43,8 +50,15 @@ struct EdgeCounters: Sendable {
     mutating func refused(_ reason: String) { refusals[reason, default: 0] += 1 }
     /// A limit was reached.
     mutating func limited(_ limit: String) { limits[limit, default: 0] += 1 }
-    /// A TLS handshake ended: the version, or the reason of its failure.
-    mutating func handshake(_ result: String) { handshakes[result, default: 0] += 1 }
+    /// A TLS handshake succeeded with this, and took so long.
+    mutating func negotiated(_ version: String, _ suite: String, seconds: Double) {
+        handshakes[HandshakeKey(version: version, suite: suite), default: 0] += 1
+        handshakeSeconds.observe(seconds: seconds)
+    }
+    /// A TLS handshake failed, for this reason.
+    mutating func handshakeFailed(_ reason: String) { handshakeFailures[reason, default: 0] += 1 }
+    /// A client's certificate was judged: `ok`, or why it was refused.
+    mutating func validated(_ result: String) { validations[result, default: 0] += 1 }
     /// A handshake where sessions can be resumed: what became of the client's ticket, or "none".
     mutating func resumption(_ result: String) { resumptions[result, default: 0] += 1 }
     /// A client's certificate was compared with the listener's pins: `matched`, `mismatch` (only reported) or `refused`.
@@ -68,7 +82,10 @@ struct EdgeCounters: Sendable {
         authentications.merge(other.authentications, uniquingKeysWith: +)
         refusals.merge(other.refusals, uniquingKeysWith: +)
         limits.merge(other.limits, uniquingKeysWith: +)
+        handshakeSeconds.add(other.handshakeSeconds)
         handshakes.merge(other.handshakes, uniquingKeysWith: +)
+        handshakeFailures.merge(other.handshakeFailures, uniquingKeysWith: +)
+        validations.merge(other.validations, uniquingKeysWith: +)
         resumptions.merge(other.resumptions, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
         closings.merge(other.closings, uniquingKeysWith: +)

@@ -259,7 +259,8 @@ enum EdgeLoader {
         }
         let dpop = try inside("edge.authentication.dpop.nonceSecretFile") {
             try process.settings(
-                secret: try settings.dpopNonceSecretFile.map { try readSecret($0) }, acceptsOthers: settings.dpopAcceptsOthers
+                secret: try settings.dpopNonceSecretFile.map { try readSecret($0) },
+                acceptsOthers: settings.dpopAcceptsOthers
             )
         }
         return (

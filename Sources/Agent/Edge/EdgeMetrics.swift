@@ -12,17 +12,11 @@ enum EdgeMetrics {
         writer.family(
             "mesh_edge_accepted_total", .counter, "Connections of external clients that were accepted.",
             Double(counters.accepted))
-        writer.family(
-            "mesh_edge_handshakes_total", .counter, "TLS handshakes with clients, by version or reason of failure.",
-            samples(counters.handshakes, "result"))
+        addHandshakes(&writer, counters)
         writer.family(
             "mesh_edge_resumptions_total", .counter,
             "Handshakes at listeners whose sessions can be resumed, by what became of the client's ticket.",
             samples(counters.resumptions, "result"))
-        writer.family(
-            "mesh_edge_pin_checks_total", .counter,
-            "Certificates of clients that were compared with their listener's pins, by result.",
-            samples(counters.pinChecks, "result"))
         writer.family(
             "mesh_edge_certificate_changes_total", .counter,
             "Changes of listeners' certificates, client CAs and CRLs that were noticed, by result.",
@@ -62,6 +56,29 @@ enum EdgeMetrics {
             edge.keyFreshness.sorted { $0.key < $1.key }.map {
                 .init(1, ["issuer": $0.key, "freshness": $0.value.rawValue])
             })
+    }
+
+    private static func addHandshakes(_ writer: inout PrometheusWriter, _ counters: EdgeCounters) {
+        writer.family(
+            "mesh_edge_handshakes_total", .counter,
+            "TLS handshakes with clients that succeeded, by what was agreed on.",
+            counters.handshakes.sorted { ($0.key.version, $0.key.suite) < ($1.key.version, $1.key.suite) }.map {
+                .init(Double($0.value), ["version": $0.key.version, "suite": $0.key.suite])
+            })
+        writer.family(
+            "mesh_edge_handshake_failures_total", .counter, "TLS handshakes with clients that failed, by reason.",
+            samples(counters.handshakeFailures, "reason"))
+        writer.histogram(
+            "mesh_edge_handshake_duration_seconds", "From a client's first bytes of TLS to the end of its handshake.",
+            counters.handshakeSeconds)
+        writer.family(
+            "mesh_edge_certificates_validated_total", .counter,
+            "Certificates of clients that were judged in a handshake, by result: ok, or the reason of the refusal.",
+            samples(counters.validations, "result"))
+        writer.family(
+            "mesh_edge_pin_checks_total", .counter,
+            "Certificates of clients that were compared with their listener's pins, by result.",
+            samples(counters.pinChecks, "result"))
     }
 
     private static func addBackend(_ writer: inout PrometheusWriter, _ report: EdgeReport) {

@@ -47,7 +47,110 @@ extension EndToEnd {
                 let rules = try String(contentsOf: Self.rules, encoding: .utf8)
                 let names = Set(rules.matches(of: /mesh_[a-z_]+/).map { String($0.output) })
                 try demand(names.count >= 6, "metrics in the rules: \(names)")
-                for name in names where name != "mesh_edge_pin_checks_total" {
+                for name in names where !name.hasPrefix("mesh_edge_") && !name.hasPrefix("mesh_ca_") {
+                    try demand(text.contains("# TYPE \(name) "), "\(name) is in a rule and not in /metrics")
+                }
+            }
+        }
+
+        /// What TLS of the edge, of targets, of issuers' keys and of the CA is made of; and the alert rules speak of nothing
+        /// else than what such an agent shows.
+        @Test func whatTLSIsMadeOfIsListed() throws {
+            try withMesh { mesh in
+                let now = Int64(time(nil))
+                let between = try mesh.authority.createIntermediate(name: "Between", now: now)
+                let guests = try CertificateAuthority.createRoot(name: "Guests", trustDomain: "guests.test", now: now)
+                try guests.root.pem.write(
+                    toFile: mesh.directory + "/guests.crt", atomically: true, encoding: .utf8)
+                let target = try mesh.serverCertificate("files.internal")
+                let keys = try mesh.serverCertificate("keys.internal")
+                let listener = try between.issueCredentials(
+                    IssueRequest(node: "listener", dnsNames: [EdgeMesh.host]), now: now)
+                // In the last quarter of its life.
+                let shown = try mesh.authority.issueCredentials(
+                    IssueRequest(node: "shown", validity: 360), now: now - 290)
+                func write(_ credentials: Credentials, _ name: String) throws -> JSONObject {
+                    let files = (mesh.directory + "/\(name).crt", mesh.directory + "/\(name).key")
+                    try credentials.write(certificateFile: files.0, keyFile: files.1)
+                    return ["certificate": .string(files.0), "key": .string(files.1)]
+                }
+                let alpha = try mesh.node("Alpha")
+                let directory = try mesh.node("Directory", directory: true) { node in
+                    try node.serveCA()
+                    node.set(
+                        "edge.listeners",
+                        .array([
+                            [
+                                "address": .string("\(node.host):8443"),
+                                "certificates": [.object(try write(listener, "listener"))],
+                                "clientCertificates": [
+                                    "mode": "optional", "ca": .string(mesh.directory + "/guests.crt"),
+                                ],
+                            ]
+                        ]))
+                    node.set(
+                        "edge.authentication.issuers",
+                        [
+                            [
+                                "issuer": "https://issuer.test", "audiences": "edge",
+                                "jwks": ["url": "https://127.0.0.1:9/keys", "ca": .string(keys.authority)],
+                            ]
+                        ])
+                    var tls = try write(shown, "shown")
+                    tls["ca"] = .string(target.authority)
+                    node.services = [
+                        [
+                            "name": "files", "target": "https://127.0.0.1:9", "tls": .object(tls),
+                            "check": ["kind": "none"],
+                        ]
+                    ]
+                }
+                try alpha.writeFiles()
+                try between.issueCredentials(IssueRequest(node: "Alpha"), now: now)
+                    .write(certificateFile: alpha.directory + "/node.crt", keyFile: alpha.directory + "/node.key")
+                try directory.start()
+                try directory.waitReady()
+                try alpha.launch()
+                try directory.waitLinked(to: alpha)
+                let (status, output) = try runProgram([
+                    TestMesh.binaries + "/mesh", "--control", directory.controlPath, "certs", "--json",
+                ])
+                try demandEqual(status, 7, output)
+                let listed = (try JSONReader.parse(output)["certificates"]?.array ?? []).map { certificate in
+                    [certificate["use"], certificate["name"], certificate["serial"]].map { $0?.string ?? "" }
+                        .joined(separator: " ")
+                }
+                func expect(_ use: String, _ name: String, _ certificates: [Certificate]) throws {
+                    for certificate in certificates {
+                        try demand(listed.contains("\(use) \(name) \(certificate.serialHex)"), "\(use): \(output)")
+                    }
+                }
+                let address = "\(directory.host):8443"
+                try expect("edge", address, [listener.leaf, between.certificate])
+                try expect("edge_clients", address, [guests.root])
+                try expect("target", "files", [shown.leaf])
+                try expect("target_trust", "files", try Certificate.load(file: target.authority))
+                try expect("jwks_trust", "https://issuer.test", try Certificate.load(file: keys.authority))
+                try expect("ca", TestMesh.trustDomain, [mesh.authority.root])
+                try expect(
+                    "peer", "Alpha",
+                    [try Certificate.load(file: alpha.directory + "/node.crt")[0], between.certificate])
+                try demandEqual(Set(listed).count, listed.count, "each once: \(listed)")
+                let said = try directory.waitFor("certificate_expiring") { $0["use"] == "target" }
+                try demandEqual(said["name"], "files")
+
+                let text = try directory.metrics.get("/metrics").text
+                try demand(
+                    text.contains(
+                        "mesh_certificate_expiring{use=\"target\",name=\"files\",serial=\"\(shown.leaf.serialHex)\"} 1\n"
+                    ),
+                    text)
+                let file = mesh.directory + "/metrics.txt"
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                let (checked, words) = try runProgram(["bash", "-c", "promtool check metrics <\(file)"])
+                try demandEqual(checked, 0, words)
+                let rules = try String(contentsOf: Self.rules, encoding: .utf8)
+                for name in Set(rules.matches(of: /mesh_[a-z_]+/).map { String($0.output) }) {
                     try demand(text.contains("# TYPE \(name) "), "\(name) is in a rule and not in /metrics")
                 }
             }

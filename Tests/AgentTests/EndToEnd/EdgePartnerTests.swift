@@ -75,7 +75,7 @@ extension EndToEnd {
                 let forged = try partner.issue("laptop", uri: "spiffe://\(TestMesh.trustDomain)/node/laptop")
                 try demand(throws: { _ = try Self.ask(edge, forged) }, "a node of ours by a partner's CA")
                 let record = try Deadline.wait("counted") {
-                    try edge.edge.metric("mesh_edge_handshakes_total{result=\"untrusted_domain\"}")
+                    try edge.edge.metric("mesh_edge_handshake_failures_total{reason=\"untrusted_domain\"}")
                 }
                 try demandEqual(record, 1)
                 // Its own names count as far as the policy maps them.
