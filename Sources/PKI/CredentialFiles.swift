@@ -5,16 +5,19 @@ import Glibc
 /// Two renames cannot be one, so a change is prepared beside the files (`FILE.next`, synced) and then carried out key first.
 /// The certificate's `.next` is written last and taken away last: while it is there, the change is decided, and
 /// ``finishReplacing()`` carries out what an end of power left undone. Nobody ever starts with a key that does not fit.
-public struct CredentialFiles: Sendable, Hashable {
+public struct CredentialFiles: Sendable {
     /// The certificate: leaf, then its intermediates. Mode 0644.
     public let certificate: String
     /// The private key. Mode 0600.
     public let key: String
+    /// What keys are encrypted with when they are written, and opened with; nil writes them plain.
+    public let passphrase: Passphrase?
 
     /// Names the files, which need not exist.
-    public init(certificate: String, key: String) {
+    public init(certificate: String, key: String, passphrase: Passphrase? = nil) {
         self.certificate = certificate
         self.key = key
+        self.passphrase = passphrase
     }
 
     /// Where a key waits for its certificate.
@@ -29,9 +32,11 @@ public struct CredentialFiles: Sendable, Hashable {
     ///
     /// Errors: `unwritable_file`, `library_failure`.
     public func pendingKey(_ algorithm: KeyAlgorithm = .p256) throws(CertificateError) -> PrivateKey {
-        if access(nextKey, F_OK) == 0, let key = try? PrivateKey.load(file: nextKey) { return key }
+        if access(nextKey, F_OK) == 0, let key = try? PrivateKey.load(file: nextKey, passphrase: passphrase) {
+            return key
+        }
         let key = try PrivateKey.generate(algorithm)
-        try key.write(to: nextKey)
+        try key.write(to: nextKey, encryptedWith: passphrase)
         return key
     }
 
@@ -40,7 +45,7 @@ public struct CredentialFiles: Sendable, Hashable {
     /// Errors: `unwritable_file`; then the old pair is in place, or the new one is decided and comes with
     /// ``finishReplacing()``.
     public func replace(by credentials: Credentials) throws(CertificateError) {
-        try credentials.key.write(to: nextKey)
+        try credentials.key.write(to: nextKey, encryptedWith: passphrase)
         try SafeFile.write(Array(credentials.certificatePEM.utf8), to: nextCertificate, mode: 0o644)
         try finishReplacing()
     }

@@ -55,6 +55,15 @@ import Testing
         ("streams: { window: '1mib' }", ["4:20 streams.window bad_value"]),
         ("streams: { window: '1' }", ["4:20 streams.window bad_value"]),
         ("streams: { window: '9999999999GiB' }", ["4:20 streams.window bad_value"]),
+        // Passphrases
+        (
+            "ca: { certificate: 'c', key: 'k', listen: '192.0.2.1:1', passphraseFile: 'p', passphraseVariable: 'P' }",
+            ["4:99 ca.passphraseVariable conflict"]
+        ),
+        (
+            "services: [{ name: 'a', target: 'tls://h:1', tls: { passphraseFile: 'p' } }]",
+            ["4:69 services[0].tls.passphraseFile conflict"]
+        ),
         // What is fetched
         ("ocsp: { responder: 'ftp://a.test/' }", ["4:20 ocsp.responder bad_value"]),
         ("ocsp: { responder: 'http://' }", ["4:20 ocsp.responder bad_value"]),

@@ -46,7 +46,7 @@ import Testing
         #expect(configuration.node.metadata == ["site": "a"])
         #expect(configuration.identity.certificate == nil)
         #expect(configuration.identity.pkcs12 == "/etc/mesh/n.p12")
-        #expect(configuration.identity.passphraseFile == "/etc/mesh/pass")
+        #expect(configuration.identity.passphrase.file == "/etc/mesh/pass")
         #expect(configuration.trust.servers == ["/etc/mesh/a.crt", "/b.crt"])
         #expect(configuration.trust.clients == ["/etc/mesh/c.crt"])
         #expect(configuration.trust.domain == "mesh.example")

@@ -24,13 +24,8 @@ struct CAChecks {
             report(.conflict, "ca.certificate", "needs ca.key as well", hint: "set ca.key to the CA's key")
         }
         checkListener(ca)
-        let sources = [
-            ("ca.passphraseFile", ca.passphraseFile), ("ca.passphraseVariable", ca.passphraseVariable),
-            ("ca.passphraseCredential", ca.passphraseCredential),
-        ].filter { $0.1 != nil }
-        if sources.count > 1 {
-            report(
-                .conflict, sources[1].0, "excludes \(sources[0].0)", hint: "say in one way where the passphrase is")
+        if let check = PassphraseCheck(ca.passphrase, "ca.", hasKey: true, keyName: "ca.key") {
+            report(.conflict, check.key, check.message, hint: check.hint)
         }
     }
 
@@ -40,12 +35,6 @@ struct CAChecks {
             report(
                 .conflict, "identity.join.tokenFile", "excludes identity.pkcs12: joining writes PEM files",
                 hint: "remove identity.pkcs12, or set identity.certificate and identity.key")
-        }
-        if identity.join.tokenFile != nil, identity.passphraseFile != nil {
-            report(
-                .conflict, "identity.join.tokenFile",
-                "excludes identity.passphraseFile: the key is written without one",
-                hint: "remove identity.passphraseFile")
         }
         if let certificate = identity.certificate, certificate == identity.key, identity.join.tokenFile != nil {
             report(

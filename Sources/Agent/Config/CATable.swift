@@ -27,21 +27,19 @@ enum CATable {
                 + "change."),
     ]
 
-    static let ca: [Field<Configuration>] = [
+    static let ca: [Field<Configuration>] =
+        files + PassphraseTable.fields("ca.", of: "`ca.key`", effect: .restart).map { $0.inside(\.ca.passphrase) }
+        + service
+
+    private static let files: [Field<Configuration>] = [
         .value(
             "ca.certificate", \.ca.certificate, .optional(.path),
             "PEM file with the CA that issues, then those above it up to the root. Makes this node the mesh's CA.",
             effect: .restart),
         .value("ca.key", \.ca.key, .optional(.path), "PEM file with its private key.", effect: .restart),
-        .value(
-            "ca.passphraseFile", \.ca.passphraseFile, .optional(.path),
-            "File whose first line is the passphrase of `ca.key`.", effect: .restart),
-        .value(
-            "ca.passphraseVariable", \.ca.passphraseVariable, .optional(.variable),
-            "Environment variable that holds the passphrase, instead.", effect: .restart),
-        .value(
-            "ca.passphraseCredential", \.ca.passphraseCredential, .optional(.name("a credential's name", "NAME")),
-            "Name of the systemd credential (`LoadCredential=`) that holds the passphrase, instead.", effect: .restart),
+    ]
+
+    private static let service: [Field<Configuration>] = [
         .value(
             "ca.listen", \.ca.listen, .optional(.address([.anyPort, .wildcard])),
             "Where nodes ask for their certificates, over TLS.", effect: .restart),
@@ -60,16 +58,4 @@ enum CATable {
             "ca.store", \.ca.store, .path, "The CA's database: tokens, nodes and their names.",
             default: "ca.sqlite in `node.stateDirectory`", effect: .restart),
     ]
-}
-
-extension Codec where Value == String {
-    /// The name of an environment variable.
-    fileprivate static var variable: Codec {
-        .string("the name of a variable", "NAME", pattern: "^[A-Za-z_][A-Za-z0-9_]*$", maximumLength: 255) { text in
-            let isLegal =
-                text.utf8.allSatisfy { NameRule.isLetterOrDigit($0) || $0 == UInt8(ascii: "_") }
-                && text.utf8.first.map { !(0x30...0x39).contains($0) } == true
-            return isLegal ? nil : "it has letters, digits and '_', and no digit at its beginning"
-        }
-    }
 }

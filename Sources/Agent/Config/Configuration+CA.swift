@@ -5,12 +5,8 @@ extension Configuration {
         public var certificate: String?
         /// PEM file: its key.
         public var key: String?
-        /// File whose first line is the key's passphrase.
-        public var passphraseFile: String?
-        /// Environment variable with the passphrase.
-        public var passphraseVariable: String?
-        /// Name of the systemd credential with the passphrase.
-        public var passphraseCredential: String?
+        /// Where the key's passphrase is.
+        public var passphrase = PassphraseSource()
         /// Where nodes ask for certificates.
         public var listen: Address?
         /// The address that stands in join tokens; the loader fills in `listen` where that is a single address.

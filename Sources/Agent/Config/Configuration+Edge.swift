@@ -146,6 +146,8 @@ extension Configuration {
         public var certificate = ""
         /// PEM file: the private key.
         public var key = ""
+        /// Where its passphrase is.
+        public var passphrase = PassphraseSource()
         /// Names for which it is used; empty means those in the certificate.
         public var names: [String] = []
         /// Where OCSP responses to be stapled are fetched; nil leaves it to what the certificate names.

@@ -76,8 +76,8 @@ extension Configuration {
         public var key: String?
         /// PKCS#12 file with certificate, intermediates and key.
         public var pkcs12: String?
-        /// File whose first line is the passphrase of `key` or `pkcs12`.
-        public var passphraseFile: String?
+        /// Where the passphrase of `key` or `pkcs12` is.
+        public var passphrase = PassphraseSource()
         /// How the first certificate is got.
         public var join = Join()
         /// How it is renewed.

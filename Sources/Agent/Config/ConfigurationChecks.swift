@@ -164,8 +164,10 @@ struct ConfigurationChecks {
                     "make one with `mesh ca issue NODE --out certs`, then set identity.certificate and identity.key; or join with "
                     + "a token: identity.join.tokenFile")
         }
-        if isSet("identity.passphraseFile", identity.passphraseFile), !hasKey, !hasPKCS12 {
-            report(.conflict, "identity.passphraseFile", "belongs to no key", hint: "remove it, or set identity.key")
+        if let check = PassphraseCheck(
+            identity.passphrase, "identity.", hasKey: hasKey || hasPKCS12, keyName: "identity.key")
+        {
+            report(.conflict, check.key, check.message, hint: check.hint)
         }
     }
 
@@ -319,6 +321,11 @@ struct ConfigurationChecks {
             report(
                 .conflict, first, "has no effect, as no TLS is spoken to \(service.target)",
                 hint: "write the target as https://\(service.target), wss://… or tls://…, or remove it")
+        }
+        if let check = PassphraseCheck(
+            service.tls.passphrase, "\(key).tls.", hasKey: service.tls.key != nil, keyName: "tls.key")
+        {
+            report(.conflict, check.key, check.message, hint: check.hint)
         }
         let hasCertificate = isSet("\(key).tls.certificate", service.tls.certificate)
         guard hasCertificate != isSet("\(key).tls.key", service.tls.key) else { return }

@@ -14,8 +14,8 @@ public enum ConfigurationTable {
     }()
 
     static let root =
-        nodeFields + identityFields + CATable.identity + trustFields + TransparencyTable.root + OCSPTable.root
-        + CATable.ca + listenFields
+        nodeFields + identityFields + identityPassphrase + CATable.identity + trustFields + TransparencyTable.root
+        + OCSPTable.root + CATable.ca + listenFields
         + directoryFields
         + serviceFields + EdgeTable.root
         + policyFields + dataFields + operationFields + AuditTable.root
@@ -53,10 +53,12 @@ public enum ConfigurationTable {
         .value(
             "identity.pkcs12", \.identity.pkcs12, .optional(.path),
             "PKCS#12 file (.p12, .pfx) with certificate, intermediates and key, instead of the two PEM files."),
-        .value(
-            "identity.passphraseFile", \.identity.passphraseFile, .optional(.path),
-            "File whose first line is the passphrase of `identity.key` or `identity.pkcs12`."),
     ]
+
+    private static let identityPassphrase = PassphraseTable.fields(
+        "identity.", of: "`identity.key` or `identity.pkcs12`"
+    )
+    .map { $0.inside(\Configuration.identity.passphrase) }
 
     private static let trustFields: [Field<Configuration>] = [
         .value(

@@ -75,6 +75,13 @@ struct EdgeChecks {
                 .conflict, "\(key).proxyProtocol", "no proxy is trusted, so nobody may send a PROXY header",
                 hint: "set trustedProxies")
         }
+        for (index, certificate) in listener.certificates.enumerated() {
+            guard
+                let check = PassphraseCheck(
+                    certificate.passphrase, "\(key).certificates[\(index)].", hasKey: true, keyName: "key")
+            else { continue }
+            report(.conflict, check.key, check.message, hint: check.hint)
+        }
         checkClientCertificates(listener, key)
     }
 

@@ -67,7 +67,7 @@ enum EdgeTable {
         .value(
             "clientCertificates.revocation.files", \.clientRevocationFiles,
             .list(.path, "a path or a list of paths", orOne: true),
-            "CRLs (PEM or DER) of these CAs. Read again on reload.",
+            "CRLs (PEM or DER) of these CAs: connections of clients on one end. Read again on reload and when they change.",
             default: "none"),
         .value(
             "clientCertificates.revocation.mode", \.clientRevocationMode, .choice,
@@ -123,11 +123,18 @@ enum EdgeTable {
             default: "`https` and the request's host"),
     ]
 
-    static let certificate: [Field<Configuration.EdgeCertificate>] = [
+    static let certificate: [Field<Configuration.EdgeCertificate>] =
+        certificateFiles + PassphraseTable.fields("", of: "`key`").map { $0.inside(\.passphrase) } + certificateUse
+
+    private static let certificateFiles: [Field<Configuration.EdgeCertificate>] = [
         .value(
             "certificate", \.certificate, .path,
-            "PEM file with the certificate, then its intermediates. Read again on reload.", required: true),
+            "PEM file with the certificate, then its intermediates. Read again on reload and when it changes.",
+            required: true),
         .value("key", \.key, .path, "PEM file with its private key; only its owner may read it.", required: true),
+    ]
+
+    private static let certificateUse: [Field<Configuration.EdgeCertificate>] = [
         .value(
             "names", \.names, .list(.hostPattern, "a list of host names"), "Names for which it is used.",
             default: "those in the certificate"),

@@ -1,8 +1,12 @@
 /// The keys of services and upstreams.
 enum ServiceTable {
-    static let service: [Field<Configuration.Service>] = [
+    static let service: [Field<Configuration.Service>] =
+        target + PassphraseTable.fields("tls.", of: "`tls.key`").map { $0.inside(\.tls.passphrase) } + instance
+
+    private static let target: [Field<Configuration.Service>] = [
         .value(
-            "name", \.name, .name("a service's name", "NAME"), "The service's name in the directory.", required: true),
+            "name", \.name, .name("a service's name", "NAME"), "The service's name in the directory.",
+            required: true),
         .value(
             "target", \.target, .target,
             "Where the service accepts connections: a loopback address or a Unix socket; or, over TLS and on any host, "
@@ -19,6 +23,9 @@ enum ServiceTable {
             "tls.certificate", \.tls.certificate, .optional(.path),
             "PEM file with this node's certificate for the target, where it asks for one.", default: "none"),
         .value("tls.key", \.tls.key, .optional(.path), "PEM file with its private key.", default: "none"),
+    ]
+
+    private static let instance: [Field<Configuration.Service>] = [
         .value(
             "tls.ct", \.tls.transparency, .choice,
             "Whether the target's certificate must be in public logs, see `docs/transparency.md`; needs `tls.ct.logs` of the "
@@ -28,7 +35,8 @@ enum ServiceTable {
             "tags", \.tags, .list(.name("a tag", "TAG"), "a list of tags", maximum: 32),
             "Labels by which the service can be found."),
         .value(
-            "weight", \.weight, .integer(1...65535), "The instance's share of connections relative to other instances."),
+            "weight", \.weight, .integer(1...65535),
+            "The instance's share of connections relative to other instances."),
         .value("metadata", \.metadata, .metadata, "Free facts about the instance for the directory."),
         .value(
             "check.kind", \.check.kind, .choice,

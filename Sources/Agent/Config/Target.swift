@@ -102,6 +102,8 @@ extension Configuration {
         public var certificate: String?
         /// PEM file: its private key.
         public var key: String?
+        /// Where the key's passphrase is.
+        public var passphrase = PassphraseSource()
 
         /// What may be negotiated: the loader takes it from `tls.profile`.
         public var profile = TLSProfile.intermediate

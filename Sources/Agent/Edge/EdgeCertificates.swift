@@ -10,7 +10,8 @@ enum EdgeCertificates {
     /// Errors: those of `Credentials.load`; the hints name what shows more.
     static func load(_ files: Configuration.EdgeCertificate) throws(CertificateError) -> Credentials {
         do {
-            return try Credentials.load(certificateFile: files.certificate, keyFile: files.key)
+            return try Credentials.load(
+                certificateFile: files.certificate, keyFile: files.key, passphrase: try files.passphrase.load())
         } catch {
             throw explained(error, files)
         }
@@ -34,8 +35,12 @@ enum EdgeCertificates {
             error.hint = "check the path; namei -l \(error.file ?? files.certificate) shows how far it leads"
         case .wrongOrder, .missingIntermediate:
             error.hint = "put the server's certificate first, then its issuer's, up to below the root (fullchain.pem)"
-        case .badPassphrase:
-            error.hint = "take off its passphrase: openssl pkey -in \(files.key) -out NEW, mode 0600"
+        case .badPassphrase where !files.passphrase.isGiven:
+            error.hint =
+                "name its passphrase beside it (passphraseFile, passphraseVariable or passphraseCredential), or take it off: "
+                + "openssl pkey -in \(files.key) -out NEW, mode 0600"
+        case .badPassphrase where error.file == files.key:
+            error.hint = "look the passphrase up; openssl pkey -in \(files.key) -noout asks for it"
         default: break
         }
         return error

@@ -6,7 +6,8 @@ extension EdgeHost {
     /// The files that listeners' certificates and trust are made of.
     nonisolated static func certificateFiles(_ configuration: Configuration.Edge) -> [String] {
         configuration.listeners.flatMap { listener in
-            listener.certificates.flatMap { [$0.certificate, $0.key] } + listener.clientCA
+            listener.certificates.flatMap { [$0.certificate, $0.key, $0.passphrase.file].compactMap { $0 } }
+                + listener.clientCA
                 + listener.clientRevocationFiles
         } + configuration.authentication.issuers.flatMap(\.jwksCA)
     }

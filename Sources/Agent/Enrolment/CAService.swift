@@ -41,7 +41,7 @@ final class CAService: Sendable {
         guard let certificate = ca.certificate, let key = ca.key, let address = ca.advertise ?? ca.listen else {
             return nil
         }
-        let authority = try load(certificate, key, try CAPassphrase.load(ca))
+        let authority = try load(certificate, key, try ca.passphrase.load())
         try StateDirectory.prepare(StateDirectory.parent(of: ca.store))
         let issuer = CAIssuer(
             authority: authority, ledger: try CALedger(path: ca.store), validity: ca.ttl.components.seconds)
@@ -61,7 +61,7 @@ final class CAService: Sendable {
     static func check(_ ca: Configuration.CA) -> [String] {
         guard let certificate = ca.certificate, let key = ca.key else { return [] }
         do {
-            _ = try load(certificate, key, try CAPassphrase.load(ca))
+            _ = try load(certificate, key, try ca.passphrase.load())
             return []
         } catch {
             return Agent.lines(of: error)

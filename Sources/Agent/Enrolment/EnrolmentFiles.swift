@@ -23,6 +23,17 @@ public struct EnrolmentFiles: Sendable {
         self.init(pair: CredentialFiles(certificate: certificate, key: key), trust: trust)
     }
 
+    /// The same, able to read and write a key that is encrypted as the configuration says.
+    ///
+    /// Errors: those of `PassphraseSource.load`.
+    static func opened(_ configuration: Configuration) throws(CertificateError) -> EnrolmentFiles? {
+        guard let files = EnrolmentFiles(configuration) else { return nil }
+        let passphrase = try configuration.identity.passphrase.load()
+        return EnrolmentFiles(
+            pair: CredentialFiles(
+                certificate: files.pair.certificate, key: files.pair.key, passphrase: passphrase), trust: files.trust)
+    }
+
     /// Where the agent remembers at which CA the node has joined: beside the certificate.
     public var memory: String { pair.certificate + ".ca.json" }
 

@@ -21,7 +21,7 @@ enum FirstIdentity {
 
     /// Prepares the files of `configuration`'s identity.
     static func prepare(_ configuration: Configuration, ca: CAService?, log: Log) async throws {
-        guard configuration.identity.pkcs12 == nil, let files = EnrolmentFiles(configuration) else { return }
+        guard configuration.identity.pkcs12 == nil, let files = try EnrolmentFiles.opened(configuration) else { return }
         try files.pair.finishReplacing()
         guard isAwaited(configuration) else {
             return try await IdentityRecovery(configuration: configuration, ca: ca, files: files, log: log).run()

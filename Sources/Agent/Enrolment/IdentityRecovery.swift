@@ -38,8 +38,9 @@ struct IdentityRecovery {
     }
 
     private func stored() -> Stored? {
-        guard files.pair.exist, configuration.identity.passphraseFile == nil,
-            let present = try? Credentials.load(certificateFile: files.pair.certificate, keyFile: files.pair.key),
+        guard files.pair.exist,
+            let present = try? Credentials.load(
+                certificateFile: files.pair.certificate, keyFile: files.pair.key, passphrase: files.pair.passphrase),
             let identity = present.leaf.spiffeURIs.first.flatMap({ try? SPIFFEID(parsing: $0) }),
             let node = identity.nodeName
         else { return nil }

@@ -31,7 +31,7 @@ final class IdentityRenewal: TimerHandler {
     /// Where the CA is; nil where nobody renews this identity here.
     private var address: String? {
         let identity = agent.configuration.identity
-        guard identity.renew.enabled, identity.pkcs12 == nil, identity.passphraseFile == nil else { return nil }
+        guard identity.renew.enabled, identity.pkcs12 == nil else { return nil }
         return identity.renew.address?.description ?? EnrolmentFiles(agent.configuration)?.rememberedAddress
     }
 
@@ -109,11 +109,12 @@ final class IdentityRenewal: TimerHandler {
     // MARK: - Renewal
 
     private func renew(at address: String) {
-        guard let files = EnrolmentFiles(agent.configuration), let domain = agent.identity.trustDomain else { return }
+        guard let domain = agent.identity.trustDomain else { return }
         isAsking = true
         let present = agent.identity
         Task { @ControlPlane in
             do {
+                guard let files = try EnrolmentFiles.opened(agent.configuration) else { return isAsking = false }
                 let key = try files.pair.pendingKey()
                 let next = try await EnrolmentClient.renew(
                     present.credentials, node: present.node, trustDomain: domain, address: address,

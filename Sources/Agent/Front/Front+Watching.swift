@@ -47,6 +47,6 @@ extension DirectTarget {
 extension FrontConfiguration {
     /// The files that TLS to the servers is made of.
     var targetFiles: [String] {
-        targets.flatMap { ($0.insecure ? [] : $0.ca) + [$0.certificate, $0.key].compactMap { $0 } }
+        targets.flatMap { ($0.insecure ? [] : $0.ca) + [$0.certificate, $0.key, $0.passphrase.file].compactMap { $0 } }
     }
 }

@@ -64,6 +64,7 @@ struct FrontCertificates {
         var files = Configuration.EdgeCertificate()
         files.certificate = certificate
         files.key = key
+        files.passphrase = target.passphrase
         do throws(CertificateError) {
             let leaf = try EdgeCertificates.load(files).leaf
             leaves.append(("target \(target.name)", leaf))

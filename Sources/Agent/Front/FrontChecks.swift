@@ -88,6 +88,9 @@ struct FrontChecks {
                 .conflict, "\(key).\(given)", "needs its \(missing) as well",
                 hint: "give both: --certificate-file and --private-key-file")
         }
+        if let check = PassphraseCheck(target.passphrase, "\(key).", hasKey: target.key != nil, keyName: "key") {
+            report(.conflict, check.key, check.message, hint: check.hint)
+        }
         guard target.insecure else { return }
         warn(
             .insecure, "\(key).insecure",

@@ -36,6 +36,8 @@ public struct FrontTarget: Sendable, Equatable {
     public var certificate: String?
     /// PEM file: its key.
     public var key: String?
+    /// Where the key's passphrase is.
+    public var passphrase = Configuration.PassphraseSource()
     /// The name that the server's certificate must have, where it is not the URL's host.
     public var serverName: String?
     /// The lowest version of TLS.

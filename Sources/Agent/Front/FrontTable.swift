@@ -19,7 +19,10 @@ enum FrontTable {
         ] + EdgeTable.root.map { $0.inside(\.configuration) }
         + ConfigurationTable.root.filter { shared.contains($0.name) }.map { $0.inside(\.configuration) }
 
-    static let target: [Field<FrontTarget>] = [
+    static let target: [Field<FrontTarget>] =
+        targetPlace + PassphraseTable.fields("", of: "`key`").map { $0.inside(\.passphrase) } + targetTLS
+
+    private static let targetPlace: [Field<FrontTarget>] = [
         .value("name", \.name, .name("a target's name", "NAME"), "How routes name it."),
         .value("url", \.url, .frontURL, "Where it listens: ws, wss, http, https or unix.", required: true),
         .value(
@@ -27,6 +30,9 @@ enum FrontTable {
             "PEM files with the CA certificates that its certificate must lead to.", default: "the system's"),
         .value("certificate", \.certificate, .optional(.path), "PEM file with our client certificate."),
         .value("key", \.key, .optional(.path), "PEM file with its private key."),
+    ]
+
+    private static let targetTLS: [Field<FrontTarget>] = [
         .value(
             "serverName", \.serverName, .optional(.hostName),
             "The name that its certificate must have, and that is asked for (SNI).", default: "the URL's host"),
@@ -49,6 +55,7 @@ extension Field {
                 entries(outer[keyPath: path]).map { Field<Outer>.Entry(key: $0.key, value: $0.value) }
             },
             changes: { [changes] in changes($0[keyPath: path], $1[keyPath: path]) },
+            keep: { [keep] running, next in keep(running[keyPath: path], &next[keyPath: path]) },
             elementKeys: elementKeys, elementSchema: elementSchema)
     }
 }

@@ -23,7 +23,8 @@ enum FrontTargets {
     ) throws -> DirectTarget.Security {
         var credentials: Credentials?
         if let certificate = target.certificate, let key = target.key {
-            credentials = try Credentials.load(certificateFile: certificate, keyFile: key)
+            credentials = try Credentials.load(
+                certificateFile: certificate, keyFile: key, passphrase: try target.passphrase.load())
         }
         var configuration = TLSContext.Configuration.foreignServer(
             trust: try trust(target), credentials: credentials,

@@ -7,7 +7,7 @@ import TLS
 extension Agent {
     private static func identityFiles(_ configuration: Configuration) -> [String] {
         let identity = configuration.identity
-        let own = [identity.certificate, identity.key, identity.pkcs12, identity.passphraseFile].compactMap { $0 }
+        let own = [identity.certificate, identity.key, identity.pkcs12, identity.passphrase.file].compactMap { $0 }
         return own + configuration.trust.servers + configuration.trust.clients
     }
 
@@ -66,7 +66,7 @@ extension Agent {
 
 extension Configuration.TargetTLS {
     /// The files that it names.
-    var files: [String] { ca + [certificate, key].compactMap { $0 } }
+    var files: [String] { ca + [certificate, key, passphrase.file].compactMap { $0 } }
 }
 
 extension TargetTLS {

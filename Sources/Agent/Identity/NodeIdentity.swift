@@ -29,9 +29,7 @@ struct NodeIdentity: Sendable {
         -> Self
     {
         let identity = configuration.identity
-        let passphrase = try identity.passphraseFile.map { (file) throws(CertificateError) in
-            try Passphrase.load(file: file)
-        }
+        let passphrase = try identity.passphrase.load()
         let credentials: Credentials
         if let file = identity.pkcs12 {
             credentials = try Credentials.load(pkcs12File: file, passphrase: passphrase)

@@ -61,4 +61,3 @@ struct KnownCertificate: Sendable {
         return .object(object)
     }
 }
-

@@ -59,7 +59,8 @@ struct TargetTLS: Sendable, Equatable {
         let trust = try roots.isEmpty ? TrustBundle.system() : TrustBundle(roots: roots)
         var credentials: Credentials?
         if let certificate = service.tls.certificate, let key = service.tls.key {
-            credentials = try Credentials.load(certificateFile: certificate, keyFile: key)
+            credentials = try Credentials.load(
+                certificateFile: certificate, keyFile: key, passphrase: try service.tls.passphrase.load())
         }
         let transparency = try TransparencyPolicy.load(service.tls)
         host = service.tls.serverName ?? service.target.host ?? ""

@@ -191,7 +191,8 @@ extension EndToEnd.Front {
                 for line in [
                     "mesh_ready 1", "mesh_edge_connections{kind=\"websocket\"} 1",
                     "mesh_edge_requests_total{route=\"*/\",status=\"4xx\"} 1",
-                    "mesh_edge_handshakes_total{version=\"TLSv1.3\",suite=\"TLS_AES_128_GCM_SHA256\"} 1", "mesh_reloads_total{result=\"applied\"} 1",
+                    "mesh_edge_handshakes_total{version=\"TLSv1.3\",suite=\"TLS_AES_128_GCM_SHA256\"} 1",
+                    "mesh_reloads_total{result=\"applied\"} 1",
                 ] {
                     try demand(text.contains(line + "\n"), "\(line) is not in \(text)")
                 }
