@@ -84,7 +84,7 @@ extension EndToEnd {
                 let refused = try Self.connect(edge, options + ["-sess_in", file])
                 try demand(!refused.contains("Reused"), refused)
                 try demand(refused.contains("certificate revoked"), refused)
-                try demandEqual(try edge.edge.metric(#"mesh_edge_handshakes_total{result="revoked"}"#), 1)
+                try demandEqual(try edge.edge.metric(#"mesh_edge_handshake_failures_total{reason="revoked"}"#), 1)
             }
         }
 
