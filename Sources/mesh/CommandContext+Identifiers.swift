@@ -12,14 +12,12 @@ extension CommandContext {
         let text = argument(name)
         switch IdentifierPrefix.resolve(text, among: ids) {
         case .one(let id): return id
-        case .none:
-            throw CommandFailure(
-                .notFound, "no_such_id", "there is no \(what) whose id is \(text), or begins with it",
-                hint: "\(list) has them; \(IdentifierPrefix.shortest) characters are the least")
+        // Whoever keeps them says that there is none.
+        case .none: return text
         case .several(let ids):
             throw .usage(
-                "\(text) is the beginning of several ids: \(ids.prefix(5).joined(separator: ", "))",
-                hint: "give more of the one that you mean")
+                "\(text) is the beginning of several ids of a \(what): \(ids.prefix(5).joined(separator: ", "))",
+                hint: "give more of the one that you mean; \(list) shows them")
         }
     }
 }
