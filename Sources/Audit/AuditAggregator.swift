@@ -3,8 +3,8 @@ internal import JSON
 /// Keeps floods out of the log: in each minute the first events of a class are written one by one, and what comes beyond that is
 /// counted, by event and reason. Pure: the time is a parameter.
 ///
-/// What strangers cause without having proven anything has a small allowance of its own, so that they can neither fill the disk
-/// nor push out what others did.
+/// Each event has an allowance of its own, small for what strangers cause without having proven anything: so they can neither
+/// fill the disk nor push out what others did, and noise of one kind does not hide an attack of another.
 public struct AuditAggregator: Sendable {
     /// Who causes an event.
     public enum Cause: Sendable, Hashable {
@@ -15,7 +15,7 @@ public struct AuditAggregator: Sendable {
         /// The agent itself or whoever runs it: each is written.
         case own
 
-        /// Events in a minute that are written one by one.
+        /// How often an event is written by itself in a minute.
         var allowance: Int {
             switch self {
             case .strangers: 30
@@ -35,6 +35,8 @@ public struct AuditAggregator: Sendable {
         public let count: Int
         /// From how many sources; at most ``AuditAggregator/maximumSources``.
         public let sources: Int
+        /// Some of them, the first that came.
+        public let examples: [String]
     }
 
     private struct Group: Hashable {
@@ -42,16 +44,31 @@ public struct AuditAggregator: Sendable {
         let reason: String
     }
 
+    /// What is counted of a group.
+    private struct Tally {
+        var count = 0
+        var sources: Set<String> = []
+        var examples: [String] = []
+
+        mutating func add(_ source: String) {
+            count += 1
+            guard !source.isEmpty, sources.count < maximumSources, sources.insert(source).inserted else { return }
+            if examples.count < maximumExamples { examples.append(source) }
+        }
+    }
+
     /// The length of a window, in milliseconds.
     public static let window: Int64 = 60_000
     /// Sources that are told apart in a group.
     public static let maximumSources = 256
+    /// Sources that a summary names.
+    public static let maximumExamples = 8
     /// Groups that are told apart; the rest is one without a reason.
     private static let maximumGroups = 64
 
     private var began: Int64?
-    private var written: [Cause: Int] = [:]
-    private var groups: [Group: (count: Int, sources: Set<String>)] = [:]
+    private var written: [String: Int] = [:]
+    private var groups: [Group: Tally] = [:]
 
     /// An aggregator that has seen nothing.
     public init() {}
@@ -65,16 +82,13 @@ public struct AuditAggregator: Sendable {
     ) -> Bool {
         if began == nil { began = now }
         guard cause != .own else { return true }
-        if written[cause, default: 0] < cause.allowance {
-            written[cause, default: 0] += 1
+        if written[event, default: 0] < cause.allowance {
+            written[event, default: 0] += 1
             return true
         }
         var group = Group(event: event, reason: reason)
         if groups[group] == nil, groups.count >= Self.maximumGroups { group = Group(event: event, reason: "") }
-        var (count, sources) = groups[group] ?? (0, [])
-        count += 1
-        if sources.count < Self.maximumSources { sources.insert(source) }
-        groups[group] = (count, sources)
+        groups[group, default: Tally()].add(source)
         return false
     }
 
@@ -82,7 +96,9 @@ public struct AuditAggregator: Sendable {
     public mutating func summaries(now: Int64, atEnd: Bool = false) -> [Summary] {
         guard let began, atEnd || now - began >= Self.window || now < began else { return [] }
         let found = groups.map {
-            Summary(event: $0.key.event, reason: $0.key.reason, count: $0.value.count, sources: $0.value.sources.count)
+            Summary(
+                event: $0.key.event, reason: $0.key.reason, count: $0.value.count, sources: $0.value.sources.count,
+                examples: $0.value.examples)
         }
         self.began = nil
         written = [:]

@@ -5,6 +5,12 @@ public struct SecurityEvent: Sendable, Equatable {
     /// Who causes it.
     public let cause: AuditAggregator.Cause
 
+    /// An event of a kind, of which somebody is the cause.
+    public init(_ category: AuditCategory, by cause: AuditAggregator.Cause) {
+        self.category = category
+        self.cause = cause
+    }
+
     /// The event with a code; nil for those that are none.
     public static func of(_ event: String) -> SecurityEvent? { catalog[event] }
 
@@ -13,14 +19,15 @@ public struct SecurityEvent: Sendable, Equatable {
         (
             .authentication, .strangers,
             [
-                "handshake_failed", "edge_authentication_failed", "edge_connection_refused", "enrolment_refused",
-                "enrolment_rate_limited",
+                "handshake_failed", "edge_handshake_failed", "edge_authentication_failed", "edge_connection_refused",
+                "revocation_unknown", "enrolment_refused", "enrolment_rate_limited", "ca_unusable",
             ]
         ),
         (
             .authentication, .known,
             [
-                "pin_mismatch", "ct_unproven", "identity_revoked", "edge_certificate_revoked", "duplicate_identity",
+                "pin_mismatch", "ct_unproven", "identity_revoked", "ocsp_revoked", "edge_certificate_revoked",
+                "duplicate_identity",
                 "legacy_certificate",
             ]
         ),
@@ -44,8 +51,7 @@ public struct SecurityEvent: Sendable, Equatable {
             .identity, .own,
             [
                 "joined", "identity_changed", "identity_refused", "identity_expired", "own_identity_revoked",
-                "renewal_failed",
-                "trust_changed", "certificate_expired", "planted_fault",
+                "own_certificate_revoked", "renewal_failed", "trust_changed", "certificate_expired", "planted_fault",
             ]
         ),
         (
@@ -63,7 +69,7 @@ public struct SecurityEvent: Sendable, Equatable {
     private static let catalog: [String: SecurityEvent] = {
         var catalog: [String: SecurityEvent] = [:]
         for (category, cause, events) in all {
-            for event in events { catalog[event] = SecurityEvent(category: category, cause: cause) }
+            for event in events { catalog[event] = SecurityEvent(category, by: cause) }
         }
         return catalog
     }()

@@ -143,7 +143,8 @@ enum AuditTailCommand {
                 ),
                 FlagSpec("node", .string, placeholder: "NODE", "Only records whose field `node` is this."),
                 FlagSpec(
-                    "since", .string, placeholder: "TIME", "Only records from this time on: 2026-11-29T09:00, UTC."),
+                    "since", .string, placeholder: "TIME",
+                    "Only records from this time on: 2026-11-29T09:00 (UTC), or how long ago: 2h."),
                 FlagSpec(switch: "follow", short: "f", "Go on, and show what comes."), .json,
             ],
             positionals: [AuditPlace.directoryArgument],
@@ -153,7 +154,7 @@ enum AuditTailCommand {
             ])
     ) { (context) throws(CommandFailure) in
         let place = try AuditPlace(context, isChecked: false)
-        let filter = Filter(context.invocation)
+        let filter = try Filter(context.invocation)
         var reader = AuditTailReader(place)
         var newest: [AuditRecord] = []
         let count = context.invocation.integer("lines") ?? 20
@@ -186,11 +187,11 @@ enum AuditTailCommand {
         let node: String?
         let since: String?
 
-        init(_ invocation: Invocation) {
+        init(_ invocation: Invocation) throws(CommandFailure) {
             events = Set(invocation.strings("event"))
             categories = Set(invocation.strings("category"))
             node = invocation.string("node")
-            since = invocation.string("since")
+            since = try invocation.string("since").map { (text) throws(CommandFailure) in try AuditTime.since(text) }
         }
 
         func admits(_ record: AuditRecord) -> Bool {

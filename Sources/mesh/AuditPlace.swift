@@ -148,6 +148,29 @@ struct AuditPlace {
         }
     }
 
+    /// What stands in a file from an offset on; nothing where the file is shorter.
+    func read(_ name: String, from offset: Int) throws(CommandFailure) -> [UInt8] {
+        if offset == 0 { return try read(name) }
+        let path = directory + "/" + name
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { throw Self.unreadable(path) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = pread(descriptor, &part, part.count, off_t(offset + bytes.count))
+            if count < 0 { throw Self.unreadable(path) }
+            if count == 0 { return bytes }
+            bytes += part[..<count]
+        }
+    }
+
+    private static func unreadable(_ path: String) -> CommandFailure {
+        CommandFailure(
+            .failure, CertificateReason.unreadableFile.rawValue, "\(path): \(SystemError.text(errno))",
+            hint: "run as the agent's user")
+    }
+
     private static func parent(of path: String) -> String {
         let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
         guard let slash = trimmed.lastIndex(of: "/") else { return "." }

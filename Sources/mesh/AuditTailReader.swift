@@ -14,9 +14,8 @@ struct AuditTailReader {
     mutating func read(_ body: (AuditRecord) -> Void) throws(CommandFailure) {
         for name in try place.files() where file.map({ name >= $0 }) ?? true {
             if name != file { (file, position) = (name, 0) }
-            let bytes = try place.read(name)
-            guard position < bytes.count else { continue }
-            var start = position
+            let bytes = try place.read(name, from: position)
+            var start = 0
             while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
                 if let line = try? AuditLine(parsing: Array(bytes[start..<end])),
                     let record = try? AuditRecord(content: line.content)
@@ -25,7 +24,7 @@ struct AuditTailReader {
                 }
                 start = end + 1
             }
-            position = start
+            position += start
         }
     }
 }

@@ -10,13 +10,15 @@ import Testing
         }
         let allowance = (0..<1000).count { admit("handshake_failed", "expired", $0 % 40, Int64($0)) }
         #expect(allowance == 30)
-        #expect(!admit("enrolment_refused", "bad_proof", 1, 1001))
+        let others = (0..<31).count { admit("enrolment_refused", "bad_proof", $0, 1001) }
+        #expect(others == 30, "an event has its own allowance, whatever noise there is of another")
         #expect(aggregator.due == AuditAggregator.window)
         #expect(aggregator.summaries(now: AuditAggregator.window - 1).isEmpty)
         let summaries = aggregator.summaries(now: AuditAggregator.window)
         #expect(summaries.map(\.event) == ["enrolment_refused", "handshake_failed"])
         #expect(summaries.map(\.reason) == ["bad_proof", "expired"])
         #expect(summaries.map(\.count) == [1, 970] && summaries.map(\.sources) == [1, 40])
+        #expect(summaries.map(\.examples) == [["30"], (30..<38).map { "\($0)" }])
         #expect(aggregator.due == nil)
         #expect(admit("handshake_failed", "expired", 1, AuditAggregator.window + 1), "a new minute")
     }
@@ -25,6 +27,8 @@ import Testing
     @Test func allowancesAreApart() {
         var aggregator = AuditAggregator()
         for _ in 0..<5000 { _ = aggregator.admits("a", reason: "", source: "s", by: .strangers, now: 0) }
+        let second = (0..<5000).count { _ in aggregator.admits("d", reason: "", source: "s", by: .strangers, now: 0) }
+        #expect(second == 30)
         let first = aggregator.admits("b", reason: "", source: "s", by: .known, now: 0)
         #expect(first)
         let known = (0..<5000).count { _ in aggregator.admits("b", reason: "", source: "s", by: .known, now: 0) }

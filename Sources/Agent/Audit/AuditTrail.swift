@@ -69,7 +69,7 @@ final class AuditTrail: Sendable {
 
     /// Takes a record of the agent's log, if it tells of a security event.
     func note(_ level: LogLevel, _ event: String, _ message: String, _ fields: [Log.Field]) {
-        guard let (name, kind) = Self.meaning(event, fields) else { return }
+        guard let (name, kind) = AuditMeaning.of(event, fields) else { return }
         func text(_ names: [String]) -> String {
             for name in names { if let found = fields.first(where: { $0.name == name })?.value.string { return found } }
             return ""
@@ -91,24 +91,6 @@ final class AuditTrail: Sendable {
             severity: level.rawValue, fields: object, isStrangers: kind.cause == .strangers)
         push(entry)
         for output in outputs { output.send(entry) }
-    }
-
-    /// Which security event a log record is.
-    private static func meaning(_ event: String, _ fields: [Log.Field]) -> (String, SecurityEvent)? {
-        if let kind = SecurityEvent.of(event) { return (event, kind) }
-        let denied = "access_denied"
-        switch event {
-        case "edge_request":
-            // Whoever asked has proven who he is, and policy says no.
-            guard fields.contains(where: { $0.name == "status" && $0.value.integer == 403 }) else { return nil }
-        case "open_failed":
-            guard let reason = fields.first(where: { $0.name == "reason" })?.value.string, PolicyDenial.isOne(reason)
-            else {
-                return nil
-            }
-        default: return nil
-        }
-        return SecurityEvent.of(denied).map { (denied, $0) }
     }
 
     private func push(_ entry: Entry) {
@@ -139,6 +121,7 @@ final class AuditTrail: Sendable {
                 fields: [
                     "message": "more of the same, in one minute", "reason": .string(summary.reason),
                     "count": JSONValue(summary.count), "sources": JSONValue(summary.sources),
+                    "from": .array(summary.examples.map { .string($0) }),
                 ], isStrangers: kind.cause == .strangers)
             _ = enqueue(entry, &state)
         }

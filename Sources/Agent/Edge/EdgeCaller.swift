@@ -20,11 +20,14 @@ struct EdgeCaller: Sendable {
     /// nil where neither ends.
     var expiry: Int64? { [authenticated?.expiry, certificateEnd].compactMap { $0 }.min() }
 
+    /// The name of whoever proved nothing.
+    static let anonymousName = "anonymous"
+
     /// Somebody who was not asked.
     static func anonymous(commonName: String?) -> EdgeCaller {
-        EdgeCaller(acting: .node, name: "anonymous", authenticated: nil, commonName: commonName)
+        EdgeCaller(acting: .node, name: anonymousName, authenticated: nil, commonName: commonName)
     }
 
     /// Whether anything was proven.
-    var isPrincipal: Bool { name != "anonymous" }
+    var isPrincipal: Bool { name != Self.anonymousName }
 }

@@ -72,7 +72,9 @@ final class CACore: AcceptHandler {
             try connection.start()
         } catch {
             count("connect", EnrolmentError.Reason.caFailed.rawValue)
-            log.error("ca_failed", "the CA cannot serve a connection", [("detail", .string("\(error)"))])
+            log.error(
+                "ca_unusable", "the CA cannot serve a connection",
+                [("from", .string(Self.source(peer))), ("detail", .string("\(error)"))])
         }
     }
 

@@ -1,3 +1,4 @@
+import Documents
 import EventLoop
 import JSON
 import Link
@@ -59,6 +60,17 @@ extension WorkerCore {
         let verifier = ChainVerifier(trust: trust, checks: configuration.checks, revocation: configuration.revocation)
         let chain = try verifier.buildChain(tls.peerChain, role: role, now: now)
         return try configuration.pins.check(node: tls.peerIdentity?.nodeName, role: role, chain: chain)
+    }
+
+    /// Says that a link, or a session that waits for one, ends because the mesh has revoked its peer, or a responder has.
+    func noteRevoked(_ link: LinkConnection, _ entry: RevocationEntry) {
+        shared.log.warning(
+            "identity_revoked", "a link ends because the peer's certificate is revoked",
+            [
+                ("node", .string(link.node)), ("reason", .string(CertificateReason.revoked.rawValue)),
+                ("entry", .string(entry.name)), ("detail", .string(entry.reason)),
+                ("streams", .init(link.session.streamCount)),
+            ])
     }
 
     private func end(_ link: LinkConnection, _ error: CertificateError) {

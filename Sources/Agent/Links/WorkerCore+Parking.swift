@@ -83,6 +83,7 @@ extension WorkerCore {
             let link = session.link
             if let entry = routing.revoked.entry(for: link.tls.peerChain) {
                 closed += link.session.streamCount
+                noteRevoked(link, entry)
                 endParked(
                     link.lane, .identityRevoked, outcome: .revoked, "the peer's certificate is revoked: \(entry.reason)"
                 )

@@ -128,6 +128,7 @@ final class WorkerCore: TimerHandler {
         for link in Array(links.values) + Array(retiring.values) where !link.awaitsDocuments {
             if let entry = routing.revoked.entry(for: link.tls.peerChain) {
                 closedStreams += link.session.streamCount
+                noteRevoked(link, entry)
                 link.close(.identityRevoked, "the certificate of node \(link.node) is revoked: \(entry.reason)")
                 continue
             }

@@ -32,12 +32,6 @@ extension EndToEnd {
             Set(try verify(node, offline: true)["findings"]?.array?.compactMap { $0["kind"]?.string } ?? [])
         }
 
-        private func records(_ node: TestNode, _ arguments: [String]) throws -> [JSONValue] {
-            let result = try node.mesh(["audit", "tail", "--json", "-n", "1000"] + arguments)
-            try demandEqual(result.status, 0, result.output)
-            return try result.output.split(separator: "\n").map { try JSONReader.parse(String($0)) }
-        }
-
         /// What happens gets in, with modes that an open umask does not change; and the commands show and check it.
         @Test func whatHappensIsThere() throws {
             try withMesh { mesh in
@@ -57,15 +51,21 @@ extension EndToEnd {
                     "handshake_failed",
                 ]
                 try Deadline.until("everything is in the log") {
-                    let events = Set(try records(node, []).compactMap { $0["event"]?.string })
+                    let events = Set(try node.auditRecords().compactMap { $0["event"]?.string })
                     return events.isSuperset(of: expected)
                 }
                 try demandGood(node)
-                let ca = try records(node, ["--category", "ca"])
+                let ca = try node.auditRecords(["--category", "ca"])
                 try demand(ca.allSatisfy { $0["category"]?.string == "ca" } && ca.count >= 2, "\(ca)")
-                let issued = try records(node, ["--event", "certificate_issued", "--node", "a"])
+                let issued = try node.auditRecords(["--event", "certificate_issued", "--node", "a"])
                 try demandEqual(issued.count, 1)
-                try demandEqual(try records(node, ["--since", "2199-01-01"]).count, 0)
+                try demandEqual(try node.auditRecords(["--since", "2199-01-01"]).count, 0)
+                try demand(try node.auditRecords(["--since", "1h"]).count > 5, "an hour ago")
+                try demandEqual(try node.auditRecords(["--since", "1ms"]).count, 0)
+                for text in ["yesterday", "2026-13-01", "2026-11-29T25:00", "1", "-1h"] {
+                    let refused = try node.mesh(["audit", "tail", "--since=\(text)"])
+                    try demandEqual(refused.status, 2, "\(text): \(refused.output)")
+                }
                 for file in try files(node) + [
                     node.directory + "/state/audit.key", node.directory + "/state/audit.key.seal",
                 ] {
@@ -205,7 +205,7 @@ extension EndToEnd {
                 }
                 try demandGood(node)
                 try demand(try node.metric("mesh_audit_bytes") ?? 0 < 262_144, "the bound does not hold")
-                try demandEqual(try records(node, ["--event", "audit_files_removed"]).isEmpty, false)
+                try demandEqual(try node.auditRecords(["--event", "audit_files_removed"]).isEmpty, false)
                 // One more than the log says.
                 let first = try demandValue(files(node).first, "file")
                 try FileManager.default.removeItem(atPath: first)
@@ -251,19 +251,12 @@ extension EndToEnd {
                 }
                 let upstream = node.upstream("echo", as: "shop", port: 8001)
                 let place = directory(node)
-                node.prefix = [
-                    "unshare", "-m", "sh", "-c",
-                    "mkdir -p \(place) && mount -t tmpfs -o size=256k,mode=700 none \(place) && exec \"$@\"", "sh",
-                ]
+                node.hasSmallAuditDisk()
                 try mesh.start()
                 try node.waitInstances(of: "echo", at: ["Directory"])
                 let kept = try Wire(upstream)
                 try kept.echo("before")
-                let filler = "/proc/\(try node.running().pid)/root\(place)/filler"
-                try #require(FileManager.default.createFile(atPath: filler, contents: nil))
-                let handle = try #require(FileHandle(forWritingAtPath: filler))
-                while (try? handle.write(contentsOf: Data(count: 4096))) != nil {}
-                try handle.close()
+                let filler = try node.fillAuditDisk()
                 for _ in 0..<30 { try Wire(node.meshAddress).send("no TLS, but long enough to be looked at\r\n\r\n") }
                 try node.waitFor("audit_not_written")
                 try demandEqual(try node.metric("mesh_audit_failing"), 1)

@@ -49,6 +49,7 @@ final class WebService: @unchecked Sendable {
                     total += $0.count; self.lock.withLock { self.sunk = total }
                 }
                 try respond(wire, 200, Array("\(total)".utf8))
+            case "/forbidden": try respond(wire, 403, [])
             case "/head": try respond(wire, 200, Array(head.utf8))
             case "/hints":
                 try wire.send(
