@@ -36,7 +36,8 @@ public struct SecurityEvent: Sendable, Equatable {
         (
             .policy, .own,
             [
-                "document_taken", "document_not_stored", "document_file_changed", "document_signer_retired",
+                "document_taken", "roots_changed", "roots_not_applied", "own_root_retired", "document_not_stored",
+                "document_file_changed", "document_signer_retired",
                 "operators_not_vouched", "reloaded", "reload_failed", "policy_applied", "edge_files_applied",
                 "edge_file_refused",
             ]

@@ -26,6 +26,10 @@ public struct DocumentError: Error, Sendable, Equatable, CustomStringConvertible
         case changed = "document_changed"
         /// It could not be written to the disk, and was therefore not put in force.
         case notStored = "document_not_stored"
+        /// Its signer is a root for which no root that is trusted here vouches.
+        case unvouchedRoot = "root_not_vouched"
+        /// With it in force this node could not prove itself, or nobody could sign documents any more.
+        case lockout = "trust_lockout"
         /// This node has no trust domain, so that no document can be meant for it.
         case noTrustDomain = "no_trust_domain"
     }

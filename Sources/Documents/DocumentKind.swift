@@ -6,6 +6,11 @@ public enum DocumentKind: String, Sendable, Hashable, CaseIterable {
     case revocations
     /// Identity mappings and rules.
     case policy
+    /// The mesh's roots, and where each stands in a rotation. Signed by a root of the mesh.
+    case trust
+
+    /// A root signs it; the others an operator does.
+    public var isRootSigned: Bool { self == .operators || self == .trust }
 
     /// The number of the kind in HELLO (docs/link-protocol.md, "Documents"). Never changes its meaning.
     var code: UInt8 {
@@ -13,6 +18,7 @@ public enum DocumentKind: String, Sendable, Hashable, CaseIterable {
         case .operators: 1
         case .revocations: 2
         case .policy: 3
+        case .trust: 4
         }
     }
 
@@ -22,7 +28,7 @@ public enum DocumentKind: String, Sendable, Hashable, CaseIterable {
         self = kind
     }
 
-    /// The order in which documents travel and are loaded: who may sign comes before what they signed, and what takes
-    /// rights away before what gives them.
-    public static let inOrder: [DocumentKind] = [.operators, .revocations, .policy]
+    /// The order in which documents travel and are loaded: roots come before what they signed, who may sign before
+    /// what they signed, and what takes rights away before what gives them.
+    public static let inOrder: [DocumentKind] = [.trust, .operators, .revocations, .policy]
 }

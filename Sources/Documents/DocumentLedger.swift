@@ -5,13 +5,17 @@ public import Policy
 /// and spreads.
 ///
 /// A document is taken when it is for this mesh, newer than the one in force (`DocumentStamp`), signed by an operator,
-/// and when its content can be used. The list of operators is signed by a root instead. What an operator signed who was
+/// and when its content can be used. The list of operators and that of roots are signed by a root instead. What an operator signed who was
 /// removed later stays in force, together with the list that named it (`witnesses`).
 public struct DocumentLedger: Sendable {
     /// The mesh; nil where the node has no trust domain, and takes no documents.
     public let trustDomain: String?
-    /// The roots that may name operators.
-    public private(set) var roots: [Certificate]
+    /// The roots of the mesh that this node's files name.
+    public private(set) var fileRoots: [Certificate]
+    /// The mesh's roots; nil as long as there is no document of them.
+    public private(set) var rootList: RootList?
+    /// The roots that may name operators: those of files and document, but for what the document retires.
+    public var roots: [Certificate] { rootList?.applied(to: fileRoots) ?? fileRoots }
     /// The documents in force.
     public private(set) var documents: [DocumentKind: SignedDocument] = [:]
     /// Which these are.
@@ -31,7 +35,7 @@ public struct DocumentLedger: Sendable {
     /// A ledger without documents.
     public init(trustDomain: String?, roots: [Certificate]) {
         self.trustDomain = trustDomain
-        self.roots = roots
+        fileRoots = roots
     }
 
     /// How far a version may be above the one in force, so that nobody can use up the numbers. Where more changes than
@@ -47,11 +51,16 @@ public struct DocumentLedger: Sendable {
     /// Takes over other roots. The list of operators stays in force only as far as one of them has signed it: where none
     /// has, nothing new is taken from these operators (`isVouched`), and what they signed before stays.
     public mutating func use(roots: [Certificate]) {
-        self.roots = roots
-        isVouched =
-            documents[.operators].map { document in
-                roots.contains { $0.spkiSHA256 == document.signer && document.isSigned(by: $0.publicKey) }
-            } ?? true
+        fileRoots = roots
+        reviewOperators()
+    }
+
+    private mutating func reviewOperators() {
+        isVouched = documents[.operators].map { Self.signer(of: $0, among: roots) != nil } ?? true
+    }
+
+    private static func signer(of document: SignedDocument, among roots: [Certificate]) -> Certificate? {
+        roots.first { $0.spkiSHA256 == document.signer && document.isSigned(by: $0.publicKey) }
     }
 
     /// What came of a document that was not refused.
@@ -90,7 +99,7 @@ public struct DocumentLedger: Sendable {
         } else {
             try checkBase(base, of: document.kind)
         }
-        try checkSigner(document)
+        try checkSigner(document, now: now)
         try checkStep(document, now: now)
         let former = documents[.operators]
         try put(document, stamp)
@@ -118,7 +127,7 @@ public struct DocumentLedger: Sendable {
 
     /// After a change of the list: remembers for each document whose signer was removed the list that named it.
     private mutating func keepWitnesses(_ former: SignedDocument?) {
-        for (kind, document) in documents where kind != .operators {
+        for (kind, document) in documents where !kind.isRootSigned {
             if list?.member(signer: document.signer) != nil {
                 witnesses[kind] = nil
             } else if witnesses[kind] == nil {
@@ -141,18 +150,33 @@ public struct DocumentLedger: Sendable {
         try checkMesh(document)
         let isCurrent: Bool
         do {
-            try checkSigner(document)
+            try checkSigner(document, now: nil)
             isCurrent = true
         } catch {
-            guard error.code == .unknownOperator || error.code == .noOperators, document.kind != .operators,
-                let witness
-            else { throw error }
-            try checkFormer(document, witness)
+            guard error.code == .unknownOperator || error.code == .noOperators else { throw error }
+            try checkRestored(document, witness, error)
             isCurrent = false
         }
         try put(document, document.stamp)
-        if !isCurrent { witnesses[document.kind] = witness }
+        if document.kind == .operators { reviewOperators() }
+        if !isCurrent, !document.kind.isRootSigned { witnesses[document.kind] = witness }
         return isCurrent
+    }
+
+    /// What was in force under signers that are believed no more: an operator whom an older list names, or, where a rotation
+    /// was cut short by a restart, a root that the list of roots has retired, and the operators whom it named.
+    private func checkRestored(
+        _ document: SignedDocument, _ witness: SignedDocument?, _ error: DocumentError
+    ) throws(DocumentError) {
+        switch document.kind {
+        case .trust: throw error
+        case .operators:
+            guard let rootList, Self.signer(of: document, among: rootList.retired) != nil else { throw error }
+        case .revocations, .policy:
+            if let list, (try? Self.checkMember(document, of: list)) != nil { return }
+            guard let witness else { throw error }
+            try checkFormer(document, witness)
+        }
     }
 
     /// Checks the signature of somebody whom an older list names.
@@ -163,7 +187,8 @@ public struct DocumentLedger: Sendable {
                 hint: "copy the file from the state directory of another node")
         }
         try checkMesh(witness)
-        try checkSigner(witness)
+        let known = roots + (rootList?.retired ?? [])
+        guard Self.signer(of: witness, among: known) != nil else { throw Self.unknownRoot }
         try Self.checkMember(document, of: OperatorList(payload: witness.payload))
     }
 
@@ -180,13 +205,11 @@ public struct DocumentLedger: Sendable {
         }
     }
 
-    private func checkSigner(_ document: SignedDocument) throws(DocumentError) {
+    /// - Parameter now: unix seconds; nil for a document that was taken before.
+    private func checkSigner(_ document: SignedDocument, now: Int64?) throws(DocumentError) {
+        if document.kind == .trust { return try checkRoots(document, now: now) }
         guard document.kind != .operators else {
-            guard let root = roots.first(where: { $0.spkiSHA256 == document.signer }) else {
-                throw DocumentError(
-                    .unknownOperator, "the list of operators is signed by no root of this mesh",
-                    hint: "sign it with the key of the root that nodes trust: mesh operator add --ca-dir DIR")
-            }
+            guard let root = roots.first(where: { $0.spkiSHA256 == document.signer }) else { throw Self.unknownRoot }
             guard document.isSigned(by: root.publicKey) else { throw Self.badSignature("the root \(root.subject)") }
             return
         }
@@ -196,6 +219,32 @@ public struct DocumentLedger: Sendable {
                 hint: "apply their list first: mesh operator apply operators.json")
         }
         try Self.checkMember(document, of: operators)
+    }
+
+    private static let unknownRoot = DocumentError(
+        .unknownOperator, "the list of operators is signed by no root of this mesh",
+        hint: "sign it with the key of the root that nodes trust: mesh operator add --ca-dir DIR")
+
+    /// A list of roots is signed by one of those that it keeps, and that one is trusted here, or a root that is vouches for it
+    /// by a cross-signed certificate. So nobody but a root's holder brings a new root, and no list lets go of all of them.
+    private func checkRoots(_ document: SignedDocument, now: Int64?) throws(DocumentError) {
+        let next = try RootList(payload: document.payload, trustDomain: document.trustDomain)
+        guard let signer = next.trusted.first(where: { $0.spkiSHA256 == document.signer }) else {
+            throw DocumentError(
+                .unvouchedRoot, "the list of roots is signed by none of the roots that stay trusted under it",
+                hint: "sign it with the active root's key: mesh ca rotate activate, mesh ca rotate retire")
+        }
+        guard document.isSigned(by: signer.publicKey) else { throw Self.badSignature("the root \(signer.subject)") }
+        let gone = Set((rootList?.retired ?? []).map(\.spkiSHA256))
+        guard next.vouched(by: roots, at: now, besides: gone).contains(document.signer) else {
+            throw DocumentError(
+                .unvouchedRoot,
+                "\(signer.subject), which signed the list of roots, is not trusted here, and no root that is has signed its "
+                    + "certificate" + (now == nil ? "" : ", or not for so long"),
+                hint:
+                    "where the roots were rotated while this node was away, join again: mesh ca token create --node NAME "
+                    + "on the CA's node, then mesh join")
+        }
     }
 
     private static func checkMember(
@@ -222,6 +271,9 @@ public struct DocumentLedger: Sendable {
             list = try OperatorList(payload: document.payload)
             // Only what a root signed gets here.
             isVouched = true
+        case .trust:
+            rootList = try RootList(payload: document.payload, trustDomain: document.trustDomain)
+            reviewOperators()
         case .revocations: revocations = try RevocationSet(payload: document.payload)
         case .policy:
             do throws(PolicyError) {

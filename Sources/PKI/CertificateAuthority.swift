@@ -220,7 +220,7 @@ public struct CertificateAuthority: Sendable {
     }
 
     /// Whether the URI name constraint is defined for the trust domain: a DNS name that is not an IP address.
-    private static func canConstrain(_ trustDomain: String) -> Bool {
+    static func canConstrain(_ trustDomain: String) -> Bool {
         IssueRequest.isHostName(trustDomain) && !trustDomain.utf8.contains(UInt8(ascii: "_"))
     }
 }

@@ -132,13 +132,18 @@ public struct ChainVerifier: Sendable {
     }
 
     /// Refuses certificates that were presented but are neither part of the verified path nor vouched for by it. A
-    /// second certificate of a CA on the path (cross-signing) belongs to it.
+    /// second certificate of a CA on the path (cross-signing) belongs to it, and so does the root that signed that one.
     private func checkNothingForeign(
         in presented: [Certificate], besides path: [Certificate]
     ) throws(CertificateError) {
         let issuers = path.dropFirst() + trust.roots
         for certificate in presented.dropFirst() {
             if path.contains(where: { $0 == certificate || ($0.isCA && $0.isSameEntity(as: certificate)) }) { continue }
+            let isAbove = presented.contains { cross in
+                cross.isCA && cross.hasIssuerName(of: certificate)
+                    && path.contains { $0.isCA && $0.isSameEntity(as: cross) } && cross.isSigned(by: certificate)
+            }
+            if certificate.isCA, isAbove { continue }
             let named = issuers.filter { certificate.hasIssuerName(of: $0) }
             if named.contains(where: { certificate.isSigned(by: $0) }) { continue }
             guard named.isEmpty else {

@@ -50,6 +50,15 @@ public struct CredentialFiles: Sendable {
         try finishReplacing()
     }
 
+    /// Replaces both files by others' bytes: the key stays encrypted as it is.
+    ///
+    /// Errors: those of ``replace(by:)``.
+    public func replace(certificate: [UInt8], key: [UInt8]) throws(CertificateError) {
+        try SafeFile.write(key, to: nextKey, mode: 0o600)
+        try SafeFile.write(certificate, to: nextCertificate, mode: 0o644)
+        try finishReplacing()
+    }
+
     /// Carries out a change that was decided. To be called before the files are read.
     ///
     /// Errors: `unwritable_file`.

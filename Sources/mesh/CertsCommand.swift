@@ -39,13 +39,13 @@ enum CertsCommand {
         var table = TextTable([
             .init("USE", minimumWidth: 8), .init("NAME", minimumWidth: 8), .init("EXPIRES", minimumWidth: 20),
             .init("LEFT", isRightAligned: true, minimumWidth: 6), .init("STATE", minimumWidth: 8),
-            .init("SUBJECT", minimumWidth: 8),
+            .init("SUBJECT", minimumWidth: 8), .init("ROOT", minimumWidth: 8),
         ])
         for certificate in certificates {
             table.append([
                 certificate.text(of: "use"), certificate.text(of: "name"), certificate.text(of: "expires"),
                 left(certificate),
-                state(certificate), certificate.text(of: "subject"),
+                state(certificate), certificate.text(of: "subject"), root(certificate),
             ])
         }
         return table
@@ -67,6 +67,12 @@ enum CertsCommand {
 
     private static func left(_ certificate: JSONValue) -> String {
         Format.span(seconds: certificate["secondsRemaining"]?.integer)
+    }
+
+    /// The root that a certificate is below; where that stands, while a rotation is under way or was.
+    private static func root(_ certificate: JSONValue) -> String {
+        guard let root = certificate["root"]?.string else { return Format.none }
+        return certificate["rootState"]?.string.map { "\(root) (\($0))" } ?? root
     }
 
     private static func state(_ certificate: JSONValue) -> String {

@@ -8,7 +8,7 @@ enum DocumentsCommand {
         CommandSpec(
             "documents", "Show the mesh documents in force, and which node has which version.",
             discussion: """
-                Policy, revocations and the list of operators travel as signed documents, whose versions only rise. A node \
+                Policy, revocations and the lists of operators and roots travel as signed documents, whose versions only rise. A node \
                 that is behind is marked; one that is not linked catches up when it comes back.
                 """,
             flags: [.json])
@@ -39,7 +39,8 @@ enum DocumentsCommand {
 
     private static func list(_ nodes: [JSONValue]) -> TextTable {
         var table = TextTable([
-            .init("NODE", minimumWidth: 12), .init("OPERATORS", isRightAligned: true),
+            .init("NODE", minimumWidth: 12), .init("TRUST", isRightAligned: true),
+            .init("OPERATORS", isRightAligned: true),
             .init("REVOCATIONS", isRightAligned: true), .init("POLICY", isRightAligned: true), .init("STATE"),
         ])
         for node in nodes {
@@ -51,7 +52,9 @@ enum DocumentsCommand {
                 : behind?.isEmpty == false ? "older" : node["linked"]?.bool == true ? "current" : "current, not linked"
             table.append(
                 [node.text(of: "node")]
-                    + ["operators", "revocations", "policy"].map { versions[$0]?.number(of: "version") ?? Format.none }
+                    + ["trust", "operators", "revocations", "policy"].map {
+                        versions[$0]?.number(of: "version") ?? Format.none
+                    }
                     + [state])
         }
         return table

@@ -21,12 +21,12 @@ enum MeshCommand {
             CommandSpec(
                 "ca", "Make a CA, issue certificates, look into certificate files.",
                 discussion: """
-                    init, issue and inspect work on files; no agent is needed. token, nodes and forget ask the agent that \
+                    init, issue and inspect work on files; no agent is needed. token, nodes, forget and reload ask the agent that \
                     serves the CA.
                     """),
             [
                 CAInitCommand.entry, CAIssueCommand.entry, CAInspectCommand.entry, CANodesCommand.entry,
-                CAForgetCommand.entry,
+                CAForgetCommand.entry, CAReloadCommand.entry,
             ]
         ),
         (
@@ -69,7 +69,16 @@ enum MeshCommand {
             (
                 CommandSpec("token", "Make, list and withdraw the tokens with which nodes join."),
                 [CATokenCreateCommand.entry, CATokenListCommand.entry, CATokenWithdrawCommand.entry]
-            )
+            ),
+            (
+                CommandSpec(
+                    "rotate", "Replace the mesh's root, step by step, while it runs.",
+                    discussion: "prepare, activate, retire; status says who is where. See docs/root-rotation.md."),
+                [
+                    CARotatePrepareCommand.entry, CARotateActivateCommand.entry, CARotateRetireCommand.entry,
+                    CARotateStatusCommand.entry,
+                ]
+            ),
         ]
     ]
 

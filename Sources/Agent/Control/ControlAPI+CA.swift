@@ -1,3 +1,4 @@
+import Documents
 import Enrolment
 import EventLoop
 import HTTP
@@ -15,6 +16,7 @@ extension ControlAPI {
     /// administer this node.
     func addCARoutes() {
         addCA(.get, "/v1/ca") { [unowned self] call in try await self.showCA(call) }
+        addCA(.post, "/v1/ca/reload") { [unowned self] call in try await self.reloadCA(call) }
         addCA(.post, "/v1/ca/tokens") { [unowned self] call in try await self.createToken(call) }
         addCA(.get, "/v1/ca/tokens") { [unowned self] call in try await self.listTokens(call) }
         addCA(.delete, "/v1/ca/tokens/{id}") { [unowned self] call in try await self.withdrawToken(call) }
@@ -46,10 +48,34 @@ extension ControlAPI {
         return ca
     }
 
+    /// Lets the CA issue with what its files hold by now.
+    private func reloadCA(_ call: Call) async throws -> ControlAnswer {
+        let ca = try ca(call)
+        let before = ca.facts
+        let facts: CAService.Facts
+        do {
+            facts = try await ca.reload(agent.configuration.ca, trusting: agent.documents.ledger.roots)
+        } catch let error as CertificateError {
+            throw Problem(error.code, status: 409, detail: error.description, hint: error.hint)
+        }
+        agent.log.info(
+            "ca_reloaded", "the CA issues with what its files hold",
+            [
+                ("issuer", .string(facts.subjects.issuer)), ("root", .string(facts.subjects.root)),
+                ("fingerprint", .string(facts.fingerprint)), ("before", .string(before.fingerprint)),
+                ("by", .string(call.principal.id.description)),
+            ])
+        return try await showCA(call)
+    }
+
     private func showCA(_ call: Call) async throws -> ControlAnswer {
         let ca = try ca(call)
         let report = await ca.report(now: Clock.unixSeconds())
         return json([
+            "node": .string(agent.shared.node), "issuer": .string(ca.facts.subjects.issuer),
+            "root": .string(ca.facts.subjects.root), "rootKey": .string(ca.facts.rootKey),
+            "certificateFile": agent.configuration.ca.certificate.map { .string($0) } ?? .null,
+            "keyFile": agent.configuration.ca.key.map { .string($0) } ?? .null,
             "address": .string(ca.facts.address), "fingerprintSHA256": .string(ca.facts.fingerprint),
             "trustDomain": .string(ca.facts.trustDomain), "notAfter": .string(UTCTime.text(ca.facts.notAfter)),
             "nodes": report.map { .init($0.nodes) } ?? .null,

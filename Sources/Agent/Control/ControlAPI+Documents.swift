@@ -55,8 +55,10 @@ extension ControlAPI {
     private func takeDocument(_ call: Call) async throws -> ControlAnswer {
         let kind = try kind(call)
         let base = try base(call)
+        let isForced = try query(call, ["force"]).single("force") == "true"
         let outcome: DocumentLedger.Outcome
         do throws(DocumentError) {
+            if kind == .trust, call.door == .control, !isForced { try agent.refuseLockout(by: call.request.body) }
             outcome = try agent.documents.take(
                 call.request.body, as: kind, from: call.request.caller.description, asNext: call.door == .control,
                 base: base)
@@ -149,8 +151,8 @@ extension DocumentError {
         switch code {
         case .malformed, .wrongKind: 400
         case .tooLarge: 413
-        case .otherMesh, .unknownOperator, .badSignature: 403
-        case .older, .noOperators, .noTrustDomain: 409
+        case .otherMesh, .unknownOperator, .unvouchedRoot, .badSignature: 403
+        case .older, .noOperators, .noTrustDomain, .lockout: 409
         case .badContent, .tooFarAhead: 422
         case .changed: 412
         case .notStored: 507

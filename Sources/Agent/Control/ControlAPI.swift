@@ -54,6 +54,7 @@ final class ControlAPI {
         addDrainRoutes()
         addCARoutes()
         addDocumentRoutes()
+        addRootRoutes()
         addAuditRoutes()
     }
 

@@ -14,6 +14,7 @@ extension Agent {
         case .revocations:
             reviewOwnIdentity()
         case .operators: break
+        case .trust: rootsChanged()
         }
         publish()
         documentPeers.changed()
@@ -24,7 +25,7 @@ extension Agent {
         CAIssuer.Mesh(
             revoked: routing.revoked,
             documents: DocumentKind.inOrder.compactMap { documents.ledger.documents[$0] },
-            roots: documents.ledger.roots, isAuditClosed: isAuditClosed)
+            roots: documents.ledger.roots, rootList: documents.ledger.rootList, isAuditClosed: isAuditClosed)
     }
 
     /// Says it loudly when this node itself is revoked: its peers refuse it from now on.

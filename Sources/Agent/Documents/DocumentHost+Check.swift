@@ -7,7 +7,7 @@ extension DocumentHost {
     /// is changed.
     nonisolated static func problems(_ identity: NodeIdentity, _ configuration: Configuration) -> [String] {
         let store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
-        var ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.documentRoots)
+        var ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.fileRoots)
         do throws(StartFailure) {
             for item in try store.load() { _ = try restore(item, to: &ledger, of: store, configuration) }
             try takeConfigured(configuration, by: &ledger)

@@ -52,7 +52,7 @@ final class DocumentHost {
     init(_ identity: NodeIdentity, _ configuration: Configuration, log: Log) throws {
         self.log = log
         store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
-        ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.documentRoots)
+        ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.fileRoots)
         let stored = try store.load()
         for item in stored { try restore(item, configuration) }
         warnOfRetiredSigners()
@@ -123,8 +123,12 @@ final class DocumentHost {
     /// from those.
     func use(_ identity: NodeIdentity) {
         let wasVouched = ledger.isVouched
-        ledger.use(roots: identity.documentRoots)
-        guard wasVouched, !ledger.isVouched else { return }
+        ledger.use(roots: identity.fileRoots)
+        if wasVouched { warnOfUnvouchedOperators() }
+    }
+
+    private func warnOfUnvouchedOperators() {
+        guard !ledger.isVouched else { return }
         log.error(
             "operators_not_vouched",
             "the root that signed the list of operators is not trusted any more: no documents are taken from them, and a "
@@ -144,7 +148,7 @@ final class DocumentHost {
         } catch let error as DocumentError where error.code == .older {
             // The mesh has a newer list by now, and this node knows it.
         } catch {
-            ledger.use(roots: before.roots)
+            ledger.use(roots: before.fileRoots)
             throw Self.failure(ofConfigured: file, error)
         }
     }
@@ -181,6 +185,7 @@ final class DocumentHost {
                     ("from", .string(source)),
                 ])
             if kind == .operators { warnOfRetiredSigners() }
+            if kind == .trust { warnOfUnvouchedOperators() }
             changed(kind)
             return .taken
         } catch {
@@ -257,7 +262,7 @@ final class DocumentHost {
 
     /// Who signed a document, for people: an operator's name, or what tells the key.
     func signerName(_ document: SignedDocument) -> String {
-        if document.kind == .operators { return "root" }
+        if document.kind.isRootSigned { return "root" }
         return ledger.operators?.member(signer: document.signer)?.name ?? document.signer
     }
 
@@ -274,17 +279,5 @@ final class DocumentHost {
                     "issued": .string(UTCTime.text(document.issued)), "stored": .bool(!unstored.contains(kind)),
                 ]
             })
-    }
-}
-
-extension NodeIdentity {
-    /// The roots that may name operators of this node's mesh: those of its trust domain, and the one that issued the
-    /// node's own certificates. Roots of others that are trusted for their nodes may not.
-    var documentRoots: [Certificate] {
-        let last = credentials.chain.last
-        return meshTrust.roots.filter { root in
-            if let domain = trustDomain, root.spiffeURIs == ["spiffe://\(domain)"] { return true }
-            return root.spiffeURIs.isEmpty && last?.isSigned(by: root) == true
-        }
     }
 }

@@ -68,6 +68,9 @@ struct DocumentStore: Sendable {
         return documents
     }
 
+    /// The stored list of roots, which is needed before anything else can be checked; nil where there is none that can be read.
+    var storedRoots: SignedDocument? { (try? read(path(.trust), .trust)) ?? nil }
+
     private func loadVersions() throws(StartFailure) -> DocumentVersions? {
         guard isThere(versionsPath) else { return nil }
         do {

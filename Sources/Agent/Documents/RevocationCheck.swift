@@ -23,6 +23,13 @@ struct RevocationCheck: Sendable {
 }
 
 extension RoutingSnapshot {
+    /// Whether nothing is wrong with a verified chain but that its root was retired, and its node may still come back for documents
+    /// and another certificate.
+    func isLate(_ chain: [Certificate], now: Int64) -> Bool {
+        guard chain.contains(where: { lateRoots[$0.spkiSHA256].map { now < $0 } ?? false }) else { return false }
+        return revoked.entry(for: chain.filter { lateRoots[$0.spkiSHA256] == nil }) == nil
+    }
+
     /// What this snapshot holds for revoked.
     var revoked: RevocationCheck { RevocationCheck(revocations: revocations, policy: policy) }
 }

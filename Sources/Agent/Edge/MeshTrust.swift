@@ -18,7 +18,6 @@ struct MeshTrust: Sendable, Equatable {
 extension NodeIdentity {
     /// Whom the mesh trusts.
     var meshTrust: MeshTrust {
-        let bundles = [contexts.server, contexts.client].compactMap(\.configuration.trust)
-        return MeshTrust(domain: trustDomain, roots: bundles.flatMap(\.roots))
+        MeshTrust(domain: trustDomain, roots: clients.roots + servers.roots)
     }
 }

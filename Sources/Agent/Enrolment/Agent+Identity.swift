@@ -1,3 +1,4 @@
+import Documents
 import Enrolment
 import JSON
 import PKI
@@ -11,7 +12,7 @@ extension Agent {
         let edge: EdgeHost.Prepared?
         do {
             try EnrolmentFiles(configuration)?.pair.finishReplacing()
-            next = try NodeIdentity.load(configuration)
+            next = try NodeIdentity.load(configuration, roots: .inForce(documents.ledger.rootList))
             guard next.node == shared.node else {
                 throw CertificateError(
                     .wrongName, "the certificate is of node \(next.node), and this agent is \(shared.node)",

@@ -1,4 +1,5 @@
 import Bytes
+import Documents
 import Enrolment
 import EventLoop
 import HTTP
@@ -114,16 +115,44 @@ final class CACore: AcceptHandler {
         }
     }
 
+    /// What the CA's node knows of its mesh from now on.
+    func use(_ mesh: CAIssuer.Mesh) {
+        if mesh.rootList != issuer.mesh.rootList || mesh.roots != issuer.mesh.roots { context = nil }
+        issuer.mesh = mesh
+    }
+
+    /// Issues with another CA from now on.
+    func use(_ authority: CertificateAuthority) {
+        issuer.authority = authority
+        context = nil
+    }
+
+    /// Who vouches for nodes that renew: every root of the mesh, and those that are retired as long as their nodes may come back.
+    private func roots(_ now: Int64) throws(CertificateError) -> TrustBundle {
+        let late = issuer.mesh.rootList?.admittedLate(at: now) ?? []
+        return try TrustBundle(roots: [issuer.authority.root]).adding(issuer.mesh.roots).adding(late)
+    }
+
+    /// What is sent behind the service's chain. Who joins knows a root by its fingerprint only, that of a token made before a
+    /// rotation the one before, as long as that is trusted; who renews after a long absence knows it from his files. Certificates by which the other roots
+    /// vouch for this one come first: verifiers take the first that fits.
+    private func appended(_ now: Int64) -> [Certificate] {
+        let own = issuer.authority.root
+        guard let list = issuer.mesh.rootList else { return [own] }
+        let crossSigned = list.crossSigned(for: own, at: now)
+        let above = list.trusted.filter { root in crossSigned.contains { $0.isBelow(root) } }
+        return crossSigned + [own] + above
+    }
+
     private func serverContext(_ now: Int64) throws -> TLSContext {
         if let context, now < context.renewAt { return context.0 }
         let authority = issuer.authority
         let credentials = try authority.issueServiceCredentials(validity: Self.serviceValidity, now: now)
         var configuration = TLSContext.Configuration(
-            role: .server, credentials: credentials, trust: try TrustBundle(roots: [authority.root]),
+            role: .server, credentials: credentials, trust: try roots(now),
             peerCertificate: .optional, alpn: ["http/1.1"], trustDomains: [authority.trustDomain],
             checks: settings.checks,
-            // Who joins knows the root by its fingerprint only.
-            appendedCertificates: [authority.root])
+            appendedCertificates: appended(now))
         configuration.expiredFor = settings.renewExpiredFor
         configuration.revocation = revocationLists
         let made = try TLSContext(configuration)

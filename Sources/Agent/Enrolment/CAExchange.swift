@@ -101,7 +101,10 @@ final class CAExchange {
         guard CertificateReason(rawValue: reason) != nil else { return unreachable(detail) }
         return EnrolmentError(
             .wrongCA, detail,
-            hint: "is the token of this mesh, and the address still the CA's? Then compare both clocks")
+            hint:
+                "is the token of this mesh, and the address still the CA's? Then compare both clocks. Where the mesh's root "
+                + "was replaced while this node was away for long, it joins again: mesh ca token create --node NAME on the CA's node"
+        )
     }
 
     private static func unreachable(_ detail: String) -> EnrolmentError {

@@ -5,8 +5,8 @@ import PKI
 
 /// What the CA decides: who gets which certificate. Knows no sockets; the time is a parameter.
 final class CAIssuer {
-    /// The CA that issues.
-    let authority: CertificateAuthority
+    /// The CA that issues. It changes when the mesh's root does.
+    var authority: CertificateAuthority
     /// What it remembers.
     let ledger: CALedger
     /// How long a certificate is valid, in seconds.
@@ -23,6 +23,8 @@ final class CAIssuer {
         var documents: [SignedDocument] = []
         /// The mesh's roots as this node trusts them, for everybody who asks.
         var roots: [Certificate] = []
+        /// Where these stand in a rotation.
+        var rootList: RootList?
         /// Nothing may be issued: it could not be written down.
         var isAuditClosed = false
     }
@@ -94,7 +96,7 @@ final class CAIssuer {
                 "this CA has not issued the certificate \(identity.serial) to \(name), or has forgotten it",
                 hint: "join again: mesh ca token create --node \(name)")
         }
-        try checkNotRevoked(chain, of: name, before: now)
+        try checkNotRevoked(withoutLateRoots(chain, now), of: name, before: now)
         let csr = try read(request.request)
         try node.grant.check(csr, trustDomain: authority.trustDomain)
         let certificate = try issue(node.grant, csr.publicKey, now)
@@ -137,7 +139,7 @@ final class CAIssuer {
         }
     }
 
-    /// The CA's root, which was checked when the CA was loaded, and the mesh's others.
+    /// The CA's root, which was checked when the CA was loaded, and the mesh's others; none that is retired.
     private var trust: TrustBundle {
         guard let own = try? TrustBundle(roots: [authority.root]) else {
             preconditionFailure("the CA's root is a CA: checked when it was loaded")
@@ -181,6 +183,12 @@ final class CAIssuer {
             hint = "where it is trusted again: mesh revoke \(node) --undo, or let it join in \(wait)"
         }
         throw EnrolmentError(.revoked, "certificates of \(node) are revoked: \(entry.reason)", hint: hint)
+    }
+
+    /// A chain without retired roots whose nodes may still come back: a certificate under another root is what they need.
+    private func withoutLateRoots(_ chain: [Certificate], _ now: Int64) -> [Certificate] {
+        let late = Set((mesh.rootList?.admittedLate(at: now) ?? []).map(\.spkiSHA256))
+        return chain.filter { !late.contains($0.spkiSHA256) }
     }
 
     private func stored<Result>(_ body: (CALedger) throws -> Result) throws(EnrolmentError) -> Result {

@@ -18,6 +18,20 @@ final class CAService: Sendable {
         let notAfter: Int64
         /// The CA's own certificate, then those above it.
         let chain: [Certificate]
+        /// The names of the CA that issues and of its root.
+        let subjects: (issuer: String, root: String)
+        /// SHA-256 of the root's key, base64.
+        let rootKey: String
+
+        init(_ authority: CertificateAuthority, address: String) {
+            self.address = address
+            fingerprint = authority.root.fingerprintSHA256
+            trustDomain = authority.trustDomain
+            notAfter = authority.certificate.notAfter
+            subjects = (authority.certificate.subject, authority.root.subject)
+            rootKey = authority.root.spkiSHA256
+            chain = [authority.certificate] + authority.parents
+        }
     }
 
     /// What the CA shows of itself.
@@ -30,7 +44,7 @@ final class CAService: Sendable {
         let openTokens: Int
     }
 
-    let facts: Facts
+    private let currentFacts: Locked<Facts>
     private let core: Handover<CACore>
     private let thread: LoopThread
     private let listening = Locked<ListeningDescriptor?>(nil)
@@ -41,6 +55,7 @@ final class CAService: Sendable {
         guard let certificate = ca.certificate, let key = ca.key, let address = ca.advertise ?? ca.listen else {
             return nil
         }
+        try CredentialFiles(certificate: certificate, key: key).finishReplacing()
         let authority = try load(certificate, key, try ca.passphrase.load())
         try StateDirectory.prepare(StateDirectory.parent(of: ca.store))
         let issuer = CAIssuer(
@@ -50,11 +65,7 @@ final class CAService: Sendable {
             settings: CACore.Settings(
                 renewExpiredFor: ca.renewExpiredFor.components.seconds, checks: NodeIdentity.checksInForce),
             log: log)
-        let facts = Facts(
-            address: address.description, fingerprint: authority.root.fingerprintSHA256,
-            trustDomain: authority.trustDomain, notAfter: authority.certificate.notAfter,
-            chain: [authority.certificate] + authority.parents)
-        return try CAService(facts: facts, core: core)
+        return try CAService(facts: Facts(authority, address: address.description), core: core)
     }
 
     /// What is wrong with the CA's files, a line each.
@@ -81,8 +92,38 @@ final class CAService: Sendable {
         return authority
     }
 
+    /// What stands in join tokens now.
+    var facts: Facts { currentFacts.withLock { $0 } }
+
+    /// Reads the CA's files again, and issues with what they hold.
+    ///
+    /// - Parameter roots: those that the mesh trusts: with another one the CA would make certificates that every node refuses.
+    ///
+    /// Errors: those of the files; `unknown_ca`, `untrusted_domain`.
+    func reload(_ ca: Configuration.CA, trusting roots: [Certificate]) async throws -> Facts {
+        guard let certificate = ca.certificate, let key = ca.key else { return facts }
+        try CredentialFiles(certificate: certificate, key: key).finishReplacing()
+        let authority = try Self.load(certificate, key, try ca.passphrase.load())
+        let before = facts
+        guard authority.trustDomain == before.trustDomain else {
+            throw CertificateError(
+                .untrustedDomain,
+                "the CA in \(certificate) is for \(authority.trustDomain), not for \(before.trustDomain)",
+                hint: "make the next root of this mesh with mesh ca rotate prepare")
+        }
+        guard roots.contains(authority.root) else {
+            throw CertificateError(
+                .unknownCA, "the mesh does not trust the root of the CA in \(certificate), \(authority.root.subject)",
+                hint: "announce it first: mesh ca rotate prepare")
+        }
+        let next = Facts(authority, address: before.address)
+        try await ask { core in core.use(authority) }
+        currentFacts.withLock { $0 = next }
+        return next
+    }
+
     private init(facts: Facts, core: CACore) throws(SystemError) {
-        self.facts = facts
+        currentFacts = Locked(facts)
         self.core = Handover(core)
         thread = try LoopThread(name: "ca")
     }
@@ -102,7 +143,7 @@ final class CAService: Sendable {
 
     /// What the CA's node knows of its mesh from now on.
     func use(_ mesh: CAIssuer.Mesh) {
-        thread.handle.post { [core] in core.value.issuer.mesh = mesh }
+        thread.handle.post { [core] in core.value.use(mesh) }
     }
 
     /// The CRLs in force from now on.

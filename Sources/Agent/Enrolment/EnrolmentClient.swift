@@ -34,8 +34,10 @@ public enum EnrolmentClient {
         }
         guard issued.trust.roots.contains(where: { $0.fingerprintSHA256 == token.fingerprint }) else {
             throw EnrolmentError(
-                .badAnswer, "the CA's own root is not among those that the node shall trust",
-                hint: "look at the CA's configuration")
+                .badAnswer, "the root that the token names is not among those that the node shall trust",
+                hint:
+                    "where the mesh's root was replaced since the token was made, make a new one: mesh ca token create --node "
+                    + token.node)
         }
         let credentials = try issued.credentials(for: token.node, key: key, now: Clock.unixSeconds())
         return (credentials, issued)

@@ -5,7 +5,8 @@ import JSON
 import PKI
 import Policy
 
-/// A start with an identity that is of no use any more: it ended while this host was off, or the mesh has revoked it.
+/// A start with an identity that is of no use any more: it ended while this host was off, the mesh has revoked it, or it has
+/// another root by now.
 ///
 /// An ended one the CA may still renew. Where it does not, and for a revoked one, the token of `identity.join.tokenFile` is
 /// tried: a fresh one is the way back. One that was used before is refused by the CA, and costs nothing.
@@ -34,6 +35,11 @@ struct IdentityRecovery {
             try await recover(stored)
         } else if isRevoked(stored) {
             await replaceRevoked(stored)
+        } else if isBelowRetiredRoot(stored) {
+            await replaceRetired(stored)
+        } else if hasTokenOfAnotherRoot(stored) {
+            await useToken(
+                stored, "this node does not know the root of the token in its file, and has not got another identity")
         }
     }
 
@@ -66,7 +72,7 @@ struct IdentityRecovery {
         var delay: EnrolmentError?
         if let address {
             do {
-                return try await renewed(stored, at: address)
+                return try await renewed(stored, at: address, configuration.identity.join.patience)
             } catch {
                 log.error("renewal_failed", "the certificate was not renewed", [("detail", .string("\(error)"))])
                 lines.append("it was not renewed: \(error)")
@@ -89,10 +95,10 @@ struct IdentityRecovery {
         throw StartFailure(exitCode: 6, lines: lines, hint: Self.hint(configuration, node: stored.node))
     }
 
-    private func renewed(_ stored: Stored, at address: String) async throws {
-        let trust = try TrustBundle.load(file: files.trust)
+    private func renewed(_ stored: Stored, at address: String, _ patience: Duration) async throws {
+        let trust = try TrustBundle.load(file: files.trust).applying(rootList(stored))
         let key = try files.pair.pendingKey()
-        let next = try await FirstIdentity.patiently(configuration.identity.join.patience, address, log) {
+        let next = try await FirstIdentity.patiently(patience, address, log) {
             () async throws(EnrolmentError) in
             try await EnrolmentClient.renew(
                 stored.credentials, node: stored.node, trustDomain: stored.trustDomain, address: address,
@@ -140,16 +146,61 @@ struct IdentityRecovery {
 
     /// Tries the token once. A revoked node runs on where that fails: its peers refuse it, and its log says so.
     private func replaceRevoked(_ stored: Stored) async {
+        await useToken(stored, "this node's certificate is revoked, and the token brought no other one")
+    }
+
+    private func useToken(_ stored: Stored, _ failure: String) async {
         do {
             guard ca == nil, let token = try FirstIdentity.token(configuration) else { return }
             try await join(stored, token, .zero)
         } catch {
             log.warning(
-                "rejoin_failed", "this node's certificate is revoked, and the token brought no other one",
+                "rejoin_failed", failure,
                 [
                     ("detail", .string(Agent.lines(of: error)[0])),
                     ("hint", .string(Self.hint(configuration, node: stored.node))),
                 ])
         }
+    }
+
+    // MARK: - Another root
+
+    /// The list of roots that this node knew at its end.
+    private func rootList(_ stored: Stored) -> RootList? {
+        let store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
+        return store.storedRoots.flatMap { try? RootList(payload: $0.payload, trustDomain: stored.trustDomain) }
+    }
+
+    private func isBelowRetiredRoot(_ stored: Stored) -> Bool {
+        guard let last = stored.credentials.chain.last else { return false }
+        return rootList(stored)?.retired.contains { last == $0 || last.isBelow($0) } ?? false
+    }
+
+    /// The CA is asked once, then the token. Where neither helps the agent starts all the same, as long as nodes below that root may
+    /// come back: it links for documents only, and goes on asking.
+    private func replaceRetired(_ stored: Stored) async {
+        let renew = configuration.identity.renew
+        if let ca {
+            try? await FirstIdentity.issueOwn(configuration, ca, files, files.pair.pendingKey())
+            return
+        }
+        if renew.enabled, let address = renew.address?.description ?? files.rememberedAddress {
+            do {
+                return try await renewed(stored, at: address, .zero)
+            } catch {
+                log.error("renewal_failed", "the certificate was not renewed", [("detail", .string("\(error)"))])
+            }
+        }
+        await useToken(stored, "the root of this node's certificate is retired, and the token brought no other one")
+    }
+
+    /// A token whose root neither the files nor the list of roots name: the mesh has gone on without this node, and somebody
+    /// wants it back.
+    private func hasTokenOfAnotherRoot(_ stored: Stored) -> Bool {
+        guard ca == nil, let token = try? FirstIdentity.token(configuration),
+            let known = try? TrustBundle.load(file: files.trust)
+        else { return false }
+        let roots = known.roots + (rootList(stored)?.entries.map(\.certificate) ?? [])
+        return !roots.contains { $0.fingerprintSHA256 == token.fingerprint }
     }
 }

@@ -1,3 +1,4 @@
+import Documents
 import Enrolment
 import EventLoop
 import JSON
@@ -19,6 +20,10 @@ final class IdentityRenewal: TimerHandler {
     private var fingerprint = ""
     private var chance = 0.5
     private var retryAt: Int64?
+    /// When to ask for a certificate under the active root, unix milliseconds; nil where this one is.
+    private var rootDue: Int64?
+    /// The root for which that was decided.
+    private var rootAwaited: String?
     /// The smallest warning that was given, in seconds before the end.
     private var warned = Int64.max
     /// Renewals by result.
@@ -43,7 +48,39 @@ final class IdentityRenewal: TimerHandler {
     }
 
     /// When renewal is due, in unix milliseconds; nil where there is none.
-    var due: Int64? { address.map { _ in retryAt ?? schedule.due(chance: chance) } }
+    var due: Int64? {
+        address.map { _ in
+            let due = retryAt ?? schedule.due(chance: chance)
+            return retryAt == nil ? min(due, rootDue ?? due) : due
+        }
+    }
+
+    /// The longest time over which nodes spread their renewals after a change of root, in milliseconds.
+    private static let longestSpread: Int64 = 600_000
+
+    /// The list of roots has changed: a certificate below another root than the active one is renewed early, soon enough that a
+    /// rotation comes to its end, and not by all nodes at once; below a retired one at once.
+    func rootsChanged() {
+        if agent.identity.ownRootState == .retired { retryAt = nil }
+        awaitRoot()
+        wait()
+    }
+
+    private func awaitRoot() {
+        guard let list = agent.documents.ledger.rootList, let state = agent.identity.ownRootState, state != .active
+        else {
+            (rootDue, rootAwaited) = (nil, nil)
+            return
+        }
+        let spread = min(Self.longestSpread, schedule.lifetime * 1000 / 20)
+        // One that was asked for in vain is asked for again after the whole time: the CA has not changed over yet.
+        let isAgain = rootAwaited == list.active.spkiSHA256 + fingerprint
+        guard !isAgain || state == .retired else { return }
+        let wasAsked = rootAwaited?.hasPrefix(list.active.spkiSHA256) ?? false
+        let first = state == .retired && !wasAsked ? 0 : Int64.random(in: 0...spread) + (wasAsked ? spread : 0)
+        rootDue = Clock.unixMilliseconds() + first
+        rootAwaited = list.active.spkiSHA256 + fingerprint
+    }
 
     /// Begins, and goes on after a change of identity or configuration.
     func update() {
@@ -60,6 +97,7 @@ final class IdentityRenewal: TimerHandler {
                     [("lifetimeSeconds", .integer(schedule.lifetime))])
             }
         }
+        awaitRoot()
         wait()
     }
 

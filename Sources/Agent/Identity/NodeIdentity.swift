@@ -1,9 +1,10 @@
+import Documents
 import EventLoop
 import PKI
 import Policy
 import TLS
 
-/// The node's own identity and what it trusts, as loaded from files.
+/// The node's own identity and what it trusts: as loaded from files, and as the mesh's list of roots extends them.
 struct NodeIdentity: Sendable {
     /// Certificates and key.
     let credentials: Credentials
@@ -15,8 +16,15 @@ struct NodeIdentity: Sendable {
     let subject: Subject
     /// Who vouches for nodes that this node dials.
     let servers: TrustBundle
-    /// TLS contexts made of them.
+    /// Who vouches for nodes that dial this one.
+    let clients: TrustBundle
+    /// The list of roots that it goes by; nil where the mesh has none.
+    let rootList: RootList?
+    /// TLS contexts made of them. They also trust roots that are retired as long as nodes below those may come back
+    /// (`RootList.admittedLate`): what such a node may do is decided after the handshake.
     let contexts: TLSContexts
+    /// What the files hold.
+    private let files: IdentityParts
 
     /// The CAs of the mesh that this node knows: those of its own chain, and those that it trusts.
     var authorities: [Certificate] {
@@ -25,9 +33,11 @@ struct NodeIdentity: Sendable {
     }
 
     /// Loads everything that `configuration` names, and checks it against each other.
-    static func load(_ configuration: Configuration, checks: StrictChecks = checksInForce) throws(CertificateError)
-        -> Self
-    {
+    ///
+    /// - Parameter roots: the list of roots to go by.
+    static func load(
+        _ configuration: Configuration, roots: RootSource = .stored, checks: StrictChecks = checksInForce
+    ) throws(CertificateError) -> Self {
         let identity = configuration.identity
         let passphrase = try identity.passphrase.load()
         let credentials: Credentials
@@ -46,11 +56,6 @@ struct NodeIdentity: Sendable {
         let leaf = credentials.leaf
         let spiffe = leaf.spiffeURIs.first
         let domain = configuration.trust.domain ?? spiffe.flatMap { try? SPIFFEID(parsing: $0) }?.trustDomain
-        let domains = Set([domain].compactMap { $0 })
-        // A node that its peers would refuse must not start: the same checks, as they would do them.
-        _ = try credentials.validate(
-            trust: servers.merging(clients), trustDomains: domains,
-            legacyCertificates: configuration.tls.legacyCertificates, now: Clock.unixSeconds())
         guard let node = configuration.node.name ?? leaf.commonName else {
             throw CertificateError(
                 .noIdentity, "the certificate names no node",
@@ -62,31 +67,66 @@ struct NodeIdentity: Sendable {
                 .wrongName, "the certificate is of node \(proven), and node.name says \(node)",
                 hint: wrongNameHint(node, configuration))
         }
-        let pins = try PinPolicy(configuration.tls.pins)
-        let transparency = try TransparencyPolicy.load(configuration.tls.transparency)
-        let revocation = try RevocationLists.load(
-            configuration.trust.revocationFiles + ListKeeper.files(configuration), configuration.trust.revocationMode,
-            areWanted: !configuration.trust.revocationURLs.isEmpty)
+        let parts = IdentityParts(
+            configuration: configuration, credentials: credentials, node: node, trustDomain: domain, servers: servers,
+            clients: clients, pins: try PinPolicy(configuration.tls.pins),
+            transparency: try TransparencyPolicy.load(configuration.tls.transparency),
+            revocation: try RevocationLists.load(
+                configuration.trust.revocationFiles + ListKeeper.files(configuration),
+                configuration.trust.revocationMode, areWanted: !configuration.trust.revocationURLs.isEmpty),
+            checks: checks)
+        switch roots {
+        case .stored: return try make(parts, parts.storedRoots)
+        case .inForce(let list): return try make(parts, list)
+        }
+    }
+
+    /// The same files under another list of roots.
+    ///
+    /// Errors: those of validation and TLS: peers would refuse this node under the list.
+    func using(_ list: RootList?) throws(CertificateError) -> Self { try Self.make(files, list) }
+
+    private static func make(_ parts: IdentityParts, _ list: RootList?) throws(CertificateError) -> Self {
+        let (configuration, credentials, checks) = (parts.configuration, parts.credentials, parts.checks)
+        let leaf = credentials.leaf
+        let domains = Set([parts.trustDomain].compactMap { $0 })
+        let now = Clock.unixSeconds()
+        let late = list?.admittedLate(at: now) ?? []
+        let (servers, clients) = (try parts.servers.applying(list), try parts.clients.applying(list))
+        do throws(CertificateError) {
+            // A node that its peers would refuse must not start: the same checks, as they would do them.
+            _ = try credentials.validate(
+                trust: TrustBundle(roots: servers.merging(clients).roots + late), trustDomains: domains,
+                legacyCertificates: configuration.tls.legacyCertificates, now: now)
+        } catch {
+            throw list?.explain(error, of: credentials) ?? error
+        }
+        let (chain, appended) = try RootList.presented(credentials, list, at: now)
+        let (pins, revocation) = (parts.pins, parts.revocation)
         do throws(TLSError) {
             let minimum = TLSVersion(configuration.tls.minimumVersion)
             let parameters = try configuration.tls.profile.parameters.choosing(
                 suites: configuration.tls.cipherSuites, groups: configuration.tls.groups, minimum: minimum)
             func context(_ role: TLSContext.Role, _ trust: TrustBundle) throws(TLSError) -> TLSContext {
                 var settings = TLSContext.Configuration(
-                    role: role, credentials: credentials, trust: trust, minimumVersion: minimum,
+                    role: role, credentials: chain, trust: trust, minimumVersion: minimum,
                     alpn: ["http/1.1"], legacyCertificates: configuration.tls.legacyCertificates,
-                    trustDomains: domains, checks: checks, acceleration: configuration.tls.acceleration == .auto)
+                    trustDomains: domains, checks: checks, appendedCertificates: appended,
+                    acceleration: configuration.tls.acceleration == .auto)
                 settings.pins = pins
-                settings.transparency = transparency
+                settings.transparency = parts.transparency
                 settings.revocation = revocation
                 settings.parameters = parameters
                 return try TLSContext(settings)
             }
             return NodeIdentity(
-                credentials: credentials, node: node, trustDomain: domain,
-                subject: .node(commonName: leaf.commonName, spiffe: spiffe), servers: servers,
+                credentials: credentials, node: parts.node, trustDomain: parts.trustDomain,
+                subject: .node(commonName: leaf.commonName, spiffe: leaf.spiffeURIs.first), servers: servers,
+                clients: clients, rootList: list,
                 contexts: TLSContexts(
-                    client: try context(.client, servers), server: try context(.server, clients)))
+                    client: try context(.client, servers.adding(late)),
+                    server: try context(.server, clients.adding(late))),
+                files: parts)
         } catch {
             if let certificate = error.certificate { throw certificate }
             throw CertificateError(.noIdentity, error.message, hint: error.hint)
@@ -111,6 +151,20 @@ struct NodeIdentity: Sendable {
             .all
         #endif
     }
+
+    /// The roots of this node's mesh that the files name: those of its trust domain, and the one that issued the node's own
+    /// certificates. They may name operators; roots of others that are trusted for their nodes may not.
+    var fileRoots: [Certificate] { files.roots }
+
+    /// The mesh's root below which the node's own certificate is; nil for a certificate from elsewhere.
+    var ownRoot: Certificate? {
+        let known = files.roots + (rootList?.entries.map(\.certificate) ?? [])
+        let last = credentials.chain[credentials.chain.count - 1]
+        return known.first { $0 == last } ?? known.first { last.isBelow($0) }
+    }
+
+    /// Where the root of the node's own certificate stands; nil where the list does not name it.
+    var ownRootState: RootList.State? { ownRoot.flatMap { rootList?.state(of: $0) } }
 
     private static func trust(_ files: [String]) throws(CertificateError) -> TrustBundle {
         var roots: [Certificate] = []

@@ -41,6 +41,19 @@ extension WorkerCore {
         }
     }
 
+    /// The entry that revokes a peer, and the chain by which it does; nil where none does. Which chain a peer has depends on the
+    /// roots that are trusted: where these have changed since the handshake, it may have another one.
+    func revocation(of tls: TLSSession, isDialler: Bool) -> (entry: RevocationEntry, chain: [Certificate])? {
+        guard let entry = routing.revoked.entry(for: tls.peerChain) else { return nil }
+        let contexts = shared.identity.contexts
+        let context = isDialler ? contexts.client : contexts.server
+        guard tls.context !== context, let trust = context.configuration.trust,
+            let chain = try? ChainVerifier(trust: trust, checks: context.configuration.checks).buildChain(
+                tls.peerChain, role: isDialler ? .serverOfLink : .clientOfLink, now: Clock.unixSeconds())
+        else { return (entry, tls.peerChain) }
+        return routing.revoked.entry(for: chain).map { ($0, chain) }
+    }
+
     /// What counts here; what has ended or lost its root meanwhile is the next handshake's affair.
     private static var objections: Set<CertificateReason> { [.revoked, .revocationUnknown, .pinMismatch] }
 

@@ -46,6 +46,7 @@ extension Agent {
         supervisor.laneEstablished = { [unowned self] in self.documentPeers.laneLinked($0) }
         documents.changed = { [unowned self] in self.documentChanged($0) }
         watchAudit()
+        mergeRevocations()
         ca?.use(identity.contexts.server.configuration.revocation)
         startOCSP()
         registry.changed = { [unowned self] in
@@ -74,6 +75,7 @@ extension Agent {
         certificateWatch = CertificateWatch(self, log: log)
         for warning in effective.warnings { log.warning("configuration", warning.description) }
         reviewOwnIdentity()
+        reviewOwnRoot()
         for warning in policy.warnings { log.warning("policy", warning.description) }
         log.info(
             "started", "node \(shared.node) is up",

@@ -41,7 +41,7 @@ extension Agent {
         let read = try loader()
         let next = read.keepingWhatRuns(configuration)
         try TLSGround.prepare(next.configuration)
-        let identity = try NodeIdentity.load(read.configuration)
+        let identity = try NodeIdentity.load(read.configuration, roots: .inForce(documents.ledger.rootList))
         guard identity.node == shared.node else {
             throw StartFailure(
                 exitCode: 78,

@@ -11,7 +11,7 @@ extension Agent {
             node: shared.node, own: own, policy: policy, trustDomain: identity.trustDomain,
             directory: directoryClient?.snapshot ?? DirectorySnapshot(), services: registry.routes, links: links,
             isDraining: isDraining, isOutOfService: isOutOfService || isAuditClosed,
-            documents: documents.ledger.versions, revocations: revocations)
+            documents: documents.ledger.versions, revocations: revocations, lateRoots: lateRoots)
         ca?.use(meshForCA)
         for worker in shared.workers {
             worker.submit { [routing] core in core.apply(routing) }

@@ -14,6 +14,7 @@ extension Agent {
         if isDraining || isOutOfService || isHandedOver { reasons.append("draining") }
         if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
         if ownRevocation != nil { reasons.append("identity_revoked") }
+        if identity.ownRootState == .retired { reasons.append("identity_root_retired") }
         if isAuditClosed { reasons.append("audit_not_written") }
         if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
         return (reasons.isEmpty, reasons)

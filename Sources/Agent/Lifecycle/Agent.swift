@@ -126,6 +126,10 @@ public final class Agent {
         try StateDirectory.prepare(configuration.node.stateDirectory)
         sealKeeper = SealKeeper(stateDirectory: configuration.node.stateDirectory)
         documents = try DocumentHost(identity, configuration, log: log)
+        // What came with the first certificate may bring other roots than those that were stored.
+        if documents.ledger.rootList != identity.rootList {
+            identity = try identity.using(documents.ledger.rootList)
+        }
         policy = documents.ledger.policy ?? configured
         var session = SessionConfiguration()
         session.initialCredit = configuration.streams.initialCredit

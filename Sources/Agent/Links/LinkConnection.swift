@@ -70,6 +70,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var awaitsMemory = false
     /// See `catchUp`.
     var isCatchingUp = false
+    /// The root of the peer's certificate is retired: it may only get documents, until it has another certificate.
+    var isLate = false
     /// Whether the peer is known to have the session on this link; the dialler of one that resumes it learns that from the
     /// first frame.
     var isConfirmed = true

@@ -188,24 +188,17 @@ extension LinkSetup {
             return false
         }
         let routing = core.routing
-        isCatchingUp = false
+        (isCatchingUp, isLate) = (false, false)
         if let tls, let error = core.objection(to: tls, isDialler: isDialler) {
             let reason: LinkReason = error.reason == .revoked ? .identityRevoked : .linkDenied
             refuse(reason, error.code)
             fail(error.code, error.message, hint: error.hint, reason: reason)
             return false
         }
-        if let tls, let entry = routing.revoked.entry(for: tls.peerChain) {
-            if mayCatchUp(identity) { return true }
-            let text = "the certificate of node \(identity.nodeName ?? "?") is revoked: \(entry.reason)"
-            refuse(.identityRevoked, "revoked: \(entry.reason)")
-            fail(
-                LinkReason.identityRevoked.name, text,
-                hint:
-                    "mesh revoke --list shows the entry \(entry.name), unless it comes from an OCSP responder; issue the node a "
-                    + "new certificate with a new key",
-                reason: .identityRevoked)
-            return false
+        if let tls, let (entry, chain) = core.revocation(of: tls, isDialler: isDialler) {
+            isLate = routing.isLate(chain, now: Clock.unixSeconds()) && mayGetDocuments(identity)
+            if !isLate, mayCatchUp(identity) { return true }
+            if !isLate { return refuseRevoked(identity, entry) }
         }
         let principal = routing.policy.principal(
             for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
@@ -217,7 +210,7 @@ extension LinkSetup {
         self.principal = principal
         if !isDialler { node = principal.nodeName ?? identity.nodeName ?? identity.commonName ?? "" }
         guard decision.allowed, let name = principal.nodeName else {
-            if mayCatchUp(identity) { return true }
+            if !isLate, mayCatchUp(identity) { return true }
             let reason = decision.allowed ? PolicyReason.unmappedIdentity : decision.reason
             core.counters.denied(reason.rawValue)
             core.shared.log.warning(
@@ -244,7 +237,32 @@ extension LinkSetup {
             fail("going_away", "this node drains", hint: nil)
             return false
         }
+        isCatchingUp = isLate
         return true
+    }
+
+    private func refuseRevoked(_ identity: PeerIdentity, _ entry: RevocationEntry) -> Bool {
+        let text = "the certificate of node \(identity.nodeName ?? "?") is revoked: \(entry.reason)"
+        refuse(.identityRevoked, "revoked: \(entry.reason)")
+        fail(
+            LinkReason.identityRevoked.name, text,
+            hint:
+                "mesh revoke --list shows the entry \(entry.name), unless it comes from an OCSP responder; issue the node a "
+                + "new certificate with a new key",
+            reason: .identityRevoked)
+        return false
+    }
+
+    /// A node whose root was retired while it was away gets documents, and nothing else.
+    private func mayGetDocuments(_ identity: PeerIdentity) -> Bool {
+        guard let hello = peerHello, documents(hello) != nil, let name = identity.nodeName else { return false }
+        return isFirst(to: name) && core.parked[Lane(name)] == nil
+    }
+
+    /// There is no link to the node that would be given away, and no session that this one would carry.
+    private func isFirst(to name: String) -> Bool {
+        held == nil && intent != .move && number == 0 && !core.routing.isDraining && core.routing.links[name] == nil
+            && core.links[Lane(name)] == nil && name != core.routing.node
     }
 
     /// A node that has no right here may still bring the newer document that gives it one, or else a mesh that a document
@@ -253,9 +271,8 @@ extension LinkSetup {
     /// Only for a link of its own, where there is none to that node: neither a session nor a living link is given to it. A
     /// session that waits here for its next link goes on waiting (`WorkerCore.visit`).
     private func mayCatchUp(_ identity: PeerIdentity) -> Bool {
-        guard held == nil, let hello = peerHello, intent != .move, number == 0, let name = identity.nodeName,
-            let theirs = documents(hello), !core.routing.documents.covers(theirs), !core.routing.isDraining,
-            core.routing.links[name] == nil, core.links[Lane(name)] == nil, name != core.routing.node
+        guard let hello = peerHello, let name = identity.nodeName, isFirst(to: name),
+            let theirs = documents(hello), !core.routing.documents.covers(theirs)
         else { return false }
         principal = core.routing.policy.principal(
             for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))

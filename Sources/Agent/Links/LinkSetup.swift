@@ -71,6 +71,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     var generation: UInt64 = 0
     /// The peer has no right to link, and may only bring newer documents (`LinkConnection.isCatchingUp`).
     var isCatchingUp = false
+    /// The root of the peer's certificate is retired (`LinkConnection.isLate`).
+    var isLate = false
 
     /// A dial.
     init(dial: LinkDial, core: WorkerCore) {
@@ -113,6 +115,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         intent = other.intent
         generation = other.generation
         isCatchingUp = other.isCatchingUp
+        isLate = other.isLate
         descriptor = other.descriptor
         owned = other.owned.take()
         other.phase = .over
@@ -480,6 +483,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             link.continueStreams(of: held.link)
             link.isConfirmed = !isDialler
         }
+        link.isLate = isLate
         if isCatchingUp {
             link.catchUp()
             if core.parked[lane] != nil { return core.visit(link) }

@@ -41,9 +41,20 @@ extension LinkSupervisor {
     /// So long before its peer's certificate ends a link is to be replaced, in seconds; of a shorter rest a third.
     private static let expiryLead: Int64 = 60
 
-    /// This node has another certificate: every session moves to a link that is made with it.
+    /// This node has another certificate: every session moves to a link that is made with it, and who refused the old one is
+    /// dialled again soon.
     func identityChanged() {
-        for peer in peers.values where peer.link != nil { wantMove(peer, .identity) }
+        for peer in peers.values {
+            guard peer.link == nil else {
+                wantMove(peer, .identity)
+                continue
+            }
+            guard !isStopped, let timer = peer.timer else { continue }
+            ControlPlane.loop.cancel(timer)
+            peer.timer = nil
+            peer.backoff.succeeded()
+            schedule(peer, after: UInt64.random(in: 0...min(UInt64(peers.count) * Self.spread, Self.longestSpread)))
+        }
     }
 
     /// A peer asks this end to dial.

@@ -81,7 +81,7 @@ extension WorkerCore {
         var closed = 0
         for session in Array(parked.values) {
             let link = session.link
-            if let entry = routing.revoked.entry(for: link.tls.peerChain) {
+            if let (entry, _) = revocation(of: link.tls, isDialler: link.isDialler) {
                 closed += link.session.streamCount
                 noteRevoked(link, entry)
                 endParked(

@@ -126,7 +126,7 @@ final class WorkerCore: TimerHandler {
     private func reevaluate() {
         var closedStreams = 0
         for link in Array(links.values) + Array(retiring.values) where !link.awaitsDocuments {
-            if let entry = routing.revoked.entry(for: link.tls.peerChain) {
+            if let (entry, _) = revocation(of: link.tls, isDialler: link.isDialler) {
                 closedStreams += link.session.streamCount
                 noteRevoked(link, entry)
                 link.close(.identityRevoked, "the certificate of node \(link.node) is revoked: \(entry.reason)")

@@ -1,20 +1,24 @@
+import Documents
 import PKI
 import TLS
 
 extension Agent {
     /// Every certificate that is in use here or was seen at a linked peer, those that end first in front.
     func certificates() async -> [KnownCertificate] {
-        var found = Collected()
-        found.add(.identity, shared.node, identity.credentials.chain)
+        let list = documents.ledger.rootList
+        var found = Collected(list: list)
+        found.add(.identity, shared.node, identity.credentials.chain, below: identity.ownRoot)
         for bundle in [identity.contexts.client, identity.contexts.server].compactMap(\.configuration.trust) {
-            for root in bundle.roots { found.add(.trust, root.commonName ?? root.subject, [root]) }
+            for root in bundle.roots { found.add(.trust, root.commonName ?? root.subject, [root], below: root) }
         }
         addEdge(&found)
         addTargets(&found)
-        if let ca { found.add(.ca, ca.facts.trustDomain, ca.facts.chain) }
+        if let ca { found.add(.ca, ca.facts.trustDomain, ca.facts.chain, below: ca.facts.chain.last) }
         for link in await reports().flatMap(\.links) {
             // The root is one of those that are trusted here.
-            found.add(.peer, link.node, link.peerChain.count > 1 ? link.peerChain.dropLast() : link.peerChain)
+            found.add(
+                .peer, link.node, link.peerChain.count > 1 ? link.peerChain.dropLast() : link.peerChain,
+                below: list?.root(of: link.peerChain) ?? link.peerChain.last)
         }
         return stapled(found.all).sorted { ($0.expiry.notAfter, $0.name) < ($1.expiry.notAfter, $1.name) }
     }
@@ -53,13 +57,22 @@ extension Agent {
 
     /// Certificates, each once for every use and name: a metric must not have one sample twice.
     private struct Collected {
+        /// The mesh's list of roots.
+        let list: RootList?
         private(set) var all: [KnownCertificate] = []
         private var seen: Set<String> = []
 
-        mutating func add(_ use: KnownCertificate.Use, _ name: String, _ certificates: some Sequence<Certificate>) {
+        init(list: RootList?) { self.list = list }
+
+        mutating func add(
+            _ use: KnownCertificate.Use, _ name: String, _ certificates: some Sequence<Certificate>,
+            below root: Certificate? = nil
+        ) {
             for certificate in certificates
             where seen.insert("\(use.rawValue) \(name) \(certificate.fingerprintSHA256)").inserted {
-                all.append(KnownCertificate(use, name, certificate))
+                var known = KnownCertificate(use, name, certificate)
+                known.root = root.map { ($0.subject, list?.state(of: $0)) }
+                all.append(known)
             }
         }
     }

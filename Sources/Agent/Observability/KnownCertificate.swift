@@ -1,3 +1,4 @@
+import Documents
 import EventLoop
 import JSON
 import PKI
@@ -35,6 +36,8 @@ struct KnownCertificate: Sendable {
     let expiry: CertificateExpiry
     /// What is stapled to it, where responses are fetched for it.
     var staple: StapleKeeper.Status?
+    /// The root that it is below, and where that stands in the mesh's list of roots.
+    var root: (subject: String, state: RootList.State?)?
     /// Begin of validity, unix seconds.
     let notBefore: Int64
 
@@ -57,6 +60,10 @@ struct KnownCertificate: Sendable {
             "secondsRemaining": .integer(expiry.notAfter - now), "valid": .bool(now < expiry.notAfter),
             "expiringSoon": .bool(expiry.isSoon(at: now)),
         ]
+        if let root {
+            object["root"] = .string(root.subject)
+            if let state = root.state { object["rootState"] = .string(state.rawValue) }
+        }
         if let staple { object["staple"] = staple.json }
         return .object(object)
     }

@@ -102,6 +102,16 @@ enum Metrics {
         writer.family(
             "mesh_document_peers_behind", .gauge, "Linked nodes that have not acknowledged a document in force here.",
             Double(agent.documentPeers.behind))
+        if let list = documents.ledger.rootList {
+            writer.family(
+                "mesh_trust_roots", .gauge, "Roots of the mesh by where they stand in a rotation.",
+                RootList.State.allCases.map { state in
+                    .init(Double(list.entries.count { $0.state == state }), ["state": state.rawValue])
+                })
+            writer.family(
+                "mesh_identity_root_active", .gauge, "Whether the node's certificate is below the active root.",
+                agent.identity.ownRootState == .active ? 1 : 0)
+        }
         writer.family(
             "mesh_revocations", .gauge, "Entries of the list of revocations in force.",
             Double(documents.ledger.revocations.entries.count))

@@ -29,11 +29,13 @@ final class RoutingSnapshot: Sendable {
     let documents: DocumentVersions
     /// What the mesh has revoked.
     let revocations: RevocationSet
+    /// Retired roots whose nodes may still come back for documents: their keys, and until when (unix seconds).
+    let lateRoots: [String: Int64]
 
     init(
         node: String, own: Principal, policy: PolicyDocument, trustDomain: String?, directory: DirectorySnapshot,
         services: [String: LocalService], links: [String: [LaneRoute]], isDraining: Bool, isOutOfService: Bool,
-        documents: DocumentVersions, revocations: RevocationSet
+        documents: DocumentVersions, revocations: RevocationSet, lateRoots: [String: Int64] = [:]
     ) {
         self.node = node
         self.own = own
@@ -46,6 +48,7 @@ final class RoutingSnapshot: Sendable {
         self.isOutOfService = isOutOfService
         self.documents = documents
         self.revocations = revocations
+        self.lateRoots = lateRoots
     }
 
     /// Whether `acting` may open a stream to `service`: the dialling side's check. The serving agent decides again.

@@ -12,10 +12,12 @@ extension Agent {
         return withdrawn.all
     }
 
-    private func mergeRevocations() {
+    /// Puts together what documents revoke, what responders say, and the keys of retired roots.
+    func mergeRevocations() {
         let own = documents.ledger.revocations
         let others = peerStatus.revoked.sorted { $0.key < $1.key }.map(\.value)
-        withdrawn = (others.isEmpty ? own : RevocationSet(own.entries + others), own)
+        let more = others + retiredRoots
+        withdrawn = (more.isEmpty ? own : RevocationSet(own.entries + more), own)
     }
 
     /// Begins to fetch, and to answer what workers ask.

@@ -1,0 +1,115 @@
+import Documents
+import EventLoop
+import JSON
+import PKI
+import TLS
+
+/// What the mesh's list of roots changes in a running agent.
+extension Agent {
+    /// A list of roots came into force: listeners, dialling and the edge go by it, and what rests on a retired root ends.
+    func rootsChanged() {
+        guard let list = documents.ledger.rootList else { return }
+        mergeRevocations()
+        log.info(
+            "roots_changed", "the mesh has other roots",
+            [
+                ("version", documents.ledger.versions.stamps[.trust].map { JSONValue($0.version) } ?? .null),
+                ("active", .string(list.active.subject)),
+                ("roots", .init(list.entries.map { "\($0.certificate.subject): \($0.state.rawValue)" })),
+            ])
+        do {
+            let next = try identity.using(list)
+            let edge =
+                try next.meshTrust == identity.meshTrust ? nil : edge.prepare(configuration.edge, mesh: next.meshTrust)
+            updateOCSP(next, edge?.runtime ?? self.edge.runtime)
+            _ = use(next)
+            if let edge { self.edge.reload(edge) }
+        } catch {
+            // What the list takes away is taken away all the same: retired roots count as revoked keys.
+            log.error(
+                "roots_not_applied", "new links go by the roots before, since this node cannot go by the new ones",
+                [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
+        }
+        warnOfPins(list)
+        reviewOwnRoot()
+        renewal.rootsChanged()
+    }
+
+    /// The keys of retired roots: nothing below them counts any more, on whatever way it was verified.
+    var retiredRoots: [RevocationEntry] {
+        guard let list = documents.ledger.rootList else { return [] }
+        let issued = documents.ledger.documents[.trust]?.issued ?? 0
+        return list.retired.map { root in
+            RevocationEntry(
+                .key(root.spkiSHA256), revoked: issued,
+                reason: "the root \(root.subject) is retired; renew it, or join again")
+        }
+    }
+
+    /// Retired roots whose nodes may still come back, and until when.
+    var lateRoots: [String: Int64] {
+        guard let list = documents.ledger.rootList else { return [:] }
+        var roots: [String: Int64] = [:]
+        for root in list.retired { roots[root.spkiSHA256] = list.lateUntil(root) }
+        return roots
+    }
+
+    /// Says it loudly when this node's own certificate is below a retired root.
+    func reviewOwnRoot() {
+        guard identity.ownRootState == .retired, let root = identity.ownRoot else { return }
+        log.error(
+            "own_root_retired",
+            "the root of this node's own certificate was retired; it links for documents only until it is renewed",
+            [("root", .string(root.subject)), ("renewal", .string(renewal.due == nil ? "none" : "now"))])
+    }
+
+    /// Pins that only certificates below other roots than the active one meet.
+    private func warnOfPins(_ list: RootList) {
+        let others = list.entries.filter { $0.state != .active && $0.state != .prepared }.map(\.certificate)
+        let news = list.entries.filter { $0.state == .active || $0.state == .prepared }.map(\.certificate)
+        for rule in identity.contexts.client.configuration.pins.rules {
+            guard rule.pins.contains(where: { pin in others.contains { pin.matches($0) } }),
+                !rule.pins.contains(where: { pin in news.contains { pin.matches($0) } })
+            else { continue }
+            log.warning(
+                "pin_of_old_root", "pins name a root that the mesh leaves, and not the one that it goes to",
+                [
+                    ("node", rule.node.map { .string($0) } ?? .null),
+                    (
+                        "hint",
+                        .string("add spki-sha256:\(list.active.spkiSHA256) to tls.pins before certificates are renewed")
+                    ),
+                ])
+        }
+    }
+
+    /// Refuses a list of roots under which this node could not prove itself, its CA would issue for nobody, or nobody could sign
+    /// documents any more. What cannot be read is refused by who takes it.
+    func refuseLockout(by envelope: [UInt8]) throws(DocumentError) {
+        guard let document = try? SignedDocument(envelope: envelope), document.kind == .trust,
+            let list = try? RootList(payload: document.payload, trustDomain: document.trustDomain)
+        else { return }
+        let retired = Set(list.retired.map(\.spkiSHA256))
+        if let own = identity.ownRoot, retired.contains(own.spkiSHA256) {
+            throw Self.lockout(
+                "this node's own certificate is below \(own.subject), which would be retired",
+                hint:
+                    "wait until it is renewed below the active root: mesh ca rotate status; --force retires it all the same"
+            )
+        }
+        if let ca, retired.contains(ca.facts.rootKey) {
+            throw Self.lockout(
+                "the CA of this node issues below \(ca.facts.subjects.root), which would be retired",
+                hint: "let it change over first: mesh ca rotate activate")
+        }
+        if let operators = documents.ledger.documents[.operators], retired.contains(operators.signer) {
+            throw Self.lockout(
+                "the list of operators in force is signed by a root that would be retired",
+                hint: "sign it with the active root first: mesh ca rotate activate does it")
+        }
+    }
+
+    private static func lockout(_ what: String, hint: String) -> DocumentError {
+        DocumentError(.lockout, "\(what): the mesh would lock itself out", hint: hint)
+    }
+}
