@@ -11,6 +11,16 @@ final class IdentityRenewal: TimerHandler {
     /// looked at again and again.
     private static let longestSleep: UInt64 = 30_000_000_000
 
+    /// A certificate below another root that is waited for.
+    private struct AwaitedRoot: Equatable {
+        /// The root's key.
+        let key: String
+        /// The present certificate is of no use.
+        let isUrgent: Bool
+        /// The present certificate.
+        let certificate: String
+    }
+
     private unowned let agent: Agent
     private var timer: TimerID?
     private var isStopped = false
@@ -22,8 +32,8 @@ final class IdentityRenewal: TimerHandler {
     private var retryAt: Int64?
     /// When to ask for a certificate under the active root, unix milliseconds; nil where this one is.
     private var rootDue: Int64?
-    /// The root for which that was decided.
-    private var rootAwaited: String?
+    /// For what that was decided.
+    private var rootAwaited: AwaitedRoot?
     /// The smallest warning that was given, in seconds before the end.
     private var warned = Int64.max
     /// Renewals by result.
@@ -72,14 +82,14 @@ final class IdentityRenewal: TimerHandler {
             (rootDue, rootAwaited) = (nil, nil)
             return
         }
-        let spread = min(Self.longestSpread, schedule.lifetime * 1000 / 20)
+        let next = AwaitedRoot(key: list.active.spkiSHA256, isUrgent: state == .retired, certificate: fingerprint)
+        guard next != rootAwaited else { return }
         // One that was asked for in vain is asked for again after the whole time: the CA has not changed over yet.
-        let isAgain = rootAwaited == list.active.spkiSHA256 + fingerprint
-        guard !isAgain || state == .retired else { return }
-        let wasAsked = rootAwaited?.hasPrefix(list.active.spkiSHA256) ?? false
-        let first = state == .retired && !wasAsked ? 0 : Int64.random(in: 0...spread) + (wasAsked ? spread : 0)
-        rootDue = Clock.unixMilliseconds() + first
-        rootAwaited = list.active.spkiSHA256 + fingerprint
+        let isAgain = rootAwaited.map { $0.key == next.key && $0.isUrgent == next.isUrgent } ?? false
+        let spread = min(Self.longestSpread, schedule.lifetime * 1000 / 20)
+        let wait = next.isUrgent && !isAgain ? 0 : Int64.random(in: 0...spread) + (isAgain ? spread : 0)
+        rootDue = Clock.unixMilliseconds() + wait
+        rootAwaited = next
     }
 
     /// Begins, and goes on after a change of identity or configuration.

@@ -65,8 +65,8 @@ extension EndToEnd {
                 try demand(status.output.contains("retired") && status.output.contains("CN=E2E root 2"), status.output)
                 // It knows the old root only, by its file and by its certificate.
                 try late.launch()
-                try late.waitDocument(.trust, version: 3)
                 try late.waitReady(within: 30)
+                try late.waitDocument(.trust, version: 3)
                 try Deadline.until("the late one is below the next root") {
                     try late.metric("mesh_identity_root_active") == 1
                 }
@@ -106,7 +106,7 @@ extension EndToEnd {
                     try demandEqual(answer.reason, reason, answer.text)
                 }
                 let prepared = try roots.list(.active, .prepared)
-                try refused(try roots.sign(1, prepared, by: roots.next), 403, "root_not_vouched")
+                try refused(try roots.signedByAStranger(), 403, "root_not_vouched")
                 let text = String(decoding: prepared.payload, as: UTF8.self)
                 try refused(try operators.sign(.trust, 1, text), 403, "root_not_vouched")
                 let entries = try JSONReader.parse(text)["roots"] ?? .null
@@ -250,6 +250,16 @@ private struct TestRoots {
             .trust, trustDomain: TestMesh.trustDomain, version: version, issued: Int64(time(nil)),
             payload: list.payload,
             signedBy: key(root))
+    }
+
+    /// A list of somebody who has made a root of the same mesh, and lets it vouch for the mesh's.
+    func signedByAStranger() throws -> SignedDocument {
+        let now = Int64(time(nil))
+        let own = try CertificateAuthority.createRoot(name: "Own", trustDomain: TestMesh.trustDomain, now: now)
+        let list = try RootList(
+            [.init(own.root, .active), .init(mesh.authority.root, .retired)],
+            crossSigned: [try own.crossSign(mesh.authority.root, now: now)], trustDomain: TestMesh.trustDomain)
+        return try sign(1, list, by: own)
     }
 
     /// Gives a node a certificate below the next root, in its files.
