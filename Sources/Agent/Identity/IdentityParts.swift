@@ -18,7 +18,7 @@ struct IdentityParts: Sendable {
     let servers: TrustBundle
     let clients: TrustBundle
     let pins: PinPolicy
-    let transparency: TransparencyPolicy
+    let transparency: TransparencyPolicy?
     let revocation: RevocationLists?
     let checks: StrictChecks
 
