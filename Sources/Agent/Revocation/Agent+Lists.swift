@@ -1,3 +1,4 @@
+import Documents
 import EventLoop
 import JSON
 import PKI
@@ -15,7 +16,7 @@ extension Agent {
     /// A CRL was fetched: it holds for new links, and for those that are there.
     func listsChanged() {
         do {
-            let next = try NodeIdentity.load(configuration)
+            let next = try NodeIdentity.load(configuration, roots: .inForce(documents.ledger.rootList))
             // Files that are being replaced are somebody else's to take over.
             guard next.credentials.chain == identity.credentials.chain else { return }
             updateOCSP(next, edge.runtime)
