@@ -84,11 +84,13 @@ extension Agent {
     }
 
     /// Refuses a list of roots under which this node could not prove itself, its CA would issue for nobody, or nobody could sign
-    /// documents any more. What cannot be read is refused by who takes it.
+    /// documents any more. What would not be taken anyway is refused by who takes it.
     func refuseLockout(by envelope: [UInt8]) throws(DocumentError) {
         guard let document = try? SignedDocument(envelope: envelope), document.kind == .trust,
             let list = try? RootList(payload: document.payload, trustDomain: document.trustDomain)
         else { return }
+        var next = documents.ledger
+        guard (try? next.take(document, now: Clock.unixSeconds())) == .taken else { return }
         let retired = Set(list.retired.map(\.spkiSHA256))
         if let own = identity.ownRoot, retired.contains(own.spkiSHA256) {
             throw Self.lockout(
