@@ -135,6 +135,11 @@ extension EndToEnd {
                 try demandEqual(lockout.reason, "trust_lockout", "the operators' list: \(lockout.text)")
                 try pair.directory.take(try operators.list(2, [("tester", operators.key)], by: roots.key(roots.next)))
                 for node in mesh.nodes { try node.waitDocument(.operators, version: 2) }
+                try Deadline.until("the links of those that have renewed are made with it", within: 30) {
+                    let nodes = try pair.directory.control.get("/v1/roots").json["nodes"]?.array ?? []
+                    let client = nodes.first { $0["node"]?.string == "Client" }
+                    return client?["rootKey"]?.string == roots.next.root.spkiSHA256
+                }
                 let wire = try Wire(pair.upstream)
                 try wire.echo("before")
                 let start = Deadline.now
