@@ -106,6 +106,10 @@ public struct RootList: Sendable, Equatable {
         return !vouched(by: [root], at: nil).isDisjoint(with: goals)
     }
 
+    /// When the next cross-signed certificate ends, unix seconds: until then the same is sent and the same nodes may come back. Nil
+    /// where none is left.
+    public func nextEnd(after now: Int64) -> Int64? { crossSigned.map(\.notAfter).filter { now < $0 }.min() }
+
     /// Retired roots whose nodes may still come back, to fetch documents and another certificate.
     public func admittedLate(at now: Int64) -> [Certificate] {
         retired.filter { root in lateUntil(root).map { now < $0 } ?? false }

@@ -45,6 +45,8 @@ import Testing
         #expect(try RootList(payload: made.payload, trustDomain: Fixture.domain) == made)
         #expect(made.active == roots.old.root)
         #expect(made.state(of: roots.new.root) == .prepared)
+        #expect(made.nextEnd(after: Fixture.now + 999) == Fixture.now + 1000)
+        #expect(made.nextEnd(after: Fixture.now + 1000) == nil)
         #expect(made.crossSigned(for: roots.new.root, at: Fixture.now) == [newByOld])
         #expect(made.crossSigned(for: roots.new.root, at: Fixture.now + 1000).isEmpty)
     }

@@ -17,6 +17,13 @@ extension Agent {
                 ("active", .string(list.active.subject)),
                 ("roots", .init(list.entries.map { "\($0.certificate.subject): \($0.state.rawValue)" })),
             ])
+        applyRoots(list)
+        warnOfPins(list)
+        reviewOwnRoot()
+        renewal.rootsChanged()
+    }
+
+    private func applyRoots(_ list: RootList) {
         do {
             let next = try identity.using(list)
             let edge =
@@ -30,9 +37,28 @@ extension Agent {
                 "roots_not_applied", "new links go by the roots before, since this node cannot go by the new ones",
                 [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
         }
-        warnOfPins(list)
-        reviewOwnRoot()
-        renewal.rootsChanged()
+    }
+
+    /// The longest sleep between two looks at the ends of cross-signed certificates, in seconds: clocks are set, and hosts sleep.
+    private static let longestSleep: Int64 = 30
+
+    /// Takes cross-signed certificates that have ended out of what is sent, and the roots whose nodes cannot come back any more out
+    /// of what is trusted in handshakes, as long as the agent runs.
+    func watchRoots() {
+        Task { @ControlPlane [weak self] in
+            var last = Clock.unixSeconds()
+            while let end = self.map({ $0.documents.ledger.rootList?.nextEnd(after: last) ?? .max }) {
+                let wait = min(Self.longestSleep, max(1, end - Clock.unixSeconds()))
+                await ControlPlane.sleep(nanoseconds: UInt64(wait) * 1_000_000_000)
+                guard let self else { return }
+                let now = Clock.unixSeconds()
+                if let list = self.documents.ledger.rootList, let end = list.nextEnd(after: last), end <= now {
+                    self.applyRoots(list)
+                    self.publish()
+                }
+                last = now
+            }
+        }
     }
 
     /// The keys of retired roots: nothing below them counts any more, on whatever way it was verified.

@@ -156,7 +156,8 @@ final class CACore: AcceptHandler {
         configuration.expiredFor = settings.renewExpiredFor
         configuration.revocation = revocationLists
         let made = try TLSContext(configuration)
-        context = (made, now + (credentials.leaf.notAfter - now) / 2)
+        let half = now + (credentials.leaf.notAfter - now) / 2
+        context = (made, min(half, issuer.mesh.rootList?.nextEnd(after: now) ?? half))
         return made
     }
 

@@ -47,6 +47,7 @@ extension Agent {
         documents.changed = { [unowned self] in self.documentChanged($0) }
         watchAudit()
         mergeRevocations()
+        watchRoots()
         ca?.use(identity.contexts.server.configuration.revocation)
         startOCSP()
         registry.changed = { [unowned self] in

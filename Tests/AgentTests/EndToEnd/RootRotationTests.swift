@@ -171,6 +171,8 @@ extension EndToEnd {
                 try pair.server.stop()
                 try pair.server.launch()
                 try pair.server.waitReady()
+                try pair.client.waitLinked(to: pair.server, within: 30)
+                try pair.client.waitInstances(of: "echo", at: ["Server"], within: 30)
                 try Wire(pair.upstream).echo("after a restart")
                 try demandEqual(try pair.server.documentVersion(.trust), 4)
                 try pair.server.take(try operators.sign(.revocations, 1, "{\"revoked\":[]}"))
@@ -212,7 +214,7 @@ extension EndToEnd {
                     return until.map { $0 < UTCTime.text(Int64(time(nil))) } ?? false
                 }
                 try node.launch()
-                try node.waitFor("dial_failed") { $0["reason"] == "unknown_ca" }
+                try node.waitFor("dial_failed") { ["unknown_ca", "untrusted_issuer"].contains($0["reason"] ?? "") }
                 try demandEqual(try node.documentVersion(.trust), nil, "it has taken nothing from a stranger")
                 try node.stop()
                 try ca.createToken(for: "Node", in: node.tokenFile + ".new")
