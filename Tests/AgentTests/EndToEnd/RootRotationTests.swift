@@ -167,13 +167,17 @@ extension EndToEnd {
                 try roots.issue(pair.server)
                 try pair.server.waitReady(within: 30)
                 try pair.client.waitInstances(of: "echo", at: ["Server"], within: 30)
-                try Wire(pair.upstream).echo("after")
+                try Deadline.until("the server carries streams", within: 30) {
+                    (try? Wire(pair.upstream).echo("after")) != nil
+                }
                 try pair.server.stop()
                 try pair.server.launch()
                 try pair.server.waitReady()
                 try pair.client.waitLinked(to: pair.server, within: 30)
                 try pair.client.waitInstances(of: "echo", at: ["Server"], within: 30)
-                try Wire(pair.upstream).echo("after a restart")
+                try Deadline.until("the server carries streams", within: 30) {
+                    (try? Wire(pair.upstream).echo("after a restart")) != nil
+                }
                 try demandEqual(try pair.server.documentVersion(.trust), 4)
                 try pair.server.take(try operators.sign(.revocations, 1, "{\"revoked\":[]}"))
             }
