@@ -173,7 +173,6 @@ extension EndToEnd {
                 try pair.server.stop()
                 try pair.server.launch()
                 try pair.server.waitReady()
-                try pair.client.waitLinked(to: pair.server, within: 30)
                 try pair.client.waitInstances(of: "echo", at: ["Server"], within: 30)
                 try Deadline.until("the server carries streams", within: 30) {
                     (try? Wire(pair.upstream).echo("after a restart")) != nil
