@@ -20,7 +20,8 @@ extension LinkSupervisor {
         peer.lastError = failure
         if let worker = peer.parkedOn,
             peer.redials.isGone(
-                refused: failure.code == ConnectError.Code.refused.rawValue, now: Clock.monotonicNanoseconds())
+                refused: failure.code == ConnectError.Code.refused.rawValue, now: Clock.monotonicNanoseconds()),
+            !isLinked(besides: peer.lane)
         {
             let lane = peer.lane
             shared.workers[worker].submit {
@@ -36,6 +37,11 @@ extension LinkSupervisor {
         goOn(
             peer, text, reason: failure.reason, retryAfter: failure.retryAfter,
             cause: failure.retryAfter > 0 ? .hint : isHarmless ? .linkLost : .failed)
+    }
+
+    /// Whether the node has a link on another lane: then its agent is not gone, whatever refuses a dial.
+    private func isLinked(besides lane: Lane) -> Bool {
+        peers.values.contains { $0.node == lane.node && $0.lane != lane && $0.link != nil }
     }
 
     /// A link or a setup ended, at whatever moment. Unless another one is on its way, whose own end comes here too, those

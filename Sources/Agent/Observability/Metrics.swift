@@ -209,7 +209,7 @@ enum Metrics {
     ) {
         writer.family("mesh_streams", .gauge, "Open streams.", Double(links.reduce(0) { $0 + $1.streams }))
         writer.family(
-            "mesh_streams_opened_total", .counter, "Streams that were accepted, by who opened them.",
+            "mesh_streams_opened_total", .counter, "Streams that this node opened (outbound) or accepted (inbound).",
             [
                 .init(Double(totals.opened), ["direction": "outbound"]),
                 .init(Double(totals.accepted), ["direction": "inbound"]),

@@ -301,6 +301,8 @@ final class StreamLoad {
     init(_ address: String, streams: Int, firstSeed: UInt64 = 100) throws {
         for index in 0..<streams {
             let wire = try Wire(address)
+            // From here on the stream is accepted, and can be resumed and moved.
+            try wire.echo("accepted")
             let seed = firstSeed + UInt64(index)
             senders.append(Background { [stop] in try sendStream(wire, seed: seed, until: { stop.isSet }) })
             receivers.append(Background { try receiveStream(wire, seed: seed) })
