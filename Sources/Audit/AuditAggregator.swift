@@ -29,6 +29,8 @@ public struct AuditAggregator: Sendable {
     public struct Summary: Sendable, Equatable {
         /// The event.
         public let event: String
+        /// What it is, and who causes it.
+        public let kind: SecurityEvent
         /// Its reason; empty where it has none.
         public let reason: String
         /// How often it was not written.
@@ -39,8 +41,13 @@ public struct AuditAggregator: Sendable {
         public let examples: [String]
     }
 
-    private struct Group: Hashable {
+    private struct Class: Hashable {
         let event: String
+        let kind: SecurityEvent
+    }
+
+    private struct Group: Hashable {
+        let event: Class
         let reason: String
     }
 
@@ -67,7 +74,7 @@ public struct AuditAggregator: Sendable {
     private static let maximumGroups = 64
 
     private var began: Int64?
-    private var written: [String: Int] = [:]
+    private var written: [Class: Int] = [:]
     private var groups: [Group: Tally] = [:]
 
     /// An aggregator that has seen nothing.
@@ -78,11 +85,12 @@ public struct AuditAggregator: Sendable {
 
     /// Whether an event is written by itself; else it is counted. Call `summaries` first.
     public mutating func admits(
-        _ event: String, reason: String, source: String, by cause: Cause, now: Int64
+        _ event: String, _ kind: SecurityEvent, reason: String, source: String, now: Int64
     ) -> Bool {
         if began == nil { began = now }
-        guard cause != .own else { return true }
-        if written[event, default: 0] < cause.allowance {
+        guard kind.cause != .own else { return true }
+        let event = Class(event: event, kind: kind)
+        if written[event, default: 0] < kind.cause.allowance {
             written[event, default: 0] += 1
             return true
         }
@@ -97,7 +105,8 @@ public struct AuditAggregator: Sendable {
         guard let began, atEnd || now - began >= Self.window || now < began else { return [] }
         let found = groups.map {
             Summary(
-                event: $0.key.event, reason: $0.key.reason, count: $0.value.count, sources: $0.value.sources.count,
+                event: $0.key.event.event, kind: $0.key.event.kind, reason: $0.key.reason, count: $0.value.count,
+                sources: $0.value.sources.count,
                 examples: $0.value.examples)
         }
         self.began = nil

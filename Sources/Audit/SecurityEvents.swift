@@ -1,5 +1,5 @@
 /// Which events are security events, by the codes that they have in the agent's log.
-public struct SecurityEvent: Sendable, Equatable {
+public struct SecurityEvent: Sendable, Hashable {
     /// What kind of event it is.
     public let category: AuditCategory
     /// Who causes it.
@@ -39,6 +39,8 @@ public struct SecurityEvent: Sendable, Equatable {
                 "document_taken", "roots_changed", "roots_not_applied", "own_root_retired", "document_not_stored",
                 "document_file_changed", "document_signer_retired",
                 "operators_not_vouched", "reloaded", "reload_failed", "policy_applied", "edge_files_applied",
+                "edge_certificates_applied", "edge_certificates_refused", "target_certificates_applied",
+                "target_certificates_refused",
                 "edge_file_refused",
             ]
         ),

@@ -203,8 +203,10 @@ extension Session {
         }
         lastPeerID = id
         transferRequest = request
-        guard !goingAway, peerStreams < configuration.maximumPeerStreams else {
-            let reason: LinkReason = goingAway ? .goingAway : .tooManyStreams
+        // What comes with a stream and is to be sent here counts as retained: without this a peer could bring more and more.
+        let hasRoom = retainedBytes < configuration.retentionLimit
+        guard !goingAway, hasRoom, peerStreams < configuration.maximumPeerStreams else {
+            let reason: LinkReason = goingAway ? .goingAway : hasRoom ? .tooManyStreams : .streamOverloaded
             count.refusedHere += 1
             guard write(.refuse, id: id, payload: Notice(reason).encodedPayload(for: .refuse)) else {
                 return fail(.flood, "TRANSFERs without reading the answers")

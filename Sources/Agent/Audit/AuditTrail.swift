@@ -78,8 +78,8 @@ final class AuditTrail: Sendable {
         let isOwn = state.withLock { state -> Bool in
             Self.summarise(&state, now: now, atEnd: false)
             let isWritten = state.aggregator.admits(
-                name, reason: text(["reason"]), source: text(["from", "client", "peer", "node", "caller", "remote"]),
-                by: kind.cause, now: now)
+                name, kind, reason: text(["reason"]),
+                source: text(["from", "client", "peer", "node", "caller", "remote"]), now: now)
             if !isWritten { state.status.aggregated += 1 }
             return isWritten
         }
@@ -114,15 +114,14 @@ final class AuditTrail: Sendable {
     /// Puts what was counted in the minute that is over into the queue.
     private static func summarise(_ state: inout State, now: Int64, atEnd: Bool) {
         for summary in state.aggregator.summaries(now: now, atEnd: atEnd) {
-            guard let kind = SecurityEvent.of(summary.event) else { continue }
             let entry = Entry(
                 time: Timestamp.rfc3339(milliseconds: Clock.unixMilliseconds()), event: summary.event,
-                category: kind.category, severity: "warning",
+                category: summary.kind.category, severity: "warning",
                 fields: [
                     "message": "more of the same, in one minute", "reason": .string(summary.reason),
                     "count": JSONValue(summary.count), "sources": JSONValue(summary.sources),
                     "from": .array(summary.examples.map { .string($0) }),
-                ], isStrangers: kind.cause == .strangers)
+                ], isStrangers: summary.kind.cause == .strangers)
             _ = enqueue(entry, &state)
         }
     }
@@ -180,6 +179,7 @@ final class AuditTrail: Sendable {
 
     /// So many events were lost by that process.
     func adoptLoss(_ count: Int) {
+        guard count > 0 else { return }
         let wake = state.withLock { state -> (@Sendable () -> Void)? in
             state.status.lost += UInt64(count)
             state.untold += count

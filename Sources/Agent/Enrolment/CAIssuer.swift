@@ -90,7 +90,9 @@ final class CAIssuer {
                 .unknownNode, "this CA has not admitted \(name), or has forgotten it",
                 hint: "admit it: mesh ca token create --node \(name)")
         }
-        guard try stored({ (ledger) throws in try ledger.hasIssued(identity.serial, to: name) }) else {
+        // By its key, too: who has the key of a root that is retired could make another certificate with the same serial.
+        let key = chain.first?.publicKey.spkiSHA256 ?? ""
+        guard try stored({ (ledger) throws in try ledger.hasIssued(identity.serial, to: name, key: key) }) else {
             throw EnrolmentError(
                 .unknownNode,
                 "this CA has not issued the certificate \(identity.serial) to \(name), or has forgotten it",

@@ -187,11 +187,11 @@ final class CALedger {
     }
 
     /// Whether a certificate was issued to a node, since it was admitted or, if it was forgotten once, admitted again.
-    func hasIssued(_ serial: String, to node: String) throws(StoreError) -> Bool {
+    func hasIssued(_ serial: String, to node: String, key: String) throws(StoreError) -> Bool {
         var count: Int64 = 0
         try connection.run(
-            "SELECT count(*) FROM issued WHERE serial = ? AND node = ?",
-            [.text(Array(serial.utf8)), .text(Array(node.utf8))]
+            "SELECT count(*) FROM issued WHERE serial = ? AND node = ? AND key = ?",
+            [.text(Array(serial.utf8)), .text(Array(node.utf8)), .text(Array(key.utf8))]
         ) { (row) in count = row.integer(0) }
         return count > 0
     }

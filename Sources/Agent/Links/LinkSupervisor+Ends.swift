@@ -87,6 +87,7 @@ extension LinkSupervisor {
     ) {
         let node = lane.node
         let worker = workerOfSetup.removeValue(forKey: link)
+        incoming[link] = nil
         guard let peer = peers[lane] else { return }
         let wasRetiring = peer.isRetiring && peer.arbiter.established == LinkID(link)
         let wasInUse = peer.link?.link == link

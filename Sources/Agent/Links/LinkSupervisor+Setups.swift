@@ -84,6 +84,7 @@ extension LinkSupervisor {
         peer.link = link
         peer.attempt = peer.attempt == link.link ? nil : peer.attempt
         peer.isWanted = false
+        peer.returnsAfter = 0
         peer.isRetiring = false
         peer.parkedOn = nil
         if link.isResumed { peer.resumptions += 1 }
