@@ -5,7 +5,7 @@ import PKI
 /// good here, and its own only as long as ``lifetime``.
 ///
 /// A new key is made once per lifetime; the one before opens tickets for one lifetime more and is then overwritten. So whoever
-/// steals the memory of this process can open what was recorded within two lifetimes, and nothing older; sessions have forward
+/// steals the memory of this process can open what was recorded within two lifetimes, and nothing older, as long as handshakes go on; sessions have forward
 /// secrecy against it besides (TLS 1.3 resumes with a fresh key exchange).
 ///
 /// The keys are in locked memory and never leave the process; they are wiped with the object. Used on any thread, in handshakes
