@@ -210,6 +210,11 @@ public enum ConfigurationTable {
             "workers", \.workers, .integer(1...256), "Event loops that carry traffic, one thread each.",
             default: "one for each core", effect: .restart),
         .value(
+            "polling", \.polling, .choice,
+            "What a worker does when it has nothing to do: `auto` looks for its next event for up to 50 µs before it sleeps, "
+                + "giving way to other threads, where the last ones came that soon again and again; `off` sleeps at once.",
+            effect: .restart),
+        .value(
             "links.pingInterval", \.links.pingInterval, .duration(.milliseconds(100) ... .seconds(3600)),
             "The time between two pings on a quiet link."),
         .value(

@@ -11,10 +11,11 @@ extension Agent {
     /// Makes everything that serves; nothing is accepted or dialled yet.
     func assemble() throws {
         let targets = try LocalRegistry.targets(of: configuration.services)
-        let (shared, routing) = (shared, routing)
+        let (shared, routing, polling) = (shared, routing, configuration.polling)
         shared.workers = try (0..<max(1, configuration.workers)).map { index in
             try Worker(index: index) { loop in
-                WorkerCore(index: index, loop: loop, shared: shared, routing: routing)
+                if polling == .auto { loop.pollBeforeSleeping() }
+                return WorkerCore(index: index, loop: loop, shared: shared, routing: routing)
             }
         }
         shared.supervisor = supervisor
@@ -84,7 +85,8 @@ extension Agent {
                 ("node", .string(shared.node)), ("version", .string(Self.version)),
                 ("mesh", .string(configuration.listen.mesh?.description ?? "none")),
                 ("control", .string(configuration.listen.control)),
-                ("workers", .init(shared.workers.count)), ("boot", .string(shared.bootID.description)),
+                ("workers", .init(shared.workers.count)), ("polling", .string(configuration.polling.rawValue)),
+                ("boot", .string(shared.bootID.description)),
                 ("aes_gcm", .string(Self.aesGCM(of: configuration).text)),
             ])
         Systemd.notify("READY=1\nSTATUS=node \(shared.node)")

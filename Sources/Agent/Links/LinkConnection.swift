@@ -144,6 +144,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func ready(_ readiness: Readiness, loop: EventLoop) {
         guard !isClosed else { return }
         if !isHeard || successor != nil { return readyWhileMoving(readiness) }
+        takeLeftoverOfMove()
+        guard !isClosed else { return }
         if !readiness.isDisjoint(with: [.readable, .hangup, .error, .readHangup]) { receive() }
         if !isClosed, readiness.contains(.writable) { scheduleFlush() }
     }
@@ -171,12 +173,17 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func tickEnded(loop: EventLoop) {
         flushScheduled = false
         guard !isClosed, successor == nil else { return }
-        if hasLeftover, isHeard {
-            hasLeftover = false
-            takeLeftover()
-        }
+        takeLeftoverOfMove()
         guard !isClosed else { return }
         pump()
+    }
+
+    /// What came along with the handshake of a link that a session moves to. It goes before everything that is received, which
+    /// may be in the tick in which the link was registered.
+    private func takeLeftoverOfMove() {
+        guard hasLeftover, isHeard else { return }
+        hasLeftover = false
+        takeLeftover()
     }
 
     /// Asks for one pump at the end of this tick; frames of one tick go out together.

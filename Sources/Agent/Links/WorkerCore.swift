@@ -428,6 +428,6 @@ final class WorkerCore: TimerHandler {
             index: index, counters: counters,
             links: (Array(links.values) + Array(retiring.values)).map(\.status), parked: parked.values.map(\.status),
             localConnections: localCount,
-            segmentsInUse: segments.segmentsInUse, wakeUps: UInt64(loop.handle.wakeUpCount))
+            segmentsInUse: segments.segmentsInUse, polls: loop.polls)
     }
 }

@@ -235,6 +235,13 @@ enum Metrics {
             "mesh_local_connections", .gauge, "Connections of local applications.",
             Double(reports.reduce(0) { $0 + $1.localConnections }))
         writer.family(
+            "mesh_worker_polls_total", .counter,
+            "How often a worker looked for its next event before sleeping, by what came of it.",
+            [
+                .init(reports.reduce(0) { $0 + Double($1.polls.found) }, ["result": "event"]),
+                .init(reports.reduce(0) { $0 + Double($1.polls.missed) }, ["result": "nothing"]),
+            ])
+        writer.family(
             "mesh_receive_budget_bytes", .gauge, "Memory promised to peers.", Double(agent.shared.budget.used))
         writer.family(
             "mesh_receive_budget_limit_bytes", .gauge, "The bound on memory promised to peers.",

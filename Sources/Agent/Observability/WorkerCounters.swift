@@ -123,5 +123,6 @@ struct WorkerReport: Sendable {
     let parked: [ParkedStatus]
     let localConnections: Int
     let segmentsInUse: Int
-    let wakeUps: UInt64
+    /// How often its loop looked for an event before sleeping.
+    let polls: (found: UInt64, missed: UInt64)
 }

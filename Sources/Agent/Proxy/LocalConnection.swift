@@ -254,7 +254,7 @@ final class LocalConnection: EventHandler, TimerHandler {
             return .bytes(replayed, drained: false)
         }
         guard mayRead, !isClosed, !connecting else { return .wouldBlock }
-        switch pipe?.read(into: room) ?? Syscall.read(descriptor, room) {
+        switch pipe?.read(into: room) ?? Syscall.recv(descriptor, room) {
         case .done(0):
             mayRead = false
             if attempt?.abort?.isSet == true { return .failed }
