@@ -213,6 +213,7 @@ extension Session {
         }
         let slot = addTransfer(id, .offered, isLocal: false)
         peerStreams += 1
+        quota.takeForMoved()
         return .transferOffered(handle(slot))
     }
 

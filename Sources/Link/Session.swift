@@ -25,7 +25,7 @@ public final class Session {
     /// Which end of the link this is; of the last one while the session is parked.
     public internal(set) var role: LinkRole
     /// The limits in force.
-    public let configuration: SessionConfiguration
+    public private(set) var configuration: SessionConfiguration
     /// The low bit of the ids of this end's streams.
     public let parity: StreamParity
 
@@ -33,6 +33,7 @@ public final class Session {
     /// A violation that no event has told yet.
     var violationUnseen = false
     let budget: ReceiveBudget
+    let quota: StreamQuota
     let tables: UnsafeMutablePointer<SessionTables>
 
     let maximumPayload: Int
@@ -107,6 +108,7 @@ public final class Session {
     ///   - configuration: must be the one whose limits this end's HELLO announced.
     ///   - peer: the peer's HELLO.
     ///   - budget: the agent's receive budget.
+    ///   - quota: how many streams the agent takes of all its peers.
     ///   - pool: the worker's segments.
     ///   - masks: the worker's mask keys.
     ///   - seed: random, for the stream table.
@@ -114,14 +116,15 @@ public final class Session {
     ///   - unixMilliseconds: the wall clock at `now`.
     public init(
         role: LinkRole, parity: StreamParity, configuration: SessionConfiguration = SessionConfiguration(),
-        peer: Hello, budget: ReceiveBudget, pool: SegmentPool, masks: MaskKeys, seed: UInt64, now: UInt64,
-        unixMilliseconds: UInt64
+        peer: Hello, budget: ReceiveBudget, quota: StreamQuota = StreamQuota(), pool: SegmentPool, masks: MaskKeys,
+        seed: UInt64, now: UInt64, unixMilliseconds: UInt64
     ) {
         self.role = role
         self.parity = parity
         self.configuration = configuration
         self.peer = peer
         self.budget = budget
+        self.quota = quota
         self.now = now
         let outbox = Outbox(
             pool: pool, masks: masks, masking: role == .dialler, limit: configuration.retentionLimit,
@@ -141,6 +144,7 @@ public final class Session {
         for slot in 0..<UInt32(slab.capacity) where slab[slot].pointee.phase != .free {
             budget.release(Int(slab[slot].pointee.window))
         }
+        quota.give(peerStreams)
         tables.deinitialize(count: 1)
         tables.deallocate()
     }
@@ -237,6 +241,14 @@ public final class Session {
         wallOffset = Int64(clamping: unixMilliseconds) - Int64(now / 1_000_000)
     }
 
+    /// The time between pings and the time after which a silent peer is dead are those of `other` from now on. Everything
+    /// else of the configuration stays.
+    public func use(timesOf other: SessionConfiguration, now: UInt64) {
+        configuration.pingInterval = other.pingInterval
+        configuration.deadPeerTimeout = other.deadPeerTimeout
+        nextPing = min(nextPing, max(self.now, now) + other.pingInterval)
+    }
+
     var wallClock: UInt64 { UInt64(clamping: Int64(now / 1_000_000) + wallOffset) }
 
     // MARK: Ending
@@ -328,7 +340,12 @@ public final class Session {
         if stream.pointee.pending.contains(.tail) { tails[slot] = nil }
         if stream.pointee.marks.contains(.leaving) { kept[slot] = nil }
         budget.release(Int(stream.pointee.window))
-        if stream.pointee.isLocal { localStreams -= 1 } else { peerStreams -= 1 }
+        if stream.pointee.isLocal {
+            localStreams -= 1
+        } else {
+            peerStreams -= 1
+            quota.give()
+        }
         if cachedID == stream.pointee.id { cachedID = 0 }
         slab.release(slot)
     }

@@ -44,7 +44,7 @@ final class ResumptionSimulation {
         for index in 0..<2 {
             let floor = configurations[index].initialCredit
             let budget = ReceiveBudget(limit: randomness.oneIn(3) ? floor * 6 : 256 << 20)
-            let pool = SegmentPool(keep: 4)
+            let pool = SegmentPool(keep: 4, limit: [4_096, 2, 0][Int(seed % 3)])
             let session = Session(
                 role: index == 0 ? .dialler : .acceptor, parity: (index == 0) == swapped ? .even : .odd,
                 configuration: configurations[index], peer: hellos[1 - index], budget: budget, pool: pool,

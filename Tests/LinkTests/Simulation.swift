@@ -71,7 +71,8 @@ final class Simulation {
         for index in 0..<2 {
             let floor = configurations[index].initialCredit
             let budget = ReceiveBudget(limit: randomness.oneIn(3) ? floor * 6 : 256 << 20)
-            let pool = SegmentPool(keep: 4)
+            // Also one that holds nothing but each session's own segment.
+            let pool = SegmentPool(keep: 4, limit: [4_096, 2, 0][Int(seed % 3)])
             let parity: StreamParity = (index == 0) == swapped ? .even : .odd
             let session = Session(
                 role: index == 0 ? .dialler : .acceptor, parity: parity, configuration: configurations[index],

@@ -359,7 +359,9 @@ extension Configuration {
         public var receiveBudget = 512 << 20
         /// Bytes that all sessions without a link may hold.
         public var parkedMemory = 256 << 20
-        /// Streams on all links.
+        /// Bytes that the sessions of one worker may keep until their peers have acknowledged them.
+        public var retainedMemory = 1 << 30
+        /// Streams of peers, on all links.
         public var maxStreams = 100_000
         /// Links.
         public var maxLinks = 4096

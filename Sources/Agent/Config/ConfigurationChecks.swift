@@ -1,4 +1,5 @@
 import Arguments
+import Link
 import PKI
 
 /// Resolves what depends on other values, and finds what is wrong between values.
@@ -420,6 +421,13 @@ struct ConfigurationChecks {
                 .conflict, given("streams.initialCredit", "streams.window"),
                 "streams.initialCredit (\(Quantity.text(bytes: streams.initialCredit))) must not be larger than "
                     + "streams.window (\(Quantity.text(bytes: streams.window)))")
+        }
+        let retention = SessionConfiguration().retentionLimit
+        if streams.window > retention {
+            warn(
+                .conflict, "streams.window",
+                "a session keeps \(Quantity.text(bytes: retention)) for acknowledgement at most, so a larger window is never filled"
+            )
         }
         if configuration.limits.receiveBudget < streams.window {
             report(

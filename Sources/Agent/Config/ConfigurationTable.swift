@@ -220,14 +220,16 @@ public enum ConfigurationTable {
             "A link on which nothing came for so long, not even the answer to a ping, is given up."),
         .value(
             "links.reconnectMin", \.links.reconnectMin, .duration(.milliseconds(10) ... .seconds(60)),
-            "The bound of the first random pause before a lost link is dialled again; it doubles each time."),
+            "The bound of the first random pause before a lost link is dialled again; it doubles each time. A delay that the node "
+                + "names goes first."),
         .value(
             "links.reconnectMax", \.links.reconnectMax, .duration(.milliseconds(10) ... .seconds(3600)),
-            "The largest bound of these pauses."),
+            "The largest bound of these pauses while nobody wants the link."),
         .value(
             "links.reconnectMaxPermanent", \.links.reconnectMaxPermanent,
             .duration(.milliseconds(10) ... .seconds(3600)),
-            "The largest bound for links that are always kept: to the directory and to `peers`."),
+            "The largest bound for links that are always kept, to the directory and to `peers`, and where an application waits."
+        ),
         .value(
             "links.resumeFor", \.links.resumeFor, .duration(.zero ... .seconds(3600)),
             "How long streams wait for a new link when theirs is lost, before they are reset; 0 resets them at once, and "
@@ -254,11 +256,19 @@ public enum ConfigurationTable {
             "The most memory that streams without a link may hold while they wait; beyond it they are reset at once.",
             effect: .restart),
         .value(
+            "limits.retainedMemory", \.limits.retainedMemory, .size(16 << 20...1 << 40),
+            "The most memory, on each worker, for bytes that were sent and that peers have not acknowledged yet; beyond it "
+                + "streams wait, and each session goes on with 256 KiB of its own.",
+            effect: .restart),
+        .value(
             "limits.maxStreams", \.limits.maxStreams, .integer(1...10_000_000),
-            "The most streams on all links; further ones are refused as overloaded."),
+            "The most streams that peers may have open here at once, on all links together; further ones are refused with a delay "
+                + "(`too_many_streams`). A higher number counts for sessions that begin after a reload."),
         .value(
             "limits.maxLinks", \.limits.maxLinks, .integer(1...1_000_000),
-            "The most nodes to which there are links; further ones are refused."),
+            "The most nodes to which there are links, in use, parked or being made; further ones are refused with a delay "
+                + "(`overloaded`). Nodes to which a link is always kept are not refused, and a smaller number ends no link."
+        ),
         .value(
             "limits.maxConnectionsPerUpstream", \.limits.maxConnectionsPerUpstream, .integer(1...1_000_000),
             "The most connections of one upstream listener; further ones wait to be accepted."),

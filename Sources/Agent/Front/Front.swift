@@ -225,11 +225,13 @@ public final class Front {
         isDraining = true
         log.info("draining", "no new connections are taken", [("why", .string(why))])
         Systemd.notify("STOPPING=1")
+        Systemd.extendStop()
         edge.drain()
         Task { @ControlPlane in
             let timeout = effective.front.configuration.shutdown.drainTimeout.nanoseconds
             let deadline = Clock.monotonicNanoseconds() + timeout
             while exitCode == nil, Clock.monotonicNanoseconds() < deadline {
+                Systemd.extendStop()
                 if await edge.activity() == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 20_000_000)
             }

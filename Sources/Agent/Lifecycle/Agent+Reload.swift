@@ -92,6 +92,7 @@ extension Agent {
         targetWatcher.update()
         renewal.update()
         sealCourier.update()
+        updateLinks()
         shared.lanes = configuration.laneCounts
         supervisor.keep(permanentPeers)
         supervisor.lanesChanged()

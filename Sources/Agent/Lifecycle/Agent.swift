@@ -85,8 +85,7 @@ public final class Agent {
     var controlDoor: Door?
     var takeoverHost: TakeoverHost?
     var metricsDoor: MetricsDoor?
-    var controlConnections: [UInt64: HTTPServerConnection] = [:]
-    var nextControlConnection: UInt64 = 0
+    private(set) lazy var controlConnections = ControlConnections(of: self)
     var certificateWatch: CertificateWatch?
     var upstreams: [String: UpstreamListener] = [:]
     var relaunch: Relaunch?
@@ -131,23 +130,13 @@ public final class Agent {
             identity = try identity.using(documents.ledger.rootList)
         }
         policy = documents.ledger.policy ?? configured
-        var session = SessionConfiguration()
-        session.initialCredit = configuration.streams.initialCredit
-        session.maximumWindow = configuration.streams.window
-        session.pingInterval = configuration.links.pingInterval.nanoseconds
-        session.deadPeerTimeout = configuration.links.idleTimeout.nanoseconds
-        session.maximumPeerStreams = configuration.limits.maxStreams
-        // A peer has proven who it is, and its applications may drop all their connections at once: the flood limit is
-        // for agents that do nothing else.
-        session.resetBurst = 20_000
-        session.resetsPerSecond = 5_000
         var random = SystemRandomNumberGenerator()
         shared = AgentShared(
             node: identity.node, bootID: .random(using: &random), predecessor: predecessor?.bootID,
             version: "conduit-mesh/\(Self.version)", log: log,
-            budget: ReceiveBudget(limit: configuration.limits.receiveBudget), session: session,
-            handshakeTimeout: configuration.links.handshakeTimeout.nanoseconds,
-            servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
+            budget: ReceiveBudget(limit: configuration.limits.receiveBudget),
+            streams: StreamQuota(limit: configuration.limits.maxStreams), links: LinkSettings(configuration),
+            servesDirectory: configuration.directory.serve,
             parking: ParkingSpace(
                 resumeFor: configuration.links.resumeFor.nanoseconds, limit: configuration.limits.parkedMemory),
             lanes: configuration.laneCounts, tls: identity.contexts, ocsp: OCSPGate(OCSPSettings(configuration.ocsp)))
@@ -159,12 +148,7 @@ public final class Agent {
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory,
             inherited: inherited, log: log)
-        supervisor = LinkSupervisor(
-            shared: shared,
-            settings: LinkSupervisor.Settings(
-                reconnectMinimum: configuration.links.reconnectMin.nanoseconds,
-                reconnectMaximum: configuration.links.reconnectMax.nanoseconds,
-                reconnectMaximumPermanent: configuration.links.reconnectMaxPermanent.nanoseconds))
+        supervisor = LinkSupervisor(shared: shared, settings: LinkSupervisor.Settings(configuration.links))
         registry = LocalRegistry(file: configuration.node.stateDirectory + "/registrations.json", log: log)
         routing = RoutingSnapshot(
             node: identity.node, own: policy.principal(for: identity.subject), policy: policy,

@@ -67,7 +67,7 @@ extension LinkSetup {
             // The peer's SWITCH comes behind what it has sent before, which may be much on a slow path. A link that is dead
             // is found by its own means.
             if let timer { core.loop.cancel(timer) }
-            timer = core.loop.schedule(after: core.shared.session.deadPeerTimeout, self, tag: 0)
+            timer = core.loop.schedule(after: core.shared.links.session.deadPeerTimeout, self, tag: 0)
             for frame in resumption.answer(own) {
                 send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys))
             }

@@ -124,7 +124,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     /// Goes on on this worker.
     func goOn() {
-        timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
+        timer = core.loop.schedule(after: core.shared.links.handshakeTimeout, self, tag: 0)
         do throws(SystemError) {
             registration = try core.loop.register(descriptor, [.readable], self)
         } catch {
@@ -144,13 +144,13 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     /// Starts; ends by itself, one way or the other, within the handshake timeout.
     func start() {
-        timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
+        timer = core.loop.schedule(after: core.shared.links.handshakeTimeout, self, tag: 0)
         if let dial {
             guard let endpoint = dial.endpoints.first else {
                 return fail("no_address", "no address is known for node \(dial.lane.node)", hint: nil)
             }
             connector = Connector(
-                to: endpoint, timeout: core.shared.handshakeTimeout, longestShare: dial.patience ?? .max,
+                to: endpoint, timeout: core.shared.links.handshakeTimeout, longestShare: dial.patience ?? .max,
                 loop: core.loop, handler: self)
         } else {
             startTLS()
@@ -437,7 +437,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     func ownHello(_ intent: LinkIntent) -> Hello {
         var hello = Hello(
             bootID: core.shared.bootID, intent: intent, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
-            agent: core.shared.version, configuration: core.shared.session)
+            agent: core.shared.version, configuration: core.shared.links.session)
         hello.lane = number
         hello.lanes = core.shared.lanes.count(node)
         saidLanes = hello.lanes ?? 1
@@ -468,9 +468,10 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             held?.session
             ?? Session(
                 role: isDialler ? .dialler : .acceptor,
-                parity: StreamParity(local: core.routing.node, peer: node), configuration: core.shared.session,
+                parity: StreamParity(local: core.routing.node, peer: node), configuration: core.shared.links.session,
                 peer: hello,
-                budget: core.shared.budget, pool: core.segments, masks: core.maskKeys, seed: random.next(),
+                budget: core.shared.budget, quota: core.shared.streams, pool: core.segments, masks: core.maskKeys,
+                seed: random.next(),
                 now: core.loop.now, unixMilliseconds: UInt64(Clock.unixMilliseconds()))
         if let key, held == nil { session.name = key.name }
         var leftover: [UInt8] = []

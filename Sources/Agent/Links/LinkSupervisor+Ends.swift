@@ -33,7 +33,7 @@ extension LinkSupervisor {
         // A dial that gave way to the peer's: who waits for a link waits for that one.
         let text = failure.code == "superseded" ? nil : failure.text
         // Nothing was dialled where there was no address, or came to harm where the peer's own dial was preferred.
-        let isHarmless = failure.code == "superseded" || failure.code == "no_address"
+        let isHarmless = ["superseded", "no_address", Self.linksFull.code].contains(failure.code)
         goOn(
             peer, text, reason: failure.reason, retryAfter: failure.retryAfter,
             cause: failure.retryAfter > 0 ? .hint : isHarmless ? .linkLost : .failed)

@@ -27,8 +27,7 @@ extension LinkSupervisor {
 
     /// A peer said HELLO.
     func arrived(_ link: IncomingLink) {
-        let isKnown = !link.lane.isFirst || peers[link.lane]?.link != nil
-        guard !isStopped, isKnown || linkCount < shared.maximumLinks else {
+        guard !isStopped, mayLink(link.lane) else {
             if isHandedOver { return passBy(link) }
             let (reason, text) =
                 isStopped

@@ -61,12 +61,21 @@ extension LinkSupervisor {
 
     /// A certificate that was refused for its time, with what is known of clocks where that explains it.
     func doubtingClocks(_ failure: LinkFailure, of node: String) -> LinkFailure {
-        guard let gap = failure.clockGap, let doubt = ClockDoubt(gap: gap, node: node, offsets: clocks) else {
-            return failure
-        }
+        guard let gap = failure.clockGap else { return failure }
+        let began = shared.identity.contexts.authoritySince
+        guard
+            let doubt = ClockDoubt(gap: gap, node: node, offsets: clocks)
+                ?? ClockDoubt(
+                    gap: gap, now: Clock.unixSeconds(), authoritySince: began, knowsClocks: !clocks.isEmpty)
+        else { return failure }
         var failure = failure
         failure.text += "; " + doubt.text(node: node)
-        failure.hint = doubt.hint(node: node)
+        // Where nothing is known, what the certificate itself suggests is as likely.
+        if case .alone = doubt, let hint = failure.hint {
+            failure.hint = hint + "; " + doubt.hint(node: node)
+        } else {
+            failure.hint = doubt.hint(node: node)
+        }
         return failure
     }
 }

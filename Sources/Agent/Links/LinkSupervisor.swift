@@ -6,7 +6,7 @@ import Link
 @ControlPlane
 final class LinkSupervisor {
     /// How links are kept.
-    struct Settings: Sendable {
+    struct Settings: Sendable, Equatable {
         /// The first reconnect comes within this time, in nanoseconds.
         var reconnectMinimum: UInt64
         /// The longest time between two reconnects.
@@ -16,7 +16,7 @@ final class LinkSupervisor {
     }
 
     let shared: AgentShared
-    let settings: Settings
+    var settings: Settings
     /// Wishes for links that came while a pause between two dials lasted.
     var heldWishes = HeldWishes()
     var peers: [Lane: Peer] = [:]
@@ -91,7 +91,7 @@ final class LinkSupervisor {
         return peer
     }
 
-    private func backoff(permanent: Bool) -> Backoff {
+    func backoff(permanent: Bool) -> Backoff {
         Backoff(
             base: settings.reconnectMinimum,
             cap: permanent ? settings.reconnectMaximumPermanent : settings.reconnectMaximum)
@@ -101,6 +101,7 @@ final class LinkSupervisor {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.timer == nil else { return }
         guard peer.lane.isFirst || peer.parkedOn != nil || isLaneWanted(peer) else { return }
         peer.pause.over()
+        guard mayLink(peer.lane) else { return dialEnded(peer, Self.linksFull) }
         guard let endpoint = endpoints(of: peer).randomElement() else {
             // Whoever dialled the first lane dials the others.
             guard peer.lane.isFirst || peer.parkedOn != nil else { return }

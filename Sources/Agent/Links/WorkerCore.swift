@@ -48,7 +48,7 @@ final class WorkerCore: TimerHandler {
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
     /// What this worker's byte channels share.
     private(set) lazy var channels = ChannelLoop(loop)
-    let segments = SegmentPool()
+    let segments: SegmentPool
     /// The pool's timer runs: only while there are free segments, so that an idle worker does not wake up.
     private var isTrimming = false
     let maskKeys = MaskKeys()
@@ -63,6 +63,7 @@ final class WorkerCore: TimerHandler {
         self.loop = loop
         self.shared = shared
         self.routing = routing
+        segments = SegmentPool(limit: shared.links.retainedSegments)
         opening = StreamOpening(core: self)
         serving = StreamServing(core: self)
         segments.becameFree = { [unowned self] in scheduleTrim() }

@@ -50,6 +50,7 @@ enum Metrics {
             ])
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)
+        addControl(&writer, agent.controlConnections)
         addDirectory(&writer, agent)
         if agent.edge.hasListeners { EdgeMetrics.add(&writer, await agent.edge.report(), agent.edge) }
         writer.family(
@@ -216,7 +217,11 @@ enum Metrics {
             ])
         writer.family(
             "mesh_stream_refusals_total", .counter, "Streams of peers that were refused, by reason.",
-            samples(totals.refusals, "reason"))
+            samples(refusals(totals, agent.shared.streams), "reason"))
+        writer.family(
+            "mesh_peer_streams", .gauge, "Streams that peers have open here.", Double(agent.shared.streams.used))
+        writer.family(
+            "mesh_peer_streams_limit", .gauge, "The most that they may have open.", Double(agent.shared.streams.limit))
         writer.family(
             "mesh_stream_resets_total", .counter, "Streams that a peer reset, by reason.",
             samples(totals.resets, "reason"))
@@ -265,6 +270,29 @@ enum Metrics {
             agent.registry.entries.keys.sorted().map {
                 .init(agent.registry.isHealthy($0) ? 1 : 0, ["service": $0])
             })
+    }
+
+    private static func addControl(_ writer: inout PrometheusWriter, _ connections: ControlConnections) {
+        writer.family(
+            "mesh_control_connections", .gauge, "Conversations of the control API, of users and of nodes.",
+            Double(connections.count))
+        writer.family(
+            "mesh_control_bytes", .gauge, "Requests and answers of the control API that wait.",
+            Double(connections.bytes))
+        writer.family(
+            "mesh_control_refusals_total", .counter,
+            "Conversations of the control API that were refused or ended at a limit, by whose it is.",
+            ControlConnections.Refusal.allCases.map {
+                .init(Double(connections.refusals[$0] ?? 0), ["limit": $0.rawValue])
+            })
+    }
+
+    private static func refusals(_ totals: WorkerCounters, _ streams: StreamQuota) -> [String: UInt64] {
+        var all = totals.refusals
+        // Those that the session gives itself.
+        all[LinkReason.tooManyStreams.name] = streams.refusals.tooMany
+        all[LinkReason.streamOverloaded.name] = streams.refusals.overloaded
+        return all.filter { $0.value > 0 }
     }
 
     private static func samples(_ counts: [String: UInt64], _ label: String) -> [PrometheusWriter.Sample] {

@@ -47,6 +47,27 @@ extension EndToEnd {
             }
         }
 
+        /// systemd would kill a drain that is longer than its own patience: it is asked for more again and again.
+        @Test func systemdIsAskedForTime() throws {
+            try withMesh { mesh in
+                let path = mesh.directory + "/notify"
+                let notify = try NotifySocket(path)
+                let pair = try Pair(mesh, target: try mesh.echo().address) { _, server in
+                    server.environment["NOTIFY_SOCKET"] = path
+                    server.set("shutdown.drainTimeout", "1h")
+                }
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                pair.server.expectEnd()
+                try pair.server.running().signal(SIGTERM)
+                try notify.waitFor("STOPPING=1")
+                for _ in 1...2 { try notify.waitFor("EXTEND_TIMEOUT_USEC=30000000") }
+                try wire.echo("it drains still")
+                wire.finishSending()
+                try demandEqual(try pair.server.running().wait(), 0)
+            }
+        }
+
         /// `mesh drain --wait` ends with the last stream, not before.
         @Test func theCommandWaitsForTheLastStream() throws {
             try withMesh { mesh in
