@@ -125,7 +125,7 @@ extension LinkSupervisor {
         peer.returnsAfter = 0
         goOn(
             peer, "the link was lost: \(text)", reason: reason, retryAfter: retryAfter,
-            cause: hasStood ? .linkLost : .failed)
+            cause: retryAfter > 0 ? .hint : hasStood ? .linkLost : .failed)
     }
 
     /// A parked session is over.

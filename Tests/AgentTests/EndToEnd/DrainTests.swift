@@ -47,6 +47,29 @@ extension EndToEnd {
             }
         }
 
+        /// An agent that ends tells each peer another moment to come back, and peers keep to it.
+        @Test func peersOfAnAgentThatEndsComeOneAfterTheOther() throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true)
+                let peer = try mesh.node("Peer") { $0.set("links.reconnectMin", "10ms") }
+                try mesh.start()
+                try peer.waitLinked(to: directory)
+                let ends = try (1...4).map { try LinkEnd(mesh, as: "Guest\($0)", to: directory) }
+                for number in 1...4 { try directory.waitFor("link_established") { $0["node"] == "Guest\(number)" } }
+                try directory.stop()
+                for end in ends { try end.waitClosed() }
+                let delays = ends.compactMap { $0.farewell.map { ($0.reason, $0.retryAfter) } }
+                try demandEqual(delays.map(\.0), [LinkReason](repeating: .stopping, count: 4), "reasons")
+                try demand(delays.allSatisfy { (100...1_000).contains($0.1) }, "\(delays)")
+                try demand(Set(delays.map(\.1)).count > 1, "all come at once: \(delays)")
+                let lost = try peer.waitFor("link_lost") { $0["reason"] == "stopping" }
+                let dialled = try peer.waitFor("dial_failed") {
+                    $0["node"] == "Directory" && $0.seconds >= lost.seconds
+                }
+                try demand(dialled.seconds - lost.seconds > 0.09, "it came back too soon")
+            }
+        }
+
         /// `mesh drain --wait` ends with the last stream, not before.
         @Test func theCommandWaitsForTheLastStream() throws {
             try withMesh { mesh in
