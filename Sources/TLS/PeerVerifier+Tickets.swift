@@ -33,11 +33,18 @@ public enum TicketOutcome: Sendable, Equatable {
 /// chain, time, revocation and pins.
 extension PeerVerifier {
     /// A session that may be resumed.
-    struct Resumable {
+    ///
+    /// An object: few sessions have one, and idle ones are to be small.
+    final class Resumable {
         /// Nil where the client has no certificate and needs none.
         let verified: Verified?
         /// Unix seconds of the last handshake in full.
         let authenticatedAt: Int64
+
+        init(verified: Verified?, authenticatedAt: Int64) {
+            self.verified = verified
+            self.authenticatedAt = authenticatedAt
+        }
     }
 
     /// What the C half calls for a key. The argument is a verifier that its session keeps alive.
