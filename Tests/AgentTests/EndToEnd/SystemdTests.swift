@@ -20,8 +20,14 @@ extension EndToEnd {
                 with: "\(TestMesh.binaries)/mesh-agent --config \(node.configurationFile)")
             return text.replacingOccurrences(
                 of: "[Service]",
-                with: "DefaultDependencies=no\n[Service]\nStandardOutput=append:\(log(node))\nStandardError=inherit")
+                with: "DefaultDependencies=no\n[Service]\nStandardOutput=append:\(log(node))\nStandardError=inherit"
+                    + Self.sanitizers)
         }
+
+        /// What sanitizers are told by variables: services do not inherit them.
+        private static let sanitizers = ["ASAN_OPTIONS", "TSAN_OPTIONS"].compactMap { name in
+            ProcessInfo.processInfo.environment[name].map { "\nEnvironment=\"\(name)=\($0)\"" }
+        }.joined()
 
         private func log(_ node: TestNode) -> String { node.directory + "/service.log" }
 
