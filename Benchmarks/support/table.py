@@ -143,7 +143,7 @@ def section(data):
     text = [
         f"{meta['when']}, {meta['rounds']} rounds of {meta['seconds']:g} s a test, {meta['cpus']} CPUs ({meta['cpu'].strip()}), Linux "
         f"{meta['kernel']}, {meta['openssl']}, TCP {meta['tcp_cc']}. Medians over the rounds; of ours, and of the ratios, which "
-        f"are taken within each round, the least and the most as well. The hypervisor took {stolen:.1f} s of CPU in "
+        f"are taken within each round, the least and the most as well; idle streams and stalled readers are measured in the first round only. The hypervisor took {stolen:.1f} s of CPU in "
         f"{measured:.0f} s of measuring; {noisy} of {len(samples)} samples had other processes in the way.", "",
         *lines(data), "",
         "Versions: " + "; ".join(f"{name}: {version}" for name, version in meta["versions"].items() if version) + ".",

@@ -30,5 +30,5 @@ public struct UsageError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let exitCode: Int32 = 2
 
     /// The text for standard error: what, how to mend it, usage; a line each.
-    public var description: String { "\(command): \(what)\n\(hint)\nusage: \(usage)" }
+    public var description: String { "\(command): \(what)\nhint: \(hint)\nusage: \(usage)" }
 }

@@ -94,9 +94,9 @@ public struct AuditAggregator: Sendable {
             written[event, default: 0] += 1
             return true
         }
-        var group = Group(event: event, reason: reason)
+        var group = Group(event: event, reason: AuditFields.name(reason))
         if groups[group] == nil, groups.count >= Self.maximumGroups { group = Group(event: event, reason: "") }
-        groups[group, default: Tally()].add(source)
+        groups[group, default: Tally()].add(AuditFields.name(source))
         return false
     }
 

@@ -20,15 +20,14 @@ public struct SecurityEvent: Sendable, Hashable {
             .authentication, .strangers,
             [
                 "handshake_failed", "edge_handshake_failed", "edge_authentication_failed", "edge_connection_refused",
-                "revocation_unknown", "enrolment_refused", "enrolment_rate_limited", "ca_unusable",
+                "revocation_unknown", "ocsp_revoked", "enrolment_refused", "enrolment_rate_limited", "ca_unusable",
             ]
         ),
         (
             .authentication, .known,
             [
-                "pin_mismatch", "ct_unproven", "identity_revoked", "ocsp_revoked", "edge_certificate_revoked",
-                "duplicate_identity",
-                "legacy_certificate",
+                "pin_mismatch", "ct_unproven", "identity_revoked", "edge_certificate_revoked", "duplicate_identity",
+                "legacy_certificate", "target_withdrawn",
             ]
         ),
         (.access, .strangers, ["control_denied"]),
@@ -44,10 +43,12 @@ public struct SecurityEvent: Sendable, Hashable {
                 "edge_file_refused",
             ]
         ),
-        (.policy, .known, ["document_refused", "document_refused_by_peer", "crl_refused"]),
+        (.policy, .known, ["document_refused", "document_refused_by_peer"]),
+        // Lists come by plain HTTP as a rule: whoever stands in between can put others in their place.
+        (.policy, .strangers, ["crl_refused"]),
         (
             .ca, .own,
-            ["token_created", "token_withdrawn", "node_forgotten", "ca_failed"]
+            ["token_created", "token_withdrawn", "node_forgotten", "ca_failed", "ca_reloaded"]
         ),
         (.ca, .known, ["certificate_issued"]),
         (
@@ -57,6 +58,7 @@ public struct SecurityEvent: Sendable, Hashable {
                 "own_certificate_revoked", "renewal_failed", "trust_changed", "certificate_expired", "planted_fault",
             ]
         ),
+        (.identity, .known, ["identity_said_revoked"]),
         (
             .agent, .own,
             [

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 const uint32_t clinux_EPOLLIN = EPOLLIN, clinux_EPOLLOUT = EPOLLOUT, clinux_EPOLLRDHUP = EPOLLRDHUP,
                clinux_EPOLLHUP = EPOLLHUP, clinux_EPOLLERR = EPOLLERR, clinux_EPOLLET = EPOLLET;
@@ -37,6 +40,15 @@ int clinux_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid) {
     *uid = credentials.uid;
     *gid = credentials.gid;
     return 0;
+}
+
+int clinux_peer_groups(int fd, gid_t *groups, int *count) {
+    socklen_t length = (socklen_t)((size_t)*count * sizeof *groups);
+    int result = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length);
+    // ENODATA: it has no peer whose groups are known.
+    if (result != 0 && errno == ENODATA) errno = ENOTCONN;
+    if (result == 0 || errno == ERANGE) *count = (int)(length / sizeof *groups);
+    return result;
 }
 
 int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
@@ -80,6 +92,29 @@ int clinux_forbid_core_dumps(void) {
 int clinux_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
 
 int clinux_get_thread_name(char *name, size_t size) { return pthread_getname_np(pthread_self(), name, size); }
+
+// glibc has neither the calls nor the structure (sched_setattr(2), linux/sched/types.h).
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+int clinux_set_slice(uint64_t nanoseconds) {
+    struct scheduling scheduling = {0};
+    if (syscall(SYS_sched_getattr, 0, &scheduling, sizeof scheduling, 0) != 0) return errno;
+    if (scheduling.policy != SCHED_OTHER && scheduling.policy != SCHED_BATCH) return EINVAL;
+    scheduling.size = sizeof scheduling;
+    scheduling.runtime = nanoseconds;
+    return syscall(SYS_sched_setattr, 0, &scheduling, 0) == 0 ? 0 : errno;
+}
+
+uint64_t clinux_get_slice(void) {
+    struct scheduling scheduling = {0};
+    return syscall(SYS_sched_getattr, 0, &scheduling, sizeof scheduling, 0) == 0 ? scheduling.runtime : 0;
+}
 
 const char *clinux_errno_name(int error) { return strerrorname_np(error); }
 

@@ -188,6 +188,37 @@ X509 *pki_request_names(X509_REQ *request) {
     return NULL;
 }
 
+int pki_crl_odd_entry(X509_CRL *crl) {
+    STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl);
+    for (int i = 0; i < (entries == NULL ? 0 : sk_X509_REVOKED_num(entries)); i++) {
+        X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
+        for (int j = 0; j < X509_REVOKED_get_ext_count(entry); j++) {
+            X509_EXTENSION *extension = X509_REVOKED_get_ext(entry, j);
+            if (OBJ_obj2nid(X509_EXTENSION_get_object(extension)) == NID_certificate_issuer)
+                return PKI_CRL_ENTRY_OF_OTHER_ISSUER;
+            if (X509_EXTENSION_get_critical(extension)) return PKI_CRL_ENTRY_NOT_UNDERSTOOD;
+        }
+    }
+    return PKI_CRL_ENTRIES_PLAIN;
+}
+
+// Whether the CRL that is looked at comes from a clock that is ahead by no more than is tolerated.
+static int is_of_fast_clock(X509_STORE_CTX *context) {
+    X509_CRL *crl = X509_STORE_CTX_get0_current_crl(context);
+    const int64_t *skew = X509_STORE_CTX_get_app_data(context);
+    if (crl == NULL || skew == NULL) return 0;
+    time_t latest = X509_VERIFY_PARAM_get_time(X509_STORE_CTX_get0_param(context)) + (time_t)*skew;
+    // -1: at that time or before.
+    return X509_cmp_time(X509_CRL_get0_lastUpdate(crl), &latest) < 0;
+}
+
+static int tolerate_fast_clocks(int good, X509_STORE_CTX *context) {
+    if (good) return 1;
+    if (X509_STORE_CTX_get_error(context) != X509_V_ERR_CRL_NOT_YET_VALID || !is_of_fast_clock(context)) return 0;
+    X509_STORE_CTX_set_error(context, X509_V_OK);
+    return 1;
+}
+
 static int tolerate_absent_crls(int good, X509_STORE_CTX *context) {
     if (good) return 1;
     switch (X509_STORE_CTX_get_error(context)) {
@@ -202,4 +233,7 @@ static int tolerate_absent_crls(int good, X509_STORE_CTX *context) {
     }
 }
 
-void pki_tolerate_absent_crls(X509_STORE_CTX *context) { X509_STORE_CTX_set_verify_cb(context, tolerate_absent_crls); }
+void pki_tolerate_crls(X509_STORE_CTX *context, const int64_t *skew, int absent) {
+    X509_STORE_CTX_set_app_data(context, (void *)skew);
+    X509_STORE_CTX_set_verify_cb(context, absent ? tolerate_absent_crls : tolerate_fast_clocks);
+}

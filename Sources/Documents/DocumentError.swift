@@ -28,6 +28,8 @@ public struct DocumentError: Error, Sendable, Equatable, CustomStringConvertible
         case notStored = "document_not_stored"
         /// Its signer is a root for which no root that is trusted here vouches.
         case unvouchedRoot = "root_not_vouched"
+        /// Its signer is a root that has ended, or whose time has not come.
+        case rootNotInTime = "root_not_in_time"
         /// With it in force this node could not prove itself, or nobody could sign documents any more.
         case lockout = "trust_lockout"
         /// This node has no trust domain, so that no document can be meant for it.

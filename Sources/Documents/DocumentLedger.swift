@@ -196,7 +196,7 @@ public struct DocumentLedger: Sendable {
         guard let trustDomain else {
             throw DocumentError(
                 .noTrustDomain, "this node has no trust domain, so that no document can be meant for it",
-                hint: "set trust.domain, or give it a certificate with a SPIFFE URI: mesh ca issue NODE")
+                hint: "set trust.domain, or give it a certificate with a SPIFFE URI: \(NewCertificate.commands())")
         }
         guard document.trustDomain == trustDomain else {
             throw DocumentError(
@@ -225,8 +225,11 @@ public struct DocumentLedger: Sendable {
         .unknownOperator, "the list of operators is signed by no root of this mesh",
         hint: "sign it with the key of the root that nodes trust: mesh operator add --ca-dir DIR")
 
-    /// A list of roots is signed by one of those that it keeps, and that one is trusted here, or a root that is vouches for it
-    /// by a cross-signed certificate. So nobody but a root's holder brings a new root, and no list lets go of all of them.
+    /// A list of roots is signed by one of those that it keeps, and that one is in its time and trusted here, or a root that is
+    /// vouches for it by a cross-signed certificate. So nobody but a root's holder brings a new root, and no list lets go of all of
+    /// them.
+    ///
+    /// - Parameter now: unix seconds; nil for a list that was taken before, which stays in force beyond its signer's end.
     private func checkRoots(_ document: SignedDocument, now: Int64?) throws(DocumentError) {
         let next = try RootList(payload: document.payload, trustDomain: document.trustDomain)
         guard let signer = next.trusted.first(where: { $0.spkiSHA256 == document.signer }) else {
@@ -235,7 +238,14 @@ public struct DocumentLedger: Sendable {
                 hint: "sign it with the active root's key: mesh ca rotate activate, mesh ca rotate retire")
         }
         guard document.isSigned(by: signer.publicKey) else { throw Self.badSignature("the root \(signer.subject)") }
-        let gone = Set((rootList?.retired ?? []).map(\.spkiSHA256))
+        if let now, !signer.isValid(at: now) {
+            throw DocumentError(
+                .rootNotInTime,
+                "the root that signed the list of roots, \(signer.subject), is valid from \(UTCTime.text(signer.notBefore)) "
+                    + "to \(UTCTime.text(signer.notAfter)), and it is \(UTCTime.text(now))",
+                hint: "sign it with a root in its time; where this host's clock is wrong, correct it")
+        }
+        let gone = rootList?.retiredKeys ?? []
         guard next.vouched(by: roots, at: now, besides: gone).contains(document.signer) else {
             throw DocumentError(
                 .unvouchedRoot,

@@ -60,6 +60,9 @@ public final class RevocationSet: Sendable {
         JSONValue.object(["revoked": .array(entries.map(\.json))]).serialized()
     }
 
+    /// The entry that revokes what was issued to `node` so far; nil where none does.
+    public func entry(ofNode node: String) -> RevocationEntry? { nodes[node]?.entry }
+
     /// The entry by which a verified chain, leaf first, is revoked; nil where none does.
     ///
     /// - Parameter node: the name that policy gives the node. An entry about a node counts for that name and for the one
@@ -71,8 +74,7 @@ public final class RevocationSet: Sendable {
             let serial = RevocationEntry.canonicalSerial(certificate.serialHex)
             if let entry = certificates["\(serial) \(certificate.issuer)"] { return entry }
         }
-        let named = leaf.spiffeURIs.first.flatMap { try? SPIFFEID(parsing: $0) }?.nodeName ?? leaf.commonName
-        for name in [named, node].compactMap({ $0 }) {
+        for name in [leaf.certifiedNode, node].compactMap({ $0 }) {
             if let node = nodes[name], leaf.notBefore < node.validBefore { return node.entry }
         }
         return nil

@@ -43,11 +43,16 @@ public struct RootList: Sendable, Equatable {
     public let entries: [Entry]
     /// Certificates of these roots that others of these roots have signed.
     public let crossSigned: [Certificate]
+    /// Keys (`Certificate.spkiSHA256`) of roots that were retired so long ago that their certificates stand in the list no more:
+    /// files that still hold them are overruled all the same.
+    public let gone: [String]
 
     /// More roots than any mesh has at a time: one in use, one to come, and those that files may still name.
     public static let maximumRoots = 8
     /// Two for each pair of roots that follow each other.
     public static let maximumCrossSigned = 16
+    /// A rotation a month for twenty years; some 12 KiB of the document.
+    public static let maximumGone = 256
 
     // MARK: - Questions
 
@@ -60,9 +65,13 @@ public struct RootList: Sendable, Equatable {
     /// The roots that are not trusted any more.
     public var retired: [Certificate] { entries.filter { $0.state == .retired }.map(\.certificate) }
 
+    /// The keys of all roots that are not trusted any more, those included whose certificates are not in the list.
+    public var retiredKeys: Set<String> { Set(retired.map(\.spkiSHA256) + gone) }
+
     /// Where the root with this key stands; nil for one that the list does not name.
     public func state(of root: Certificate) -> State? {
-        entries.first { $0.certificate.spkiSHA256 == root.spkiSHA256 }?.state
+        if let entry = entries.first(where: { $0.certificate.spkiSHA256 == root.spkiSHA256 }) { return entry.state }
+        return gone.contains(root.spkiSHA256) ? .retired : nil
     }
 
     /// The root of the list that a verified chain, leaf first, is below: the first that stands in it, since other roots may vouch
@@ -78,15 +87,15 @@ public struct RootList: Sendable, Equatable {
 
     /// What a node trusts that has `files` in its files: what the list retires is not, what it names besides is.
     public func applied(to files: [Certificate]) -> [Certificate] {
-        let gone = Set(retired.map(\.spkiSHA256))
-        let kept = files.filter { !gone.contains($0.spkiSHA256) }
+        let retired = retiredKeys
+        let kept = files.filter { !retired.contains($0.spkiSHA256) }
         return kept + trusted.filter { !kept.contains($0) }
     }
 
     /// The certificates by which other roots vouch for this one, valid at `now` (unix seconds): what is sent behind a chain
     /// that ends below it, for peers that do not know it.
     public func crossSigned(for root: Certificate, at now: Int64) -> [Certificate] {
-        crossSigned.filter { $0.spkiSHA256 == root.spkiSHA256 && $0.notBefore <= now && now < $0.notAfter }
+        crossSigned.filter { $0.spkiSHA256 == root.spkiSHA256 && $0.isValid(at: now) }
     }
 
     /// Until when a node that knows only `root` can verify nodes under the roots that are trusted now, unix seconds: the end
@@ -118,15 +127,15 @@ public struct RootList: Sendable, Equatable {
     /// The keys of the list's roots for which `roots` vouch: their own, and those to which cross-signed certificates lead.
     ///
     /// - Parameters:
-    ///   - now: when these have to be valid, unix seconds; nil at any time, for a document that was taken before.
+    ///   - now: when these, and `roots`, have to be valid, unix seconds; nil at any time, for a document that was taken before.
     ///   - gone: keys of roots that are retired: nobody's word brings them back, and theirs counts for nothing.
     func vouched(by roots: [Certificate], at now: Int64?, besides gone: Set<String> = []) -> Set<String> {
-        var known = Set(roots.map(\.spkiSHA256))
+        var known = Set(roots.filter { root in now.map { root.isValid(at: $0) } ?? true }.map(\.spkiSHA256))
         var isGrowing = true
         while isGrowing {
             isGrowing = false
             for cross in crossSigned where !known.contains(cross.spkiSHA256) && !gone.contains(cross.spkiSHA256) {
-                if let now, now < cross.notBefore || cross.notAfter <= now { continue }
+                if let now, !cross.isValid(at: now) { continue }
                 // Who signed it was looked at when the list was read.
                 guard let issuer = issuer(of: cross), known.contains(issuer.spkiSHA256) else { continue }
                 known.insert(cross.spkiSHA256)
@@ -144,12 +153,17 @@ public struct RootList: Sendable, Equatable {
 
     /// A list from its parts, checked.
     ///
-    /// - Parameter trustDomain: the mesh's; every root has to be its.
+    /// - Parameters:
+    ///   - gone: keys of roots that were retired before and stand in it no more.
+    ///   - trustDomain: the mesh's; every root has to be its.
     ///
     /// Errors: `bad_document_content`.
-    public init(_ entries: [Entry], crossSigned: [Certificate], trustDomain: String) throws(DocumentError) {
+    public init(
+        _ entries: [Entry], crossSigned: [Certificate], gone: [String] = [], trustDomain: String
+    ) throws(DocumentError) {
         self.entries = entries
         self.crossSigned = crossSigned
+        self.gone = gone
         try check(trustDomain)
     }
 
@@ -159,7 +173,7 @@ public struct RootList: Sendable, Equatable {
     public init(payload: [UInt8], trustDomain: String) throws(DocumentError) {
         do {
             let object = try JSONReader.parse(payload).requireObject()
-            try object.requireOnly(["roots", "crossSigned"])
+            try object.requireOnly(["roots", "crossSigned", "gone"])
             entries = try object.array("roots").map { value in
                 let entry = try value.requireObject()
                 try entry.requireOnly(["certificate", "state"])
@@ -174,6 +188,7 @@ public struct RootList: Sendable, Equatable {
                 }
                 return try Self.certificate(text)
             }
+            gone = object["gone"] == nil ? [] : try object.strings("gone")
         } catch {
             throw Self.bad("\(error)")
         }
@@ -189,7 +204,7 @@ public struct RootList: Sendable, Equatable {
 
     /// The content of the document.
     public var payload: [UInt8] {
-        JSONValue.object([
+        var object: JSONObject = [
             "roots": .array(
                 entries.map { entry in
                     [
@@ -197,7 +212,10 @@ public struct RootList: Sendable, Equatable {
                         "state": .string(entry.state.rawValue),
                     ]
                 }), "crossSigned": .array(crossSigned.map { .string(Base64.encode($0.der)) }),
-        ]).serialized()
+        ]
+        // Versions that do not know the member can read every list that does not need it.
+        if !gone.isEmpty { object["gone"] = .array(gone.map { .string($0) }) }
+        return JSONValue.object(object).serialized()
     }
 
     // MARK: - Checks
@@ -217,7 +235,20 @@ public struct RootList: Sendable, Equatable {
             throw Self.bad("exactly one root has to be active: without it the mesh has no root that issues")
         }
         for cross in crossSigned { try check(cross: cross, trustDomain) }
+        try checkGone()
         try checkVouching()
+    }
+
+    private func checkGone() throws(DocumentError) {
+        guard gone.count <= Self.maximumGone else {
+            throw Self.bad("it has the keys of \(gone.count) former roots; up to \(Self.maximumGone) are possible")
+        }
+        guard gone.allSatisfy({ Base64.decode($0)?.count == 32 }) else {
+            throw Self.bad("what shall be the key of a former root is no SHA-256 in base64")
+        }
+        guard Set(gone).count == gone.count,
+            Set(gone).isDisjoint(with: entries.map(\.certificate.spkiSHA256))
+        else { throw Self.bad("the key of a former root stands in it twice") }
     }
 
     private func check(_ root: Certificate, _ trustDomain: String) throws(DocumentError) {

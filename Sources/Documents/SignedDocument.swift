@@ -122,7 +122,9 @@ public struct SignedDocument: Sendable, Equatable {
                 .tooLarge, "a document has at most \(Self.largestEnvelope) bytes", hint: "make its content smaller")
         }
         do {
-            self = try Self.read(JSONReader.parse(envelope).requireObject())
+            // A few members and nothing nested: whoever sends something else is not to cost more than its bytes.
+            let limits = JSONLimits(maximumBytes: Self.largestEnvelope, maximumDepth: 2, maximumValues: 32)
+            self = try Self.read(JSONReader.parse(envelope, limits: limits).requireObject())
         } catch let error as JSONError {
             throw Self.malformed("\(error)")
         } catch let error as JSONAccessError {

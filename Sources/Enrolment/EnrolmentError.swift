@@ -37,6 +37,8 @@ public struct EnrolmentError: Error, Sendable, Hashable, CustomStringConvertible
         case notTheCA = "not_the_ca"
         /// The CA cannot be reached.
         case unreachable = "ca_unreachable"
+        /// The CA's certificate, which it makes anew each day, is not valid by this host's clock.
+        case wrongClock = "wrong_clock"
         /// The answer is not what a CA answers.
         case badAnswer = "bad_answer"
         /// The certificate that came is not the one that was asked for.
@@ -81,7 +83,8 @@ public struct EnrolmentError: Error, Sendable, Hashable, CustomStringConvertible
     /// Whether asking again later may help without anybody doing something.
     public var isTemporary: Bool {
         switch reason {
-        case .unreachable, .rateLimited, .caFailed: true
+        // A host that has just started often gets the time a moment later.
+        case .unreachable, .rateLimited, .caFailed, .wrongClock: true
         default: false
         }
     }

@@ -22,8 +22,13 @@ public final class DirectoryWatch {
     }
 
     /// Watches these directories and no others.
-    public func set(_ directories: Set<String>) {
-        guard let fd = descriptor?.rawValue else { return }
+    ///
+    /// - Returns: why the kernel does not watch one of those that exist: ENOSPC where the user has used up
+    ///   `fs.inotify.max_user_watches`. The others are watched.
+    @discardableResult
+    public func set(_ directories: Set<String>) -> SystemError? {
+        guard let fd = descriptor?.rawValue else { return nil }
+        var failure: SystemError?
         for (directory, watch) in watched where !directories.contains(directory) {
             _ = clinux_unwatch(fd, watch)
             watched[directory] = nil
@@ -32,7 +37,11 @@ public final class DirectoryWatch {
             // Once more for those that are watched: the name may mean another directory now.
             let watch = directory.withCString { clinux_watch(fd, $0) }
             watched[directory] = watch >= 0 ? watch : nil
+            if watch < 0, ![Errno.noSuchFile, Errno.notDirectory].contains(errno) {
+                failure = SystemError(call: "inotify_add_watch", subject: directory, errno: errno)
+            }
         }
+        return failure
     }
 
     /// Ends.

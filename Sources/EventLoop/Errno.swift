@@ -26,6 +26,10 @@ public enum Errno {
     public static let networkUnreachable = ENETUNREACH
     /// ENOENT
     public static let noSuchFile = ENOENT
+    /// ENOSPC
+    public static let noSpace = ENOSPC
+    /// ENOTDIR
+    public static let notDirectory = ENOTDIR
     /// ENOTSOCK
     public static let notSocket = ENOTSOCK
     /// EPIPE

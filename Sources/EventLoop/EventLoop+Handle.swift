@@ -30,7 +30,7 @@ extension EventLoop {
 
         /// Runs `job` on the loop's thread, after all jobs posted before it. Any thread may call this.
         ///
-        /// A job posted by a job is run in the next tick, after the descriptors that are ready.
+        /// A job posted by a job waits until descriptors that are ready have been looked at.
         public func post(_ job: @escaping @Sendable () -> Void) { enqueue(.closure(job)) }
 
         /// Like `post`, for a job that needs the loop itself, to register or schedule something.

@@ -6,8 +6,13 @@ internal import Glibc
 /// A loop lives on one thread: the one that calls `run()`; until then, the one that created it. Everything but its
 /// `handle` may be used only there. It knows no protocol and owns no descriptor but its own.
 ///
-/// A *tick* is one turn: wait; handle the descriptors that are ready (at most `batchSize`); run the jobs that were
-/// posted; fire the timers that are due; end the tick. Nothing in a tick allocates once the tables have grown.
+/// A *tick* is one turn: wait; run the jobs that were posted; handle the descriptors that are ready (at most `batchSize`),
+/// and if there were several, those that became ready meanwhile, again after the jobs; run the jobs that the handlers posted;
+/// fire the timers that are due; end the tick. Nothing in a tick allocates once the tables have grown.
+///
+/// A job that was posted before a descriptor became ready runs before its handler: what the control plane has told a loop and
+/// then answered to somebody holds for the connection that this somebody makes next, unless that joins a batch which is being
+/// accepted at the moment.
 public final class EventLoop {
     /// How many ready descriptors a tick fetches at most. More would delay timers and jobs without saving much: the
     /// call costs about as much as handling a few events.
@@ -30,6 +35,7 @@ public final class EventLoop {
     private var isRunning = false
     private var tickTime: UInt64 = 0
     private var ticks: UInt64 = 0
+    private var shortWaits: ShortWaits?
 
     /// Creates a loop with its epoll and eventfd descriptors.
     public init() throws(SystemError) {
@@ -57,6 +63,9 @@ public final class EventLoop {
     /// How many ticks there were, for metrics.
     public var tickCount: UInt64 { ticks }
 
+    /// How often the loop looked for its next event before sleeping, with and without success; see `pollBeforeSleeping`.
+    public var polls: (found: UInt64, missed: UInt64) { (shortWaits?.found ?? 0, shortWaits?.missed ?? 0) }
+
     /// Number of registered descriptors.
     public var registrationCount: Int { handlers.count }
 
@@ -71,6 +80,16 @@ public final class EventLoop {
 // MARK: - Running
 
 extension EventLoop {
+    /// How long a loop that polls looks for its next event, in nanoseconds: what the answer of another process on the same
+    /// host takes at most, and more would cost a core more than being woken does.
+    public static let pollingTime: UInt64 = 50 * Clock.microsecond
+
+    /// From now on the loop looks for its next event for up to `nanoseconds`, twice that where one comes at a time, before it
+    /// sleeps, but only where the last waits were that short, again and again. It gives way to other threads meanwhile.
+    public func pollBeforeSleeping(_ nanoseconds: UInt64 = pollingTime) {
+        shortWaits = ShortWaits(budget: nanoseconds)
+    }
+
     /// Turns until `handle.stop()` is called. The calling thread becomes the loop's thread.
     ///
     /// Jobs posted before the stop have run when this returns. The loop may be run again, on the same thread.
@@ -89,37 +108,83 @@ extension EventLoop {
 
     private func turn() {
         let count = wait()
-        tickTime = Clock.monotonicNanoseconds()
         ticks &+= 1
-        for index in 0..<count {
-            let event = events[index]
-            // The wake-up only ends the wait; the mailbox is looked at in each tick.
-            guard event.data.u64 != Self.wakeToken else { continue }
-            handlers.handler(token: event.data.u64)?.ready(Readiness(events: event.events), loop: self)
+        shortWaits?.fetched(count)
+        // Whoever saw that a job was posted may have made one of these descriptors ready: the job comes first. Time that it
+        // takes is not the handlers'.
+        if runJobs() { tickTime = Clock.monotonicNanoseconds() }
+        dispatch(count)
+        // A busy moment: what came while these were handled joins them, so that what is sent at the end of the tick is
+        // sent for all, and fewer ticks do the same work.
+        if count > 1 {
+            let more = fetch(0)
+            runJobs()
+            tickTime = Clock.monotonicNanoseconds()
+            dispatch(more)
         }
         runJobs()
         fireTimers()
         endTick()
     }
 
-    /// Waits until something is to be done and returns how many events were fetched.
+    private func dispatch(_ count: Int) {
+        for index in 0..<count {
+            let event = events[index]
+            // The wake-up only ends the wait; the mailbox is looked at in each tick.
+            guard event.data.u64 != Self.wakeToken else { continue }
+            handlers.handler(token: event.data.u64)?.ready(Readiness(events: event.events), loop: self)
+        }
+    }
+
+    /// Waits until something is to be done, sets the tick's time and returns how many events were fetched.
     private func wait() -> Int {
-        let count = epoll_wait(poller.rawValue, events, Int32(Self.batchSize), waitMilliseconds())
+        let begin = Clock.monotonicNanoseconds()
+        let deadline = handle.hasPending ? begin : timers.nextDeadline() ?? .max
+        if let found = poll(from: begin, to: deadline) { return found }
+        let count = fetch(Self.milliseconds(from: begin, to: deadline))
+        tickTime = Clock.monotonicNanoseconds()
+        if deadline > begin { shortWaits?.slept(tickTime - begin) }
+        return count
+    }
+
+    /// Fetches events within `milliseconds`, -1 for ever.
+    private func fetch(_ milliseconds: Int32) -> Int {
+        let count = epoll_wait(poller.rawValue, events, Int32(Self.batchSize), milliseconds)
         // Only a signal can interrupt it: the descriptor and the buffer are ours. The tick then finds nothing to do.
         return count < 0 ? 0 : Int(count)
     }
 
     /// How long to wait; -1 for ever. Rounded up, so that a timer never finds itself early and turns the loop.
-    private func waitMilliseconds() -> Int32 {
-        if handle.hasPending { return 0 }
-        guard let deadline = timers.nextDeadline() else { return -1 }
-        let now = Clock.monotonicNanoseconds()
+    private static func milliseconds(from now: UInt64, to deadline: UInt64) -> Int32 {
+        guard deadline != .max else { return -1 }
         guard deadline > now else { return 0 }
-        let milliseconds = (deadline - now - 1) / Clock.millisecond + 1
-        return Int32(clamping: milliseconds)
+        return Int32(clamping: (deadline - now - 1) / Clock.millisecond + 1)
     }
 
-    private func runJobs() {
+    /// Looks for events without sleeping, as long as that is worth while, and gives way to other threads between two
+    /// looks: on a busy core it is they who make the events.
+    ///
+    /// - Returns: nil when the loop should sleep.
+    private func poll(from begin: UInt64, to deadline: UInt64) -> Int? {
+        guard let expected = shortWaits, expected.isNext, deadline > begin else { return nil }
+        repeat {
+            let count = fetch(0)
+            tickTime = Clock.monotonicNanoseconds()
+            if count > 0 || handle.hasPending {
+                shortWaits?.looked()
+                return count
+            }
+            if tickTime >= deadline { return 0 }
+            sched_yield()
+        } while tickTime - begin < expected.budget
+        shortWaits?.lookedInVain()
+        return nil
+    }
+
+    /// - Returns: whether there were any.
+    @discardableResult
+    private func runJobs() -> Bool {
+        guard handle.hasPending else { return false }
         var batch: [Handle.Job] = []
         swap(&batch, &spareJobs)
         if handle.take(into: &batch) {
@@ -133,6 +198,7 @@ extension EventLoop {
             batch.removeAll(keepingCapacity: true)
         }
         swap(&batch, &spareJobs)
+        return true
     }
 
     private func fireTimers() {
@@ -197,6 +263,16 @@ extension EventLoop {
         var event = epoll_event()
         // Fails only where the descriptor was closed before, which has removed it.
         _ = epoll_ctl(poller.rawValue, EPOLL_CTL_DEL, fd, &event)
+        _ = handlers.remove(registration)
+    }
+
+    /// Ends the registration of a descriptor that the caller closes now, which takes it from the kernel's list as well: a system
+    /// call less.
+    ///
+    /// Only for descriptors of which there is no copy, in this process or another, that stays: the kernel would go on
+    /// looking at the connection until that is closed, too. Nothing happens if the registration has ended before.
+    public func deregisterForClose(_ registration: Registration) {
+        guard handlers.descriptor(registration) != nil else { return }
         _ = handlers.remove(registration)
     }
 

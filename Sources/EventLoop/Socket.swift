@@ -37,9 +37,8 @@ public enum Socket {
         }
         let error = takeError(fd)
         if error != 0 { return failed(error) }
-        guard let peer = peerAddress(fd) else { return failed(ENOTCONN) }
-        if address.port != nil, address.isLoopback, localAddress(fd) == peer { return failed(ECONNREFUSED) }
-        return nil
+        if address.port != nil, address.isLoopback { return localAddress(fd) == address ? failed(ECONNREFUSED) : nil }
+        return peerAddress(fd) == nil ? failed(ENOTCONN) : nil
     }
 
     /// Two connected Unix stream sockets.
@@ -180,6 +179,28 @@ extension Socket {
         var gid: gid_t = 0
         try Syscall.check(clinux_peer_credentials(fd, &pid, &uid, &gid), "getsockopt SO_PEERCRED", "fd \(fd)")
         return PeerCredentials(pid: pid, uid: uid, gid: gid)
+    }
+
+    /// The kernel's word on the supplementary groups of who is at the other end of a Unix socket (SO_PEERGROUPS), as of its
+    /// connect (or listen); the effective group need not be among them. ENOTCONN for other sockets.
+    public static func peerGroups(_ fd: Int32) throws(SystemError) -> [UInt32] {
+        var room = 32
+        while true {
+            var count = Int32(room)
+            var result: Int32 = 0
+            var error: Int32 = 0
+            let groups = [UInt32](unsafeUninitializedCapacity: room) { buffer, filled in
+                result = clinux_peer_groups(fd, buffer.baseAddress, &count)
+                error = errno
+                filled = result == 0 ? Int(count) : 0
+            }
+            if result == 0 { return groups }
+            // What they are does not change any more: the second try has room for all.
+            guard error == ERANGE, count > room else {
+                throw SystemError(call: "getsockopt SO_PEERGROUPS", subject: "fd \(fd)", errno: error)
+            }
+            room = Int(count)
+        }
     }
 
     /// The address a socket is bound to; nil if `fd` is no socket of a known family.

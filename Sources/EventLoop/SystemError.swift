@@ -34,6 +34,10 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
             "ports below 1024 need CAP_NET_BIND_SERVICE, and a Unix socket a directory that this user may write to"
         case ("bind", Errno.addressNotAvailable):
             "no interface of this host has that address"
+        case ("inotify_init1", Errno.tooManyOpenFiles):
+            "raise the sysctl fs.inotify.max_user_instances, or the limit of open files (ulimit -n)"
+        case ("inotify_add_watch", Errno.noSpace):
+            "raise the sysctl fs.inotify.max_user_watches"
         case (_, Errno.tooManyOpenFiles):
             "raise the limit of open files (ulimit -n, or LimitNOFILE= in the systemd unit)"
         case ("connect", Errno.connectionRefused):

@@ -3,28 +3,42 @@ internal import WebSocket
 
 /// What the log still holds of one stream.
 extension Outbox {
-    /// The bytes of DATA of the stream `id` in frames that the peer has not acknowledged, sent or not. Leaves the log as it is.
-    func unacknowledgedBytes(of id: UInt64) -> [UInt8] {
+    /// How many frames `bytes(of:in:)` looks at, those without a number left out.
+    func readLength(of frames: Range<UInt64>) -> Int {
+        var count: UInt64 = 0
+        visit(frames) { count += $0.sequencedFrames }
+        return Int(clamping: count)
+    }
+
+    /// The bytes of DATA of the stream `id` in frames with these numbers that are still in the log, sent or not. Leaves the log as
+    /// it is.
+    func bytes(of id: UInt64, in frames: Range<UInt64>) -> [UInt8] {
         precondition(reserved < 0, "reading with room reserved")
         var bytes: [UInt8] = []
-        var next = sequence > acknowledged ? head : nil
-        while let segment = next {
-            next = segment.next
+        visit(frames) { segment in
             var number = segment.firstSequence
-            guard number + segment.sequencedFrames > acknowledged else { continue }
             var offset = Segment.start
-            while offset < segment.used {
+            while offset < segment.used, number < frames.upperBound {
                 let frame = LoggedFrame(segment.base + offset)
                 offset += frame.size
                 let (type, stream) = frame.header
                 guard type & 0x80 == 0 else { continue }
-                number += 1
-                if number > acknowledged, type == FrameType.data.rawValue, stream == id {
+                if number >= frames.lowerBound, type == FrameType.data.rawValue, stream == id {
                     frame.appendPayload(to: &bytes)
                 }
+                number += 1
             }
         }
         return bytes
+    }
+
+    /// Passes the segments that hold some of these frames to `body`.
+    private func visit(_ frames: Range<UInt64>, _ body: (Segment) -> Void) {
+        var next = head
+        while let segment = next, segment.firstSequence < frames.upperBound {
+            next = segment.next
+            if segment.firstSequence + segment.sequencedFrames > frames.lowerBound { body(segment) }
+        }
     }
 }
 

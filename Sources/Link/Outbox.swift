@@ -75,8 +75,22 @@ public struct Outbox: ~Copyable {
     /// How many sequenced frames the peer has acknowledged.
     public var acknowledgedCount: UInt64 { acknowledged }
 
-    /// Whether application data may be added.
-    public var acceptsData: Bool { retained < limit && (tail != nil || pool.hasRoomForData) }
+    /// Whether application data may be added. Beyond the bound of the worker's pool a log may have two segments: so each session
+    /// goes on, whatever others hold, as its own peer acknowledges the first of them. (With one, it would have to be empty
+    /// before the next, which it never is while the other direction goes on and needs CREDIT.)
+    public var acceptsData: Bool {
+        retained < limit && (head == tail || hasRoomInTail || pool.hasRoomForData)
+    }
+
+    /// The least room for application data that is worth a frame; where a segment has less left, the next one begins.
+    private static let leastRoom = 16 << 10
+
+    private var header: Int { masking ? Outbox.plainHeader + Outbox.keySize : Outbox.plainHeader }
+
+    private var hasRoomInTail: Bool {
+        guard let tail else { return false }
+        return SegmentPool.segmentSize - tail.used - header >= Outbox.leastRoom
+    }
 
     /// Whether the retention limit is reached; only the peer's acknowledgement changes that.
     var isFull: Bool { retained >= limit }
@@ -95,7 +109,7 @@ public struct Outbox: ~Copyable {
     /// retention limit is reached. To be followed by `commit` or `cancel`; nothing else may write in between.
     public mutating func reserve(_ wanted: Int) -> UnsafeMutableRawBufferPointer? {
         guard acceptsData, wanted > 0 else { return nil }
-        return room(min(wanted, LinkFrame.maximumPayload), atLeast: 16 << 10)
+        return room(min(wanted, LinkFrame.maximumPayload), atLeast: Outbox.leastRoom)
     }
 
     /// Makes a frame of the first `count` bytes of the reserved room. Returns the sequence number that follows it.
@@ -169,7 +183,7 @@ public struct Outbox: ~Copyable {
 
     private mutating func room(_ wanted: Int, atLeast minimum: Int) -> UnsafeMutableRawBufferPointer? {
         precondition(reserved < 0, "two reservations at once")
-        let header = masking ? Outbox.plainHeader + Outbox.keySize : Outbox.plainHeader
+        let header = header
         var left = tail.map { SegmentPool.segmentSize - $0.used - header } ?? -1
         if left < min(wanted, minimum) {
             guard let base = pool.take() else { return nil }

@@ -16,7 +16,8 @@ public final class SegmentPool {
     /// Called when the first free segment comes in: from then on `trim` has something to do.
     public var becameFree: (() -> Void)?
 
-    /// The most segments in use at once for application data; control frames may go beyond by a little.
+    /// The most segments in use at once for application data. Control frames may go beyond by a little, and each session by
+    /// two segments (`Outbox.acceptsData`).
     public let limit: Int
 
     /// The most segments that one `trim` returns: some two milliseconds of the kernel's work.

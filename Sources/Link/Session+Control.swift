@@ -22,6 +22,12 @@ extension Session {
         if pingDue { writePing() }
     }
 
+    /// The next `flushControl` acknowledges all that was processed. To be called before a link ends in order: a peer whose streams
+    /// are complete must know that, or it has to take them for cut short.
+    public func acknowledgeAtOnce() {
+        if processed > acknowledgedToPeer { acknowledgeAt = min(acknowledgeAt, now) }
+    }
+
     /// Whether `flushControl` has something to write at once (an acknowledgement that may still wait does not count).
     public var hasControl: Bool {
         switch state {
@@ -60,7 +66,7 @@ extension Session {
         guard state == .open else { return violationUnseen ? now : .max }
         // With a full backlog an acknowledgement cannot be written and must not make the timer spin.
         let acknowledgement = outbox.unsent < configuration.controlBacklog ? acknowledgeAt : .max
-        return min(acknowledgement, nextPing, lastHeard + configuration.deadPeerTimeout, probeDeadline)
+        return min(acknowledgement, nextPing, lastHeard + deadPeerTimeout, probeDeadline)
     }
 
     /// Lets time pass. Frames that have arrived already are to be passed to `received` first, so that a process that was
@@ -72,9 +78,9 @@ extension Session {
             return .violation(reason)
         }
         guard state == .open else { return .none }
-        if self.now >= probeDeadline || self.now - lastHeard >= configuration.deadPeerTimeout { return .peerSilent }
+        if self.now >= probeDeadline || self.now - lastHeard >= deadPeerTimeout { return .peerSilent }
         if self.now >= nextPing {
-            nextPing = self.now + configuration.pingInterval
+            nextPing = self.now + pingInterval
             if pingToken == 0 { pingDue = true }
         }
         return hasControl ? .flush : .none

@@ -149,15 +149,17 @@ extension Session {
         let refusal: LinkReason?
         if goingAway {
             refusal = .goingAway
-        } else if peerStreams >= configuration.maximumPeerStreams {
+        } else if peerStreams >= configuration.maximumPeerStreams || !quota.take() {
             refusal = .tooManyStreams
         } else if !budget.reserve(configuration.initialCredit) {
+            quota.give()
             refusal = .streamOverloaded
         } else {
             refusal = nil
         }
         if let refusal {
             count.refusedHere += 1
+            quota.refused(refusal)
             let notice = Notice(refusal, retryAfter: refusal.retryDelay)
             guard write(.refuse, id: id, payload: notice.encodedPayload(for: .refuse)) else {
                 return fail(.flood, "OPENs without reading the answers")
@@ -165,6 +167,7 @@ extension Session {
             return .none
         }
         let slot = add(id, phase: .offered, sendLimit: UInt64(credit), isLocal: false)
+        slab[slot].pointee.marks = .counted
         peerStreams += 1
         count.accepted += 1
         return .opened(handle(slot))

@@ -55,6 +55,7 @@ extension Session {
         outbox.commit(
             count,
             frame: LinkFrame(type: .data, flags: finish ? .finish : [], streamID: found.pointee.id))
+        wrote(found)
         found.pointee.sendOffset += UInt64(count)
         self.count.dataOut += UInt64(count)
         found.pointee.isBulk = count >= configuration.sharedQuantum
@@ -65,6 +66,12 @@ extension Session {
         } else if found.pointee.credit == 0 {
             ready.remove(stream.slot, slab)
         }
+    }
+
+    /// The newest frame of the log is DATA, or END, of the stream.
+    func wrote(_ stream: UnsafeMutablePointer<Stream>) {
+        if stream.pointee.endWritten <= outbox.acknowledged { stream.pointee.firstWritten = outbox.sequence - 1 }
+        stream.pointee.endWritten = outbox.sequence
     }
 
     /// Lends the transport the next contiguous range of wire bytes, many frames long; `body` returns how many it took.

@@ -161,7 +161,10 @@ extension Session {
         if complete, stream.pointee.pending.contains(.end), !stream.pointee.pending.contains(.tail) {
             complete = outbox.append(
                 LinkFrame(type: .end, streamID: id), payload: UnsafeRawBufferPointer(start: nil, count: 0))
-            if complete { stream.pointee.pending.remove(.end) }
+            if complete {
+                wrote(stream)
+                stream.pointee.pending.remove(.end)
+            }
         }
         if stream.pointee.awaitsRoom {
             control.insert(slot, slab)

@@ -8,26 +8,35 @@ extension Session {
     static let offsetBound: UInt64 = 1 << 62
     /// Bytes of a stream that a peer may not have seen acknowledged, beyond two windows: acknowledgements are due long before.
     static let heldBound: UInt64 = 1 << 20
+    /// The most TRANSFERs of this end that wait for their answers on one lane.
+    public static let transfersAtOnce = 256
 
     // MARK: The lane that a stream leaves
 
     /// To the opener: what to ask the peer for on another lane (`transfer`). The stream stays here until `depart`, or `stay`;
-    /// it sends no more bytes meanwhile, all else goes on. Nil for a stream that cannot go: not ours, not accepted, over, on
-    /// its way already.
+    /// it sends no more bytes meanwhile, all else goes on. Nil for a stream that cannot go (`mayLeave`), or not now: the log has
+    /// been looked through for others too much.
     ///
     /// - Parameter lane: the number of this session's lane.
     public func leave(_ stream: StreamHandle, lane: UInt8) -> TransferRequest? {
-        guard name != 0, canPark, let found = slab.find(stream), found.pointee.isLocal, found.pointee.phase == .open,
-            found.pointee.marks.isDisjoint(with: [.leaving, .arriving])
-        else { return nil }
+        guard mayLeave(stream), let found = slab.find(stream), let sent = unacknowledged(stream.slot) else {
+            return nil
+        }
         found.pointee.marks.insert(.leaving)
         ready.remove(stream.slot, slab)
         // The peer acknowledges frames from now on that it ignores, because it has the stream on the other lane already.
-        kept[stream.slot] = unacknowledged(stream.slot)
+        kept[stream.slot] = sent
         return TransferRequest(lane: lane, stream: found.pointee.id, session: name)
     }
 
-    /// To the opener: the other lane did not take the stream, which goes on here.
+    /// Whether a stream is one that could leave: ours, accepted, not over, not on its way already.
+    public func mayLeave(_ stream: StreamHandle) -> Bool {
+        guard name != 0, canPark, let found = slab.find(stream), found.pointee.isLocal, found.pointee.phase == .open
+        else { return false }
+        return found.pointee.marks.isDisjoint(with: [.leaving, .arriving])
+    }
+
+    /// To the opener: the other lane did not take the stream, which goes on here, with what it still had to send again.
     public func stay(_ stream: StreamHandle) {
         guard let found = slab.find(stream), found.pointee.marks.contains(.leaving) else { return }
         found.pointee.marks.remove(.leaving)
@@ -54,9 +63,9 @@ extension Session {
     /// To the acceptor: gives the peer's stream away, to the lane on which the request came. Nil where there is none that could
     /// go: the request is to be refused, and nothing has happened.
     public func give(_ request: TransferRequest) -> (stream: StreamHandle, detached: DetachedStream)? {
-        guard let stream = givable(request) else { return nil }
         // What the peer has acknowledged it has received: it departs only when it knows that this end did.
-        return (stream, detach(stream.slot, unacknowledged(stream.slot)))
+        guard let stream = givable(request), let sent = unacknowledged(stream.slot) else { return nil }
+        return (stream, detach(stream.slot, sent))
     }
 
     /// The stream that `give` would give.
@@ -78,15 +87,24 @@ extension Session {
         let stream = slab[slot]
         // Frames of a parked session that would be sent again for nobody.
         if isParked { resumption.withheld.insert(stream.pointee.id) }
-        let detached = DetachedStream(stream.pointee, tail: tail, budget: budget)
+        let detached = DetachedStream(stream.pointee, tail: tail, budget: budget, quota: quota)
         stream.pointee.window = 0
+        stream.pointee.marks.remove(.counted)
         free(slot)
         return detached
     }
 
-    /// What the stream has sent, the peer not acknowledged, and may not have received: the last bytes before its offset.
-    private func unacknowledged(_ slot: UInt32) -> [UInt8] {
-        outbox.unacknowledgedBytes(of: slab[slot].pointee.id) + (tails[slot]?.rest ?? [])
+    /// What the stream has sent, the peer not acknowledged, and may not have received: the last bytes before its offset. Nil where
+    /// too much of the log would have to be looked through for that now: a peer that does not acknowledge makes it long, and could
+    /// ask again and again.
+    private func unacknowledged(_ slot: UInt32) -> [UInt8]? {
+        let stream = slab[slot]
+        let rest = tails[slot]?.rest ?? []
+        let first = max(stream.pointee.firstWritten, outbox.acknowledged)
+        guard first < stream.pointee.endWritten else { return Array(rest) }
+        let frames = first..<stream.pointee.endWritten
+        guard readings.take(outbox.readLength(of: frames), now: now) else { return nil }
+        return outbox.bytes(of: stream.pointee.id, in: frames) + rest
     }
 
     // MARK: The lane that takes it
@@ -100,9 +118,9 @@ extension Session {
         guard peer.takesTransfers, name != 0 else { throw .badRequest }
         guard localStreams < Int(clamping: peer.maximumStreams) else { throw .tooManyStreams }
         guard nextLocalID <= LinkFrame.maximumStreamID else { throw .idsExhausted }
-        guard !isParked, outbox.acceptsData, write(.transfer, id: nextLocalID, payload: request.payload) else {
-            throw .congested
-        }
+        guard transfersAsked < Session.transfersAtOnce, !isParked, outbox.acceptsData,
+            write(.transfer, id: nextLocalID, payload: request.payload)
+        else { throw .congested }
         let slot = addTransfer(nextLocalID, .opening, isLocal: true)
         slab[slot].pointee.openSequence = outbox.sequence
         nextLocalID += 2
@@ -126,9 +144,11 @@ extension Session {
         case (.open, let answer?) where found.pointee.marks.contains(.arriving):
             news = try arrive(found, detached, answer)
         case (.offered, nil):
+            answered(found)
             found.pointee.phase = .open
             found.pointee.pending.insert(.accept)
-            found.pointee.sendLimit = detached.sendLimit
+            // The opener may have said a newer limit here already.
+            found.pointee.sendLimit = max(found.pointee.sendLimit, detached.sendLimit)
             found.pointee.receiveOffset = detached.receiveOffset
             found.pointee.receiveFinished = detached.receiveFinished
             if detached.sendFinished { found.pointee.pending.insert(.end) }
@@ -139,6 +159,7 @@ extension Session {
         found.pointee.receiveLimit = detached.receiveLimit
         found.pointee.consumed = detached.consumed
         found.pointee.window = detached.takeWindow(of: budget)
+        if detached.takePlace(of: quota) { found.pointee.marks.insert(.counted) }
         found.pointee.isBulk = detached.isBulk
         if found.pointee.receiveFinished { keepUnread(found) }
         if !detached.tail.isEmpty {
@@ -185,8 +206,15 @@ extension Session {
         let slot = add(id, phase: phase, sendLimit: 0, isLocal: isLocal)
         slab[slot].pointee.window = 0
         slab[slot].pointee.receiveLimit = 0
-        slab[slot].pointee.marks = .transfer
+        slab[slot].pointee.marks = [.transfer, .asked]
+        if isLocal { transfersAsked += 1 } else { transfersOffered += 1 }
         return slot
+    }
+
+    /// TRANSFER of the stream is answered, or the stream is over.
+    func answered(_ stream: UnsafeMutablePointer<Stream>) {
+        guard stream.pointee.marks.remove(.asked) != nil else { return }
+        if stream.pointee.isLocal { transfersAsked -= 1 } else { transfersOffered -= 1 }
     }
 
     // MARK: Frames
@@ -194,6 +222,9 @@ extension Session {
     func receivedTransfer(_ id: UInt64, _ payload: UnsafeRawBufferPointer) -> SessionEvent {
         guard id & 1 == parity.opposite.rawValue, id > lastPeerID else {
             return fail(.protocolError, "TRANSFER with stream id \(id)")
+        }
+        guard transfersOffered < configuration.maximumTransfers, transfers.take(now: now) else {
+            return fail(.flood, "more TRANSFERs than a working peer needs")
         }
         let request: TransferRequest
         do {
@@ -233,6 +264,7 @@ extension Session {
             guard stream.pointee.phase == .opening, stream.pointee.marks.contains(.transfer) else {
                 return fail(.protocolError, "TAKEN in the wrong state")
             }
+            answered(stream)
             stream.pointee.phase = .open
             stream.pointee.marks.insert(.arriving)
             stream.pointee.sendOffset = answer.received
@@ -273,15 +305,22 @@ extension Session {
             ? 0 : tails.values.reduce(0) { $0 + $1.count } + kept.values.reduce(0) { $0 + $1.count }
     }
 
-    var areTailsWritable: Bool { !tails.isEmpty && outbox.acceptsData }
+    /// Streams that have bytes to send again here. One that leaves sends them on its next lane.
+    var writableTails: Int {
+        tails.isEmpty ? 0 : tails.keys.count { !slab[$0].pointee.marks.contains(.leaving) }
+    }
+
+    var areTailsWritable: Bool { writableTails > 0 && outbox.acceptsData }
 
     /// Writes what other lanes sent in vain, within the session's limit, and then whatever waited for it.
     func writeTails() {
         guard !tails.isEmpty else { return }
         for slot in Array(tails.keys) {
             let stream = slab[slot]
-            guard let tail = tails[slot], !stream.pointee.pending.contains(.accept) else { continue }
-            write(tail, id: stream.pointee.id)
+            guard let tail = tails[slot], !stream.pointee.pending.contains(.accept),
+                !stream.pointee.marks.contains(.leaving)
+            else { continue }
+            write(tail, of: stream)
             guard tail.count == 0 else { return }
             tails[slot] = nil
             stream.pointee.pending.remove(.tail)
@@ -290,12 +329,13 @@ extension Session {
     }
 
     /// Writes as much of `tail` as there is room for.
-    private func write(_ tail: StreamTail, id: UInt64) {
+    private func write(_ tail: StreamTail, of stream: UnsafeMutablePointer<Stream>) {
         while tail.count > 0 {
             let wanted = min(tail.count, maximumPayload)
             guard outbox.unsent < configuration.controlBacklog, let room = outbox.reserve(wanted) else { return }
             tail.take(into: room)
-            outbox.commit(room.count, frame: LinkFrame(type: .data, streamID: id))
+            outbox.commit(room.count, frame: LinkFrame(type: .data, streamID: stream.pointee.id))
+            wrote(stream)
             count.dataOut += UInt64(room.count)
         }
     }

@@ -26,6 +26,10 @@ public final class Session {
     public internal(set) var role: LinkRole
     /// The limits in force.
     public let configuration: SessionConfiguration
+    /// The configuration's, until a reload brings others. Apart from it, since a public variable costs a check with each look at it.
+    var pingInterval: UInt64
+    /// As `pingInterval`.
+    var deadPeerTimeout: UInt64
     /// The low bit of the ids of this end's streams.
     public let parity: StreamParity
 
@@ -33,6 +37,7 @@ public final class Session {
     /// A violation that no event has told yet.
     var violationUnseen = false
     let budget: ReceiveBudget
+    let quota: StreamQuota
     let tables: UnsafeMutablePointer<SessionTables>
 
     let maximumPayload: Int
@@ -87,12 +92,19 @@ public final class Session {
     var tails: [UInt32: StreamTail] = [:]
     /// What streams that leave had sent and the peer not acknowledged, by slot.
     var kept: [UInt32: [UInt8]] = [:]
+    /// TRANSFERs that are not answered yet: this end's, and the peer's.
+    var transfersAsked = 0
+    var transfersOffered = 0
     /// Which session this is, among all that there are or were between the two agents; the same at both ends. Zero: it has
     /// no name, and its streams keep to it.
     public var name: UInt64 = 0
 
     var resets: TokenBucket
     var pings: TokenBucket
+    /// TRANSFERs of the peer.
+    var transfers: TokenBucket
+    /// Frames of the log that are looked through for the bytes of streams that change their lane.
+    var readings: TokenBucket
     var notice = Notice(.normal)
     var request: OpenRequest?
     var transferRequest: TransferRequest?
@@ -107,6 +119,7 @@ public final class Session {
     ///   - configuration: must be the one whose limits this end's HELLO announced.
     ///   - peer: the peer's HELLO.
     ///   - budget: the agent's receive budget.
+    ///   - quota: how many streams the agent takes of all its peers.
     ///   - pool: the worker's segments.
     ///   - masks: the worker's mask keys.
     ///   - seed: random, for the stream table.
@@ -114,14 +127,16 @@ public final class Session {
     ///   - unixMilliseconds: the wall clock at `now`.
     public init(
         role: LinkRole, parity: StreamParity, configuration: SessionConfiguration = SessionConfiguration(),
-        peer: Hello, budget: ReceiveBudget, pool: SegmentPool, masks: MaskKeys, seed: UInt64, now: UInt64,
-        unixMilliseconds: UInt64
+        peer: Hello, budget: ReceiveBudget, quota: StreamQuota = StreamQuota(), pool: SegmentPool, masks: MaskKeys,
+        seed: UInt64, now: UInt64, unixMilliseconds: UInt64
     ) {
         self.role = role
         self.parity = parity
         self.configuration = configuration
+        (pingInterval, deadPeerTimeout) = (configuration.pingInterval, configuration.deadPeerTimeout)
         self.peer = peer
         self.budget = budget
+        self.quota = quota
         self.now = now
         let outbox = Outbox(
             pool: pool, masks: masks, masking: role == .dialler, limit: configuration.retentionLimit,
@@ -135,11 +150,16 @@ public final class Session {
         nextPing = now
         resets = TokenBucket(burst: configuration.resetBurst, perSecond: configuration.resetsPerSecond, now: now)
         pings = TokenBucket(burst: configuration.pingBurst, perSecond: configuration.pingsPerSecond, now: now)
+        transfers = TokenBucket(
+            burst: configuration.transferBurst, perSecond: configuration.transfersPerSecond, now: now)
+        readings = TokenBucket(
+            burst: configuration.readingBurst, perSecond: configuration.readingsPerSecond, now: now)
     }
 
     deinit {
         for slot in 0..<UInt32(slab.capacity) where slab[slot].pointee.phase != .free {
             budget.release(Int(slab[slot].pointee.window))
+            if slab[slot].pointee.marks.contains(.counted) { quota.give() }
         }
         tables.deinitialize(count: 1)
         tables.deallocate()
@@ -172,7 +192,7 @@ public final class Session {
     public var processedFrames: UInt64 { processed }
 
     /// Streams that wait for their turn in the scheduler.
-    public var readyStreams: Int { ready.count + tails.count }
+    public var readyStreams: Int { ready.count + writableTails }
 
     /// Whether no application data can be written until the peer acknowledges some.
     public var isRetentionFull: Bool { outbox.isFull }
@@ -237,6 +257,16 @@ public final class Session {
         wallOffset = Int64(clamping: unixMilliseconds) - Int64(now / 1_000_000)
     }
 
+    /// The time between pings and the time after which a silent peer is dead are those of `other` from now on. Everything
+    /// else of the configuration stays.
+    public func use(timesOf other: SessionConfiguration, now: UInt64) {
+        pingInterval = other.pingInterval
+        // A peer that was asked less often than the new time wants has not been silent for it.
+        if other.deadPeerTimeout < deadPeerTimeout { lastHeard = max(self.now, now) }
+        deadPeerTimeout = other.deadPeerTimeout
+        nextPing = min(nextPing, max(self.now, now) + other.pingInterval)
+    }
+
     var wallClock: UInt64 { UInt64(clamping: Int64(now / 1_000_000) + wallOffset) }
 
     // MARK: Ending
@@ -257,7 +287,7 @@ public final class Session {
                         openedHere: stream.isLocal, accepted: stream.phase == .open,
                         neverProcessed: stream.isLocal && stream.id > peerLastID,
                         isComplete: stream.sendFinished && stream.receiveFinished && stream.pending.isEmpty
-                            && (peerGoingAway || outbox.sequence == outbox.acknowledged),
+                            && !stream.marks.contains(.leaving) && stream.endWritten <= outbox.acknowledged,
                         bytesSent: stream.sendOffset))
             }
             free(slot)
@@ -327,8 +357,14 @@ public final class Session {
         let stream = slab[slot]
         if stream.pointee.pending.contains(.tail) { tails[slot] = nil }
         if stream.pointee.marks.contains(.leaving) { kept[slot] = nil }
+        if stream.pointee.marks.contains(.asked) { answered(stream) }
         budget.release(Int(stream.pointee.window))
-        if stream.pointee.isLocal { localStreams -= 1 } else { peerStreams -= 1 }
+        if stream.pointee.isLocal {
+            localStreams -= 1
+        } else {
+            peerStreams -= 1
+        }
+        if stream.pointee.marks.contains(.counted) { quota.give() }
         if cachedID == stream.pointee.id { cachedID = 0 }
         slab.release(slot)
     }

@@ -37,6 +37,17 @@ public struct SessionConfiguration: Sendable, Hashable {
     /// … and so many a second.
     public var pingsPerSecond = 8
 
+    /// TRANSFERs of the peer: so many may be unanswered at once. A working peer keeps to `Session.transfersAtOnce`.
+    public var maximumTransfers = 4_096
+    /// So many TRANSFERs of the peer at once …
+    public var transferBurst = 4_096
+    /// … and so many a second.
+    public var transfersPerSecond = 4_096
+    /// Frames of the log that are looked through for unacknowledged bytes of streams that change their lane: so many at once …
+    public var readingBurst = 2 << 20
+    /// … and so many a second, some 20 ms of a core. Streams for which that is not enough stay for now.
+    public var readingsPerSecond = 2 << 20
+
     /// The defaults.
     public init() {}
 }

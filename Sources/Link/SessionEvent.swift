@@ -116,7 +116,7 @@ public struct LostStream: Sendable, Hashable {
     /// Whether the peer is known never to have processed the OPEN, the licence to try another instance whatever was sent.
     public let neverProcessed: Bool
     /// Whether nothing is left but bytes that this end's application has not taken: both directions are complete, and the peer
-    /// has acknowledged everything, or has gone away in order.
+    /// has acknowledged everything that the stream sent.
     public let isComplete: Bool
     /// Application bytes that were sent. Where the fate of the OPEN is unknown, only a stream with zero may be retried.
     public let bytesSent: UInt64

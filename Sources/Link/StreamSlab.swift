@@ -36,6 +36,10 @@ struct Stream {
         static let arriving = Marks(rawValue: 4)
         /// The peer's end came on the lane before, and will come again here.
         static let endAgain = Marks(rawValue: 8)
+        /// TRANSFER was sent or received, and is not answered yet.
+        static let asked = Marks(rawValue: 16)
+        /// It is the peer's, and has a place of the agent's quota.
+        static let counted = Marks(rawValue: 32)
     }
 
     struct Links {
@@ -56,6 +60,10 @@ struct Stream {
     var lastGrant: UInt64 = 0
     /// Count of sequenced frames up to and including our OPEN.
     var openSequence: UInt64 = 0
+    /// Numbers of frames in the log between which all DATA and END of the stream lie that the peer may not have acknowledged:
+    /// the first, and the one behind the last. Both at or below what is acknowledged: there are none.
+    var firstWritten: UInt64 = 0
+    var endWritten: UInt64 = 0
     /// What the stream has reserved from the budget; `receiveLimit` never exceeds `consumed + window`.
     var window: UInt32 = 0
     var generation: UInt32 = 0

@@ -123,7 +123,7 @@ public enum TransferError: Error, Sendable, Hashable {
 }
 
 /// A stream between two lanes: what its session knew of it, and the bytes that the peer has not received. May go to another
-/// thread. What it has reserved of the budget is released unless a session takes it over.
+/// thread. What it has reserved of the budget, and its place of the quota, are given back unless a session takes them over.
 public final class DetachedStream {
     let sendOffset: UInt64
     let sendLimit: UInt64
@@ -137,8 +137,10 @@ public final class DetachedStream {
     let tail: [UInt8]
     private var window: UInt32
     private let budget: ReceiveBudget
+    private var hasPlace: Bool
+    private let quota: StreamQuota
 
-    init(_ stream: Stream, tail: [UInt8], budget: ReceiveBudget) {
+    init(_ stream: Stream, tail: [UInt8], budget: ReceiveBudget, quota: StreamQuota) {
         sendOffset = stream.sendOffset
         sendLimit = stream.sendLimit
         sendFinished = stream.sendFinished
@@ -150,15 +152,28 @@ public final class DetachedStream {
         window = stream.window
         self.tail = tail
         self.budget = budget
+        hasPlace = stream.marks.contains(.counted)
+        self.quota = quota
     }
 
-    deinit { budget.release(Int(window)) }
+    deinit {
+        budget.release(Int(window))
+        if hasPlace { quota.give() }
+    }
 
     /// The reservation, which is the caller's from now on. `budget` must be the one that it was taken from.
     func takeWindow(of budget: ReceiveBudget) -> UInt32 {
         precondition(budget === self.budget, "a stream of another agent")
         defer { window = 0 }
         return window
+    }
+
+    /// Whether it has a place among the streams of peers, which is the caller's from now on. `quota` must be the one that it
+    /// was taken from.
+    func takePlace(of quota: StreamQuota) -> Bool {
+        precondition(quota === self.quota, "a stream of another agent")
+        defer { hasPlace = false }
+        return hasPlace
     }
 }
 

@@ -15,15 +15,17 @@ struct TokenBucket: Sendable {
         updated = now
     }
 
-    /// Takes one token; false when there is none.
-    mutating func take(now: UInt64) -> Bool {
+    /// Takes `count` tokens, of which a bucket that is full has enough for any count; false, and nothing taken, when there are fewer.
+    mutating func take(_ count: Int = 1, now: UInt64) -> Bool {
         if now > updated {
             let (gain, overflow) = (now - updated).multipliedReportingOverflow(by: rate)
             level = overflow ? capacity : min(capacity, level + min(gain, capacity))
             updated = now
         }
-        guard level >= TokenBucket.one else { return false }
-        level -= TokenBucket.one
+        let (wanted, overflow) = UInt64(max(count, 0)).multipliedReportingOverflow(by: TokenBucket.one)
+        let taken = overflow ? capacity : min(wanted, capacity)
+        guard level >= taken else { return false }
+        level -= taken
         return true
     }
 }

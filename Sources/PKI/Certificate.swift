@@ -66,11 +66,12 @@ public final class Certificate: @unchecked Sendable {
         guard let key = openssl({ X509_get0_pubkey(x509) }) else {
             throw CertificateError(
                 .unsupportedKey, "the certificate holds a public key that cannot be read: \(OpenSSLErrors.drain())",
-                hint: "issue it for a P-256, Ed25519 or RSA key: mesh ca issue NODE")
+                hint: "issue it for a P-256, Ed25519 or RSA key: \(NewCertificate.commands())")
         }
         guard let start = unixSeconds(X509_get0_notBefore(x509)), let end = unixSeconds(X509_get0_notAfter(x509)) else {
             throw CertificateError(
-                .malformed, "the certificate's validity is not a time", hint: "issue it again: mesh ca issue NODE")
+                .malformed, "the certificate's validity is not a time",
+                hint: "make it again: \(NewCertificate.commands())")
         }
         self.der = der
         publicKey = try PublicKey(retaining: key)
@@ -101,6 +102,9 @@ public final class Certificate: @unchecked Sendable {
 
     /// PEM text of the certificate.
     public var pem: String { String(decoding: PEMBlock.encode(der, label: "CERTIFICATE"), as: UTF8.self) }
+
+    /// Whether `now`, unix seconds, lies in its validity. As in `notAfter`, it has ended at that second.
+    public func isValid(at now: Int64) -> Bool { notBefore <= now && now < notAfter }
 
     /// Whether the key is the private half of this certificate's public key.
     public func matches(_ key: PrivateKey) -> Bool { key.publicKey == publicKey }

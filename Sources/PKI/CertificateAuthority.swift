@@ -186,8 +186,7 @@ public struct CertificateAuthority: Sendable {
     }
 
     func checkUsable(at now: Int64) throws(CertificateError) {
-        if now < certificate.notBefore { throw .notYetValid(certificate, at: now) }
-        if now >= certificate.notAfter { throw .expired(certificate, at: now) }
+        try certificate.checkTime(at: now)
     }
 
     /// A certificate that outlives its CA would only seem valid.

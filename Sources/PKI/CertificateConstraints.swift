@@ -91,6 +91,8 @@ public struct CertificateConstraints: Sendable, Equatable {
     public let hasInvalidExtension: Bool
     /// A critical extension that OpenSSL does not know.
     public let hasUnknownCriticalExtension: Bool
+    /// The DNS names that certificates below this CA may have; nil where it restricts none, and for a leaf.
+    public let names: NameConstraints?
     /// Subject key identifier, hex without separators; nil where absent.
     public var subjectKeyID: String? { subjectKeyIDBytes.map { Hex.encode($0) } }
     /// Authority key identifier, hex without separators; nil where absent.
@@ -110,6 +112,7 @@ public struct CertificateConstraints: Sendable, Equatable {
         keyUsage =
             flags & UInt32(EXFLAG_KUSAGE) == 0 ? nil : CertificateConstraints.usage(X509_get_key_usage(x509))
         extendedKeyUsage = CertificateConstraints.extendedUsages(x509)
+        names = isCA ? NameConstraints(of: x509) : nil
         subjectKeyIDBytes = CertificateConstraints.bytes(X509_get0_subject_key_id(x509))
         authorityKeyIDBytes = CertificateConstraints.bytes(X509_get0_authority_key_id(x509))
     }

@@ -36,6 +36,23 @@ public struct CertificateExpiry: Sendable, Equatable {
         return left <= 0 ? 0 : thresholds.last { left <= $0 }
     }
 
+    /// Whole days until the end, rounded down: 0 on the last day. Negative once the end has come, and only then: -1 on the
+    /// first day after it.
+    public func daysRemaining(at now: Int64) -> Int64 {
+        let left = notAfter - now
+        return left > 0 ? left / 86_400 : left / 86_400 - 1
+    }
+
     /// Whether it is valid, and a warning is due.
     public func isSoon(at now: Int64) -> Bool { now < notAfter && passedThreshold(at: now) != nil }
+}
+
+extension Certificate {
+    /// Refuses a certificate whose time has not come or is over (RFC 5280, section 4.1.2.5).
+    ///
+    /// Errors: `expired`, `not_yet_valid`.
+    public func checkTime(at now: Int64) throws(CertificateError) {
+        if now < notBefore { throw .notYetValid(self, at: now) }
+        if now >= notAfter { throw .expired(self, at: now) }
+    }
 }

@@ -26,10 +26,14 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     case notACA = "not_a_ca"
     /// A name lies outside what a CA above is permitted to vouch for.
     case nameConstraint = "name_constraint"
+    /// A wildcard covers names that a CA above is not permitted to vouch for.
+    case wildcardConstraint = "wildcard_constraint"
     /// The issuer has withdrawn the certificate.
     case revoked
     /// Whether the issuer has withdrawn the certificate cannot be found out, and must be.
     case revocationUnknown = "revocation_unknown"
+    /// A CRL is not complete for its issuer: a delta, an indirect one, or one with a part of what was revoked.
+    case partialList = "partial_crl"
     /// The certificate demands a stapled OCSP response (RFC 7633), and there is none.
     case stapleMissing = "staple_missing"
     /// The certificate demands a stapled OCSP response, and what is stapled says nothing of it.
@@ -80,6 +84,8 @@ public enum CertificateReason: String, Sendable, CaseIterable, CustomStringConve
     case unwritableFile = "unwritable_file"
     /// Group or others may read the private key.
     case keyReadableByOthers = "key_readable_by_others"
+    /// Somebody else than root and the user can change the file.
+    case writableByOthers = "writable_by_others"
     /// The file has no content.
     case emptyFile = "empty_file"
     /// The file is larger or holds more certificates than is sensible.

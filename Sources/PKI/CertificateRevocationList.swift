@@ -23,7 +23,7 @@ public final class CertificateRevocationList: @unchecked Sendable {
 
     /// Reads one in DER.
     ///
-    /// Errors: `malformed`.
+    /// Errors: `malformed`; `partial_crl`, `bad_extension` for one that is not complete for its issuer or not understood.
     public init(der: [UInt8]) throws(CertificateError) {
         guard let crl = decodeDER(der, { d2i_X509_CRL(nil, $0, $1) }, free: { X509_CRL_free($0) }) else {
             throw CertificateError(
@@ -34,6 +34,12 @@ public final class CertificateRevocationList: @unchecked Sendable {
             X509_CRL_free(crl)
             throw CertificateError(
                 .malformed, "the CRL does not say when it was made", hint: "make it again: openssl ca -gencrl")
+        }
+        do throws(CertificateError) {
+            try Self.checkComplete(crl)
+        } catch {
+            X509_CRL_free(crl)
+            throw error
         }
         self.crl = crl
         thisUpdate = made
@@ -76,6 +82,19 @@ public final class CertificateRevocationList: @unchecked Sendable {
         }
     }
 
+    /// Whether the list says that this CA has made it: by its name, and by the identifier of its key where it has one.
+    public func claims(issuer: Certificate) -> Bool {
+        guard names(asIssuer: issuer) else { return false }
+        guard
+            let value = withCRL({ crl in
+                openssl { X509_CRL_get_ext_d2i(crl, NID_authority_key_identifier, nil, nil) }
+            })
+        else { return true }
+        let identifier = value.assumingMemoryBound(to: AUTHORITY_KEYID.self)
+        defer { AUTHORITY_KEYID_free(identifier) }
+        return issuer.withX509 { X509_check_akid($0, identifier) == X509_V_OK }
+    }
+
     /// Whether the key of `issuer` made the list's signature.
     public func isSigned(by issuer: Certificate) -> Bool {
         withCRL { crl in issuer.withX509 { other in openssl { X509_CRL_verify(crl, X509_get0_pubkey(other)) == 1 } } }
@@ -86,7 +105,7 @@ public final class CertificateRevocationList: @unchecked Sendable {
 
     /// Reads one list, in DER or PEM, as servers send it.
     ///
-    /// Errors: `not_pem`, `malformed`.
+    /// Errors: `not_pem`, and those of ``init(der:)``.
     public static func single(_ bytes: [UInt8]) throws(CertificateError) -> CertificateRevocationList {
         guard let first = try parse(bytes).first else {
             throw CertificateError(.malformed, "not a CRL", hint: "look at it: openssl crl -in FILE -noout -text")
@@ -109,7 +128,7 @@ public final class CertificateRevocationList: @unchecked Sendable {
 
     /// Reads a file: one CRL in DER, or one or more in PEM.
     ///
-    /// Errors: those of `SafeFile.read`, `not_pem`, `malformed`, with the file.
+    /// Errors: those of `SafeFile.read`, `not_pem`, and those of ``init(der:)``, with the file.
     public static func load(file: String) throws(CertificateError) -> [CertificateRevocationList] {
         let bytes = try SafeFile.read(file, limit: sizeLimit)
         do throws(CertificateError) {
@@ -146,17 +165,22 @@ public struct RevocationLists: Sendable {
         X509_STORE_CTX_set0_crls(context, stack.pointer)
         X509_VERIFY_PARAM_set_flags(
             X509_STORE_CTX_get0_param(context), UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
-        if mode == .soft { pki_tolerate_absent_crls(context) }
+        pki_tolerate_crls(context, stack.skew, mode == .soft ? 1 : 0)
     }
 }
 
 /// A STACK_OF(X509_CRL) that holds a reference to each of its lists.
 final class RevocationStack {
     let pointer: OpaquePointer
+    /// How far the clocks of those who made the lists may be ahead, in seconds, as C reads it during a verification.
+    let skew: UnsafePointer<Int64>
 
     init(_ lists: [CertificateRevocationList]) throws(CertificateError) {
         guard let stack = openssl({ pki_crls_new() }) else { throw OpenSSLErrors.failure("make a list") }
         pointer = stack
+        let place = UnsafeMutablePointer<Int64>.allocate(capacity: 1)
+        place.initialize(to: CertificateRevocationList.clockSkew)
+        skew = UnsafePointer(place)
         for list in lists {
             guard list.withCRL({ pki_crls_append(stack, $0) }) == 1 else {
                 throw OpenSSLErrors.failure("extend a list")
@@ -164,5 +188,8 @@ final class RevocationStack {
         }
     }
 
-    deinit { pki_crls_free(pointer) }
+    deinit {
+        pki_crls_free(pointer)
+        skew.deallocate()
+    }
 }

@@ -100,7 +100,7 @@ extension Certificate {
             subject: subject, issuer: issuer, serial: serialHex, notBefore: UTCTime.text(notBefore),
             notAfter: UTCTime.text(notAfter),
             validity: now < notBefore ? "not_yet_valid" : now >= notAfter ? "expired" : "valid",
-            daysRemaining: (notAfter - now) / 86_400,
+            daysRemaining: CertificateExpiry(self).daysRemaining(at: now),
             node: spiffe.isEmpty ? commonName : (try? SPIFFEID(parsing: spiffe[0]))?.nodeName, spiffeURIs: spiffe,
             otherURIs: uris.filter { !spiffe.contains($0) }, dnsNames: dnsNames, ipAddresses: ipAddresses,
             emails: emails, isCA: isCA, pathLength: pathLength, keyUsage: keyUsage?.labels,

@@ -50,13 +50,39 @@ public struct CredentialFiles: Sendable {
         try finishReplacing()
     }
 
-    /// Replaces both files by others' bytes: the key stays encrypted as it is.
+    /// Where a pair waits that shall take these files' place, for somebody to look at first.
+    public var candidate: CredentialFiles { beside(".candidate") }
+
+    /// Where the pair is kept that was there before these files.
+    public var previous: CredentialFiles { beside(".previous") }
+
+    private func beside(_ suffix: String) -> CredentialFiles {
+        CredentialFiles(certificate: certificate + suffix, key: key + suffix, passphrase: passphrase)
+    }
+
+    /// Replaces both files by others' bytes: the key stays encrypted as it is, and the files stay those of their owners.
     ///
     /// Errors: those of ``replace(by:)``.
     public func replace(certificate: [UInt8], key: [UInt8]) throws(CertificateError) {
-        try SafeFile.write(key, to: nextKey, mode: 0o600)
-        try SafeFile.write(certificate, to: nextCertificate, mode: 0o644)
+        try SafeFile.write(key, to: nextKey, mode: 0o600, owner: FileOwner(of: self.key))
+        try SafeFile.write(certificate, to: nextCertificate, mode: 0o644, owner: FileOwner(of: self.certificate))
         try finishReplacing()
+    }
+
+    /// Writes both files, as `replace` does, for those to whom the files of another pair belong.
+    ///
+    /// Errors: `unwritable_file`.
+    public func write(
+        certificate: [UInt8], key: [UInt8], ownedAs other: CredentialFiles
+    ) throws(CertificateError) {
+        try SafeFile.write(key, to: self.key, mode: 0o600, owner: FileOwner(of: other.key))
+        try SafeFile.write(certificate, to: self.certificate, mode: 0o644, owner: FileOwner(of: other.certificate))
+    }
+
+    /// Removes both files.
+    public func remove() {
+        unlink(certificate)
+        unlink(key)
     }
 
     /// Carries out a change that was decided. To be called before the files are read.

@@ -14,7 +14,8 @@ public struct Credentials: Sendable {
     public init(chain: [Certificate], key: PrivateKey) throws(CertificateError) {
         guard let leaf = chain.first else {
             throw CertificateError(
-                .missingCertificate, "no certificate", hint: "give the node's certificate: mesh ca issue NODE")
+                .missingCertificate, "no certificate", hint: "give the node's certificate: \(NewCertificate.commands())"
+            )
         }
         if !leaf.matches(key) {
             if let place = chain.firstIndex(where: { $0.matches(key) }) {
@@ -27,7 +28,7 @@ public struct Credentials: Sendable {
                 .keyMismatch,
                 "key and certificate do not belong together: \(leaf.subject) holds another public key "
                     + "(spki-sha256 \(leaf.spkiSHA256))",
-                hint: "take the key that was made with this certificate, or issue both: mesh ca issue NODE")
+                hint: "take the key that was made with this certificate, or issue both: \(NewCertificate.commands())")
         }
         for (index, pair) in zip(chain, chain.dropFirst()).enumerated() where !pair.0.names(asIssuer: pair.1) {
             let issuer = chain.indices.first { $0 != index && chain[index].names(asIssuer: chain[$0]) }
@@ -51,7 +52,7 @@ public struct Credentials: Sendable {
         certificateFile: String, keyFile: String, passphrase: Passphrase? = nil,
         permissions: KeyPermissions = .enforced
     ) throws(CertificateError) -> Credentials {
-        let missing = "check the path, or make a certificate and its key: mesh ca issue NODE"
+        let missing = "check the path, or make a certificate and its key: \(NewCertificate.commands())"
         let chain = try Certificate.load(file: certificateFile, missing: missing)
         let key = try PrivateKey.load(
             file: keyFile, passphrase: passphrase, permissions: permissions, missing: missing)

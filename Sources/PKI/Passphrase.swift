@@ -1,22 +1,26 @@
 import CSodium
 
-/// A passphrase in guarded memory: locked where the limits permit, surrounded by guard pages, wiped when released.
+/// A passphrase or another secret that does not change, in guarded memory (``GuardedMemory``) that cannot be written to.
 public final class Passphrase: @unchecked Sendable {
     // Unchecked: written once in init, read-only afterwards (the pages are protected against writing).
-    private let memory: UnsafeMutableRawPointer
+    private let memory: GuardedMemory.Block
     /// Length in bytes.
     public let count: Int
 
     /// Copies the bytes; the caller should wipe its own copy.
     public init(bytes: some Collection<UInt8>) {
-        Sodium.start()
-        guard let allocated = sodium_malloc(max(1, bytes.count)) else {
-            preconditionFailure("no memory for a passphrase")
-        }
-        memory = allocated
+        memory = GuardedMemory.allocate(bytes.count)
         count = bytes.count
-        for (index, byte) in bytes.enumerated() { allocated.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
-        sodium_mprotect_readonly(allocated)
+        for (index, byte) in bytes.enumerated() {
+            memory.pointer.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+        }
+        sodium_mprotect_readonly(memory.pointer)
+    }
+
+    /// Takes over the bytes, and wipes where they were.
+    public convenience init(wiping bytes: inout [UInt8]) {
+        self.init(bytes: bytes)
+        bytes.wipe()
     }
 
     /// Takes the UTF-8 bytes of a string.
@@ -30,7 +34,9 @@ public final class Passphrase: @unchecked Sendable {
     public static func load(file: String, permissions: KeyPermissions = .enforced) throws(CertificateError)
         -> Passphrase
     {
-        var bytes = try SafeFile.readSecret(file, limit: 4096, permissions: permissions)
+        var bytes = try SafeFile.readSecret(
+            file, limit: 4096, permissions: permissions,
+            missing: "write the passphrase into this file, mode 0600, or correct the path")
         defer { bytes.wipe() }
         let line = bytes.prefix { $0 != 0x0A && $0 != 0x0D }
         guard !line.isEmpty else {
@@ -53,8 +59,8 @@ public final class Passphrase: @unchecked Sendable {
 
     /// Lends the bytes; they are not NUL-terminated.
     public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory, count: count)) }
+        withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory.pointer, count: count)) }
     }
 
-    deinit { sodium_free(memory) }
+    deinit { GuardedMemory.free(memory) }
 }

@@ -31,7 +31,7 @@ extension PeerVerification {
         if checks.contains(.leafIsNotCA), leaf.isCA || signs {
             throw CertificateError(
                 .caAsLeaf, "\(leaf.subject) is a CA certificate and cannot stand for a node",
-                hint: "issue a certificate of its own to the node: mesh ca issue NODE")
+                hint: "issue a certificate of its own to the node: \(NewCertificate.commands())")
         }
     }
 
@@ -57,14 +57,14 @@ extension PeerVerification {
             guard !weak else {
                 throw CertificateError(
                     .weakKey, "the key of \(certificate.subject) is too weak: \(kind)",
-                    hint: "use P-256, Ed25519 or RSA from 2048 bits: mesh ca issue NODE")
+                    hint: "use P-256, Ed25519 or RSA from 2048 bits: \(NewCertificate.commands())")
             }
             let isRoot = index == chain.count - 1 && certificate.constraints.canBeRoot
             if certificate.hasWeakSignatureDigest, !isRoot {
                 throw CertificateError(
                     .weakKey,
                     "the certificate of \(certificate.subject) is signed with \(certificate.signatureAlgorithm)",
-                    hint: "issue it again with SHA-256: mesh ca issue NODE")
+                    hint: "issue it again with SHA-256: \(NewCertificate.commands())")
             }
         }
     }
@@ -177,7 +177,7 @@ extension PeerVerification {
         }
     }
 
-    static var reissue: String { "issue the certificate again: mesh ca issue NODE" }
+    static var reissue: String { "issue the certificate again: \(NewCertificate.commands())" }
 }
 
 extension CertificateError {
@@ -189,7 +189,8 @@ extension CertificateError {
                 + "\(UTCTime.text(certificate.notAfter)), now \(UTCTime.text(now))",
             hint: certificate.isCA
                 ? "make a new CA and issue the nodes' certificates again: mesh ca init"
-                : "issue a new one: mesh ca issue \(certificate.commonName ?? "NODE") (and check the clock of this host)",
+                : "see why its agent has not renewed it, or make a new one: "
+                    + "\(NewCertificate.commands(certificate.commonName ?? "NODE")) (and check the clock of this host)",
             clockGap: certificate.notAfter - now)
     }
 

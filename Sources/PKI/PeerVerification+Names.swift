@@ -9,7 +9,8 @@ extension PeerVerification {
                 throw CertificateError(
                     .wrongName,
                     "dialled the node \"\(node)\", but the peer is \(actual.map { "\"\($0)\"" } ?? "\(identity)")",
-                    hint: "check the address configured for \(node), or issue its certificate: mesh ca issue \(node)")
+                    hint: "check the address configured for \(node), or make its certificate: "
+                        + NewCertificate.commands(node))
             }
         }
         if let host = expected.hostName, !matches(host, identity) {

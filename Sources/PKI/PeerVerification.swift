@@ -54,7 +54,7 @@ public struct PeerVerification: Sendable {
     ///
     /// Errors: `ambiguous_name`, `bad_serial`, `ca_as_leaf`, `cn_contradicts_uri`, `expired`, `not_yet_valid`,
     /// `multiple_spiffe_uris`, `bad_spiffe_id`, `untrusted_domain`, `no_identity`, `wrong_usage`, `wrong_name`,
-    /// `weak_key`, `bad_extension`, `missing_client_certificate` (empty chain).
+    /// `weak_key`, `bad_extension`, `name_constraint`, `wildcard_constraint`, `missing_client_certificate` (empty chain).
     public static func check(
         chain: [Certificate], expecting expected: Expectation, checks: StrictChecks = .all
     ) throws(CertificateError) -> PeerIdentity {
@@ -64,6 +64,7 @@ public struct PeerVerification: Sendable {
         try checkForm(of: chain, isPinned ? checks.subtracting([.leafIsNotCA, .serial]) : checks)
         if checks.contains(.validity) { try checkTimes(of: chain, at: expected.now) }
         if checks.contains(.strength) { try checkStrength(of: chain) }
+        if checks.contains(.chain) { try checkNameConstraints(of: chain) }
         var allowances: [LegacyAllowance] = []
         if checks.contains(.usage) { try checkUsage(of: leaf, expected, &allowances) }
         let spiffe = expected.isForeignServer ? nil : try identify(leaf, vouchedBy: chain.last, expected, checks)
@@ -79,6 +80,6 @@ extension CertificateError {
     public static func missingCertificate() -> CertificateError {
         CertificateError(
             .missingClientCertificate, "the peer presented no certificate",
-            hint: "configure certificate and key on the peer; make them with: mesh ca issue NODE")
+            hint: "configure certificate and key on the peer; make them with: \(NewCertificate.commands())")
     }
 }

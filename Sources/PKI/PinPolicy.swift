@@ -19,12 +19,17 @@ public struct PinPolicy: Sendable, Equatable {
         public var pins: [CertificatePin]
         /// What happens otherwise.
         public var mode: Mode
+        /// Without a node the rule concerns servers that are dialled, too: where all of them are one and the same.
+        public var holdsForServers: Bool
 
         /// A rule from its parts.
-        public init(node: String? = nil, pins: [CertificatePin], mode: Mode = .enforce) {
+        public init(
+            node: String? = nil, pins: [CertificatePin], mode: Mode = .enforce, holdsForServers: Bool = false
+        ) {
             self.node = node
             self.pins = pins
             self.mode = mode
+            self.holdsForServers = holdsForServers
         }
     }
 
@@ -75,14 +80,15 @@ public struct PinPolicy: Sendable, Equatable {
 
     private static func concerns(_ rule: Rule, _ node: String?, _ role: PeerVerification.Role) -> Bool {
         // Bytes, not characters: names that only look alike are different names.
-        guard let wanted = rule.node else { return role == .clientOfLink }
+        guard let wanted = rule.node else { return role == .clientOfLink || rule.holdsForServers }
         return node.map { $0.utf8.elementsEqual(wanted.utf8) } ?? false
     }
 
     private static func mismatch(_ rule: Rule, _ node: String?, _ chain: [Certificate]) -> CertificateError {
         let leaf = chain.first
         let shown = leaf.map { CertificatePin(of: $0.publicKey).description } ?? "no certificate"
-        let whose = rule.node.map { "node \($0)" } ?? "whoever dials this listener"
+        let whose =
+            rule.node.map { "node \($0)" } ?? (rule.holdsForServers ? "this target" : "whoever dials this listener")
         return CertificateError(
             .pinMismatch,
             "the certificate of \(node ?? leaf?.subject ?? "the peer") (\(shown)) matches none of the "

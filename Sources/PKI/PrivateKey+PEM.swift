@@ -161,14 +161,14 @@ extension PrivateKey {
         guard kind.family != .unsupported else {
             throw CertificateError(
                 .unsupportedKey, "keys of the kind \(kind) are not used by the mesh",
-                hint: "make a P-256, Ed25519 or RSA key: mesh ca issue NODE")
+                hint: "make a P-256, Ed25519 or RSA key: \(NewCertificate.commands())")
         }
     }
 
     private static func malformedKey(_ label: String = "PRIVATE KEY") -> CertificateError {
         CertificateError(
             .malformed, "the block \(label) does not hold a private key: \(OpenSSLErrors.drain())",
-            hint: "the file is damaged; restore it or issue a new key: mesh ca issue NODE")
+            hint: "the file is damaged; restore it or issue a new key: \(NewCertificate.commands())")
     }
 }
 

@@ -28,8 +28,11 @@ public enum RevocationListSuccession: String, Sendable {
             throw CertificateError(
                 .badSignature, "the list is not signed by \(list.issuer)", hint: "somebody else may have put it there")
         }
-        guard list.thisUpdate <= now + OCSPAnswer.clockSkew else {
-            throw CertificateError(.notYetValid, "the list is of the future", hint: "compare the clocks")
+        guard list.thisUpdate <= now + CertificateRevocationList.clockSkew else {
+            throw CertificateError(
+                .notYetValid,
+                "the list was made at \(UTCTime.text(list.thisUpdate)), and this host's clock says \(UTCTime.text(now))",
+                hint: "compare the clocks of this host and of the one that makes the list")
         }
         guard let known else { return .newer }
         if known.issuer != list.issuer, issuers.contains(where: { known.names(asIssuer: $0) }) {
@@ -53,6 +56,10 @@ extension RevocationLists {
 }
 
 extension CertificateRevocationList {
-    /// Whether `now`, unix seconds, lies between thisUpdate and nextUpdate.
-    public func isFresh(at now: Int64) -> Bool { thisUpdate <= now && now < nextUpdate ?? .max }
+    /// How far the clock of the host that made a list may be ahead of ours, in seconds, as with OCSP answers.
+    public static let clockSkew = OCSPAnswer.clockSkew
+
+    /// Whether `now`, unix seconds, lies between thisUpdate and nextUpdate. A list of the near future (``clockSkew``) counts: its
+    /// maker's clock is ahead. One that has ended does not, by however little.
+    public func isFresh(at now: Int64) -> Bool { thisUpdate <= now + Self.clockSkew && now < nextUpdate ?? .max }
 }

@@ -15,7 +15,8 @@ public struct SPIFFEID: Hashable, Sendable, CustomStringConvertible {
         func refuse(_ why: String) -> CertificateError {
             CertificateError(
                 .badSPIFFEID, "\"\(uri.prefix(200))\" is not a SPIFFE ID: \(why)",
-                hint: "the form is spiffe://trust-domain/node/NAME; issue the certificate again: mesh ca issue NODE")
+                hint: "the form is spiffe://trust-domain/node/NAME; make the certificate again: "
+                    + NewCertificate.commands())
         }
         let scheme = "spiffe://"
         guard uri.utf8.count <= SPIFFEID.limit else { throw refuse("longer than \(SPIFFEID.limit) bytes") }

@@ -28,6 +28,15 @@ public enum SafeFile {
         try contents(of: path, limit: limit, refusing: 0, missing)
     }
 
+    /// Reads a whole regular file that nobody but root and this user can have written, as ssh demands it of its files (StrictModes):
+    /// it is owned by one of them, not writable by others, and by no group but root's and this user's. That is so of the opened file,
+    /// not of the path.
+    ///
+    /// Errors: those of `read`, and `writable_by_others`.
+    public static func readOwn(_ path: String, limit: Int = sizeLimit) throws(CertificateError) -> [UInt8] {
+        try contents(of: path, limit: limit, refusing: 0, ownOnly: true, nil)
+    }
+
     /// Reads a whole regular file that holds a secret; the mode is that of the opened file, not of the path.
     ///
     /// Errors: those of `read`, and `key_readable_by_others`.
@@ -42,13 +51,23 @@ public enum SafeFile {
     /// fsync of the directory. A reader sees the old file or the new one, never a part.
     ///
     /// Errors: `unwritable_file`, also when `replace` is false and the file exists.
+    ///
+    /// - Parameter owner: whose it is to be; nil for whoever writes it.
     public static func write(
-        _ bytes: [UInt8], to path: String, mode: UInt32, replace: Bool = true
+        _ bytes: [UInt8], to path: String, mode: UInt32, replace: Bool = true, owner: FileOwner? = nil
     ) throws(CertificateError) {
         let (directory, name) = split(path)
         let temporary = "\(directory)/.\(name).\(Hex.encode(Sodium.random(6))).tmp"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw unwritable(path, "cannot create a file in \(directory)", errno) }
+        if let owner, !owner.takes(descriptor) {
+            let code = errno
+            close(descriptor)
+            unlink(temporary)
+            throw CertificateError(
+                .unwritableFile, "cannot give it to its owner (\(owner)): \(text(of: code))",
+                hint: "run this as root, or as the user whose file it is", file: path)
+        }
         var failure = store(bytes, in: descriptor, mode: mode)
         if close(descriptor) != 0, failure == 0 { failure = errno }
         if failure == 0 {
@@ -73,7 +92,7 @@ public enum SafeFile {
     }
 
     private static func contents(
-        of path: String, limit: Int, refusing mask: mode_t, _ missing: String?
+        of path: String, limit: Int, refusing mask: mode_t, ownOnly: Bool = false, _ missing: String?
     ) throws(CertificateError) -> [UInt8] {
         // Non-blocking, so that a FIFO put there by mistake does not hang the start.
         let descriptor = retrying { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
@@ -91,6 +110,7 @@ public enum SafeFile {
                 .keyReadableByOthers, "group or others have access to this secret (mode 0\(mode))",
                 hint: "run: chmod 600 \(path)", file: path)
         }
+        if ownOnly { try demandOwn(status, path) }
         guard status.st_size <= limit else { throw tooLarge(path, limit) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(Int(status.st_size) + 1)
@@ -110,6 +130,22 @@ public enum SafeFile {
                 .emptyFile, "the file is empty", hint: missing ?? "was it cut short? Copy it again", file: path)
         }
         return bytes
+    }
+
+    private static func demandOwn(_ status: stat, _ path: String) throws(CertificateError) {
+        let mode = String(status.st_mode & 0o777, radix: 8)
+        let who: String
+        if status.st_uid != 0, status.st_uid != geteuid() {
+            who = "it belongs to the user \(status.st_uid), who is neither root nor this one"
+        } else if status.st_mode & 0o002 != 0 {
+            who = "everybody may write it (mode 0\(mode))"
+        } else if status.st_mode & 0o020 != 0, status.st_gid != 0, status.st_gid != getegid() {
+            who = "the group \(status.st_gid) may write it (mode 0\(mode))"
+        } else {
+            return
+        }
+        throw CertificateError(
+            .writableByOthers, who, hint: "look at it, then make it yours: chown, chmod go-w \(path)", file: path)
     }
 
     /// Writes, sets the mode and syncs; 0 or an errno.
@@ -163,4 +199,29 @@ public enum SafeFile {
     }
 
     private static func text(of code: Int32) -> String { String(cString: strerror(code)) }
+}
+
+/// The user and group to whom a file belongs.
+public struct FileOwner: Sendable, Hashable, CustomStringConvertible {
+    /// The user's number.
+    public let user: UInt32
+    /// The group's number.
+    public let group: UInt32
+
+    /// The owner of a file; nil where there is none.
+    public init?(of path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        (user, group) = (status.st_uid, status.st_gid)
+    }
+
+    /// Gives an open file to this owner; false with errno where that is not permitted.
+    func takes(_ descriptor: Int32) -> Bool {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return false }
+        return status.st_uid == user && status.st_gid == group || fchown(descriptor, user, group) == 0
+    }
+
+    /// `USER:GROUP`, as `chown` takes it.
+    public var description: String { "\(user):\(group)" }
 }

@@ -7,7 +7,7 @@ public struct StrictChecks: OptionSet, Sendable, Hashable {
     /// Takes the bits.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// OpenSSL's chain verification up to a trusted root.
+    /// OpenSSL's chain verification up to a trusted root, and what it does not see of name constraints.
     public static let chain = StrictChecks(rawValue: 1 << 0)
     /// notBefore and notAfter.
     public static let validity = StrictChecks(rawValue: 1 << 1)

@@ -38,7 +38,7 @@ package struct VerificationFailure {
         case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
             return CertificateError(
                 .selfSigned, "the certificate of \(who) is self-signed: nobody vouches for it",
-                hint: "issue one with the CA: mesh ca issue NODE")
+                hint: "issue one with the CA: \(NewCertificate.commands())")
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
             X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
             X509_V_ERR_CERT_UNTRUSTED, X509_V_ERR_CERT_REJECTED, X509_V_ERR_SUBJECT_ISSUER_MISMATCH,
@@ -60,29 +60,29 @@ package struct VerificationFailure {
             X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA:
             return CertificateError(
                 .notACA, "\(who) signed a certificate but is not a CA",
-                hint: "issue with the CA's key: mesh ca issue NODE")
+                hint: "issue with the CA's key: \(NewCertificate.commands())")
         case X509_V_ERR_INVALID_PURPOSE:
             let usages = culprit.extendedKeyUsage?.map(\.description).joined(separator: ", ") ?? "no extended key usage"
             return CertificateError(
                 .wrongUsage,
                 "\(who) may not be used for this side of a TLS connection: \(usages); "
                     + "key usage \(culprit.keyUsage?.description ?? "absent")",
-                hint: "issue it for both sides: mesh ca issue NODE")
+                hint: "issue it for both sides: \(NewCertificate.commands())")
         case X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL:
             return CertificateError(
                 .weakKey, "the key of \(who) is too weak: \(culprit.keyAlgorithm)",
-                hint: "use P-256, Ed25519 or RSA from 2048 bits: mesh ca issue NODE")
+                hint: "use P-256, Ed25519 or RSA from 2048 bits: \(NewCertificate.commands())")
         case X509_V_ERR_CA_MD_TOO_WEAK:
             return CertificateError(
                 .weakKey, "the certificate of \(who) is signed with \(culprit.signatureAlgorithm)",
-                hint: "issue it again with SHA-256: mesh ca issue NODE")
+                hint: "issue it again with SHA-256: \(NewCertificate.commands())")
         case X509_V_ERR_PERMITTED_VIOLATION, X509_V_ERR_EXCLUDED_VIOLATION, X509_V_ERR_SUBTREE_MINMAX,
             X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE, X509_V_ERR_UNSUPPORTED_CONSTRAINT_SYNTAX,
             X509_V_ERR_UNSUPPORTED_NAME_SYNTAX:
             let names = (culprit.uris + culprit.dnsNames + culprit.ipAddresses).joined(separator: ", ")
             return CertificateError(
                 .nameConstraint, "\(who) has a name that its CA may not vouch for (\(names))",
-                hint: "issue it with the CA of that name: mesh ca issue NODE")
+                hint: "issue it with the CA of that name: \(NewCertificate.commands())")
         case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION, X509_V_ERR_INVALID_EXTENSION,
             X509_V_ERR_INVALID_POLICY_EXTENSION, X509_V_ERR_UNSUPPORTED_EXTENSION_FEATURE:
             return CertificateError(
@@ -92,8 +92,14 @@ package struct VerificationFailure {
             return CertificateError(
                 .revoked, "the certificate of \(who), serial \(culprit.serialHex), is revoked",
                 hint: PeerVerification.reissue)
+        case X509_V_ERR_CRL_NOT_YET_VALID:
+            return CertificateError(
+                .revocationUnknown,
+                "whether \(culprit.issuer) has revoked \(who) cannot be found out: by this host's clock "
+                    + "(\(UTCTime.text(now))) the issuer's CRL is not made yet",
+                hint: "compare the clocks of this host and of the one that makes the CRL: timedatectl")
         case X509_V_ERR_UNABLE_TO_GET_CRL, X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER, X509_V_ERR_CRL_HAS_EXPIRED,
-            X509_V_ERR_CRL_NOT_YET_VALID, X509_V_ERR_CRL_SIGNATURE_FAILURE, X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE,
+            X509_V_ERR_CRL_SIGNATURE_FAILURE, X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE,
             X509_V_ERR_CRL_PATH_VALIDATION_ERROR, X509_V_ERR_KEYUSAGE_NO_CRL_SIGN, X509_V_ERR_DIFFERENT_CRL_SCOPE,
             X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION, X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD,
             X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
@@ -137,8 +143,9 @@ package struct VerificationFailure {
         return CertificateError(
             .unknownCA, what,
             hint: copies
-                ? "the certificate is from another CA of the same name; issue it again: mesh ca issue NODE"
-                : "issue it with a trusted CA (mesh ca issue NODE), add its root to the trust, or, when "
+                ? "the certificate is from another CA of the same name; make one of this CA: "
+                    + "\(NewCertificate.commands())"
+                : "issue it with a trusted CA (\(NewCertificate.commands())), add its root to the trust, or, when "
                     + "\(culprit.issuer) is an intermediate, append it to the certificate file")
     }
 }

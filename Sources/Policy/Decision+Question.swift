@@ -8,7 +8,8 @@ extension Decision {
             return "--from \(Self.quoted(peer.description)) --to \(Self.quoted(asked)) --verb \(Verb.actAs)"
         case (.nodeNotAllowed, let peer?):
             return "--from \(Self.quoted(peer.description)) --to \(Self.quoted(target)) --verb \(verb)"
-        case (_, let peer?) where peer.namespace == .node && principal.subject.isExternal:
+        case (_, let peer?)
+        where peer.namespace == .node && (principal.subject.isExternal || reason == .notVouchedFor):
             return "--from \(Self.quoted(asked))\(attributes) --to \(Self.quoted(target)) --as-node \(peer.name)"
         default:
             return "--from \(Self.quoted(asked))\(attributes) --to \(Self.quoted(target)) --verb \(verb)"

@@ -101,6 +101,10 @@ public struct Explanation: Sendable, Hashable {
         case .notAuthenticated: "\(denied): it proved nothing"
         case .actAsMissing: "\(denied) through \(peer): \(peer) may not act as \(who)"
         case .nodeNotAllowed: "\(denied) through \(peer): \(peer) itself may not"
+        case .notVouchedFor where decision.principal.id.namespace == .uid:
+            "\(denied) through \(peer): a built-in service knows users of its own host only"
+        case .notVouchedFor:
+            "\(denied) through \(peer): a built-in service needs an act-as of \(peer) for \(who) without a wildcard"
         case .notProvider: "\(who) may not \(asked): it is no provider of it"
         case .reservedName: "\(denied): the name is built in"
         case .invalidName: "\(denied): that is no name"
@@ -133,6 +137,13 @@ public struct Explanation: Sendable, Hashable {
             let asked = decision.principal.id
             return decision.peer.flatMap { search($0, .actAs, asked.description) }
                 ?? NearestMappingSearch(document: document, subject: decision.principal.subject).find(giving: asked)
+        case .notVouchedFor:
+            guard decision.principal.id.namespace != .uid, let peer = decision.peer else { return nil }
+            let permit = document.index.match(peer.storage.roles, .actAs, decision.principal.id.description).allow
+            guard permit >= 0 else { return nil }
+            return NearestRule(
+                rule: document.rules[Int(permit)].reference(file: document.file),
+                missing: "it does not name both \(peer.id) and \(decision.principal.id)")
         case .nodeNotAllowed:
             return decision.peer.flatMap { search($0, decision.verb, decision.target) }
         }

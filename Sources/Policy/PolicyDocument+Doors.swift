@@ -14,15 +14,21 @@ extension PolicyDocument {
     ///   one of its service identities), so that a peer never reaches more in other names than it could in its own. An
     ///   external client (`jwt:`, `key:`) has the right for itself or by one of its service identities, too.
     ///
+    /// A built-in service decides by whom it is asked, and a node's own right to connect says nothing about what it may do
+    /// there. So there the peer needs an `act-as` that names it and the principal without a wildcard, and a user counts
+    /// only at his own host: `uid:0` of another node is not `uid:0` here.
+    ///
     /// - Parameters:
     ///   - acting: In whose name; nil for the peer's own.
     ///   - attributes: What the peer says that the token or key of `acting` tells; mapped under this document. Of no
     ///     meaning for other principals.
+    ///   - isOwnHost: The peer is this node itself, which knows its users from the kernel.
     ///
     /// The same function serves the dialler's early check and the control socket's callers, with the node itself as
     /// `peer`, and the serving agent, which decides.
     public func authorizeOpen(
-        peer: Principal, actingAs acting: PrincipalID? = nil, attributes: Subject.Attributes = [:], service: String
+        peer: Principal, actingAs acting: PrincipalID? = nil, attributes: Subject.Attributes = [:], service: String,
+        onOwnHost isOwnHost: Bool = false
     ) -> Decision {
         let peer = current(peer)
         if service == Name.documentsService, peer.id.namespace == .node, peer.isIdentified {
@@ -57,6 +63,12 @@ extension PolicyDocument {
         }
         guard own.allowed else {
             return decision(.nodeNotAllowed, principal, .connect, service, peer: peer, step: .peer)
+        }
+        let isVouchedFor =
+            acting.namespace == .uid
+            ? isOwnHost : index.isSpelledOut(peer.storage.roles, .actAs, acting.description)
+        guard isVouchedFor || !Name.isReserved(service) else {
+            return decision(.notVouchedFor, principal, .connect, service, peer: peer, step: .actAs)
         }
         return asked
     }

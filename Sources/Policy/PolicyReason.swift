@@ -18,6 +18,9 @@ public enum PolicyReason: String, Sendable, CaseIterable, CustomStringConvertibl
     case actAsMissing = "act_as_missing"
     /// The node may act as the principal, which may connect, but the node itself may not.
     case nodeNotAllowed = "node_not_allowed"
+    /// A built-in service was asked for in a name that the node may use elsewhere and not there: that of one of its users, or
+    /// one for which it has `act-as` by a wildcard only.
+    case notVouchedFor = "not_vouched_for"
     /// No rule lets the node that answers provide the service.
     case notProvider = "not_provider"
     /// The name belongs to the built-in services.

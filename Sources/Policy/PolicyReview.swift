@@ -12,6 +12,7 @@ struct PolicyReview {
         reviewRepetitions(written)
         reviewPermissions()
         reviewExternal(written)
+        reviewBuiltIns(written)
         warnings.sort { $0.position < $1.position }
     }
 
@@ -161,6 +162,26 @@ struct PolicyReview {
                 .nobodyActsAs, position,
                 "no node may act as \(what), so none gets in; give it to the edge's node: "
                     + "{ allow: \"act-as\", from: \"node:EDGE\", to: \"\(namespace.rawValue):…\" }")
+        }
+    }
+
+    /// Rights to built-in services for tokens and keys that a node may act as by a wildcard only, which does not count there.
+    private mutating func reviewBuiltIns(_ rules: [Rule]) {
+        let permits = reader.rules.filter { $0.effect == .allow && $0.verbs.contains(.actAs) }
+        for rule in rules where rule.effect == .allow && rule.verbs.contains(.connect) {
+            guard let service = rule.to.first(where: \.isReserved) else { continue }
+            for selector in rule.from {
+                guard
+                    let namespace = [PrincipalID.Namespace.jwt, .key].first(where: { Self.reachesByName(selector, $0) }
+                    ),
+                    permits.contains(where: { $0.to.contains { $0.reaches(namespace) } }),
+                    !permits.contains(where: { $0.spellsOut(selector) })
+                else { continue }
+                warn(
+                    .neverMatches, rule.position,
+                    "\(selector) does not get to \(service): for a built-in service the `act-as` must name node and principal "
+                        + "without a wildcard")
+            }
         }
     }
 

@@ -40,6 +40,15 @@ struct Rule: Sendable {
             text: text, note: note)
     }
 
+    /// Whether it names one of these principals for somebody whom it names too, both without a wildcard.
+    func spellsOut(_ principals: Selector) -> Bool {
+        from.contains(where: \.isExact)
+            && to.contains { target in
+                guard case .exact(let name) = target, let id = PrincipalID(name) else { return false }
+                return principals.names(id)
+            }
+    }
+
     /// Whether one of the targets covers `target`.
     func covers(_ target: String, kind: Verb.TargetKind) -> Bool {
         to.contains { $0.matches(target, kind: kind, effect: effect) }

@@ -79,6 +79,17 @@ struct RuleIndex: Sendable {
         return found
     }
 
+    /// Whether a rule allows it without a wildcard on either side: to this target, for a role that is held by name.
+    func isSpelledOut(_ holdings: [RoleHolding], _ verb: Verb, _ target: String) -> Bool {
+        guard let number = targets[target] else { return false }
+        return holdings.contains { holding in
+            guard holding.byName, let rules = exact[Key(place: Self.place(holding.role, verb), target: number)] else {
+                return false
+            }
+            return rules.allow >= 0
+        }
+    }
+
     struct Entry: Sendable {
         let rule: Int32
         let effect: Effect

@@ -80,6 +80,15 @@ enum Target: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether an allow for it reaches built-in services.
+    var isReserved: Bool {
+        switch self {
+        case .exact(let name): Name.isReserved(name)
+        case .pattern(let pattern): Name.isReserved(String(decoding: pattern.literalPrefix, as: UTF8.self))
+        case .principals, .everyNode: false
+        }
+    }
+
     /// What every match starts with.
     var literalPrefix: [UInt8] {
         switch self {

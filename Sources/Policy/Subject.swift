@@ -23,7 +23,8 @@ public enum Subject: Hashable, Sendable, CustomStringConvertible {
         case .node(_, let spiffe?): Printable.text(spiffe)
         case .node(let commonName?, nil): "CN \"\(Printable.text(commonName))\" (no SPIFFE URI)"
         case .node(nil, nil): "a certificate without a name"
-        case .user(let uid, let name, _): name.map { "uid \(uid) (\(Printable.text($0)))" } ?? "uid \(uid)"
+        case .user(let uid, let name, let gids):
+            "uid \(uid)" + (name.map { " (\(Printable.text($0)))" } ?? "") + Self.described(gids)
         case .service(let name): "service:\(Printable.text(name))"
         case .token(let issuer, let subject, let attributes):
             "token of \(Printable.text(subject)) by \(Printable.text(issuer))" + Self.described(attributes)
@@ -70,6 +71,13 @@ public enum Subject: Hashable, Sendable, CustomStringConvertible {
     public static func attribute(_ text: String) -> (name: String, value: String)? {
         guard let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")), equals != text.startIndex else { return nil }
         return (String(text[..<equals]), String(text[text.utf8.index(after: equals)...]))
+    }
+
+    /// ` in groups 0, 50`, cut where it gets long; nothing without groups.
+    private static func described(_ gids: [UInt32]) -> String {
+        guard !gids.isEmpty else { return "" }
+        let shown = gids.prefix(maximumShown).map(String.init).joined(separator: ", ")
+        return " in group\(gids.count == 1 ? "" : "s") \(shown)\(gids.count > maximumShown ? ", …" : "")"
     }
 
     /// ` (groups: admins, ops; scope: read)`, cut where it gets long; nothing without attributes.

@@ -83,7 +83,8 @@ final class PeerVerifier {
         let bytes = ctls_staple(ssl, &count).map { Array(UnsafeBufferPointer(start: $0, count: count)) }
         do throws(CertificateError) {
             let now = time(for: chain.first)
-            staple = try StapleReview.review(bytes, of: chain, now: now)
+            staple = try StapleReview.review(
+                bytes, of: chain, isDemanded: context.configuration.demandsStaple, now: now)
             try reviewTransparency(ssl, now)
             return 1
         } catch {
@@ -190,7 +191,8 @@ final class PeerVerifier {
     /// OpenSSL chooses the alert by its own error; this one leads to the alert that says most about the reason.
     private static func opensslError(for reason: CertificateReason) -> Int32 {
         switch reason {
-        case .expired: X509_V_ERR_CERT_HAS_EXPIRED  // certificate_expired
+        // certificate_expired: "has expired or is not currently valid" (RFC 8446, section 6.2).
+        case .expired, .notYetValid: X509_V_ERR_CERT_HAS_EXPIRED
         case .revoked: X509_V_ERR_CERT_REVOKED  // certificate_revoked
         case .wrongUsage, .caAsLeaf, .unsupportedKey: X509_V_ERR_INVALID_PURPOSE  // unsupported_certificate
         case .unknownCA, .untrustedIssuer, .selfSigned, .missingIntermediate, .notACA, .chainTooLong:

@@ -35,7 +35,7 @@ public struct TLSAlert: RawRepresentable, Hashable, Sendable, CustomStringConver
     public static let unsupportedCertificate = TLSAlert(rawValue: 43)
     /// The signer has revoked the certificate.
     public static let certificateRevoked = TLSAlert(rawValue: 44)
-    /// The certificate has expired (or, with some implementations, is not valid yet).
+    /// The certificate has expired, or is not valid yet: the receiver's certificate and the sender's clock do not agree.
     public static let certificateExpired = TLSAlert(rawValue: 45)
     /// The certificate was refused for another cause.
     public static let certificateUnknown = TLSAlert(rawValue: 46)

@@ -70,6 +70,9 @@ extension TLSContext {
         public var pins = PinPolicy()
         /// What is demanded of the SCTs of servers (RFC 6962); a server's context has no use for it.
         public var transparency: TransparencyPolicy?
+        /// Whether a client refuses a server that staples no OCSP response which says that its certificate is good. A server's context
+        /// has no use for it.
+        public var demandsStaple = false
         /// SHA-256 of a root's certificate, lower-case hex, for a client that does not have the root yet: the peer sends it
         /// with its chain, and it is trusted for this session when its fingerprint is this one. Replaces `trust`.
         public var rootFingerprint: String?
@@ -150,7 +153,8 @@ extension TLSContext.Configuration {
         }
         if role == .server, credentials == nil {
             throw TLSError(
-                .badConfiguration, "a server needs a certificate and its key", hint: "mesh ca issue NODE makes both")
+                .badConfiguration, "a server needs a certificate and its key",
+                hint: "make both: \(NewCertificate.commands())")
         }
         if tickets != nil, role == .client || probe != nil || rootFingerprint != nil || expiredFor != 0 {
             throw TLSError(

@@ -164,7 +164,7 @@ public final class TLSContext: Sendable {
     }
 
     private func refuse(_ reason: CertificateReason, _ message: String) -> TLSError {
-        let hint = "issue a new one with mesh ca issue NODE; RSA needs 2048 bits or more"
+        let hint = "make a new one: \(NewCertificate.commands()); RSA needs 2048 bits or more"
         return TLSError(
             .badCredentials, message, hint: hint, certificate: CertificateError(reason, message, hint: hint))
     }

@@ -8,7 +8,8 @@ extension TLSError {
         if alert == .certificateRequired {
             return TLSError(
                 .refusedByPeer, "the peer requires a client certificate and got none: alert \(alert)",
-                hint: "configure a certificate and its key for this connection (mesh ca issue NODE makes them)",
+                hint: "configure a certificate and its key for this connection "
+                    + "(\(NewCertificate.commands()))",
                 alert: alert)
         }
         if alert.concernsCertificate {
@@ -52,9 +53,9 @@ extension TLSError {
                 + "on both hosts (openssl x509 -noout -fingerprint -sha256 -in CA)"
         case .certificateExpired:
             "look at the dates (openssl x509 -noout -dates -in CERT) and at the clocks of both hosts (date -u); "
-                + "mesh ca issue NODE makes a new certificate"
+                + "a new certificate: \(NewCertificate.commands())"
         case .unsupportedCertificate:
-            "its key usage does not fit the role of a \(server ? "server" : "client"); mesh ca issue NODE makes one that fits"
+            "its key usage does not fit the role of a \(server ? "server" : "client"); make one that fits: \(NewCertificate.commands())"
         case .certificateRevoked:
             "the certificate was withdrawn; ask whoever runs the CA for a new one"
         case .badCertificateStatusResponse:
@@ -63,7 +64,8 @@ extension TLSError {
         case .accessDenied:
             "the certificate was understood and its owner is not let in; the peer's policy decides"
         default:
-            "not valid yet, not the name that the peer expects, or refused by one of its own checks; its log names the reason"
+            "not the name that the peer expects, or refused by one of its own checks (some peers say this of a certificate that is not "
+                + "valid yet); its log names the reason"
         }
     }
 }

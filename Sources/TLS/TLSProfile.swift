@@ -104,10 +104,8 @@ public struct TLSParameters: Sendable, Equatable {
         suites: [String], groups: [String], minimum: TLSVersion
     ) throws(TLSError) -> TLSParameters {
         var chosen = self
-        for suite in suites where !suites13.contains(suite) && !suites12.contains(suite) {
-            throw Self.notPermitted(suite, suites13 + suites12)
-        }
-        for group in groups where !self.groups.contains(group) { throw Self.notPermitted(group, self.groups) }
+        try Self.demand(suites, among: suites13 + suites12, offering: suites13 + (minimum <= .tls12 ? suites12 : []))
+        try Self.demand(groups, among: self.groups, offering: self.groups)
         if !suites.isEmpty {
             chosen.suites13 = suites.filter(suites13.contains)
             chosen.suites12 = suites.filter(suites12.contains)
@@ -121,9 +119,15 @@ public struct TLSParameters: Sendable, Equatable {
         return chosen
     }
 
-    private static func notPermitted(_ name: String, _ permitted: [String]) -> TLSError {
-        TLSError(
-            .badConfiguration, "\(name) is not permitted by the profile",
-            hint: "permitted are \(permitted.joined(separator: ", "))")
+    /// All that are wrong are named at once; the hint has only what would be of use.
+    private static func demand(
+        _ names: [String], among permitted: [String], offering useful: [String]
+    ) throws(TLSError) {
+        let wrong = names.filter { !permitted.contains($0) }
+        guard !wrong.isEmpty else { return }
+        throw TLSError(
+            .badConfiguration,
+            "\(wrong.joined(separator: ", ")) \(wrong.count == 1 ? "is" : "are") not permitted by the profile",
+            hint: "permitted are \(useful.joined(separator: ", "))")
     }
 }

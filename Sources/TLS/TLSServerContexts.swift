@@ -33,8 +33,10 @@ public final class TLSServerContexts: Sendable {
 
     /// The context for clients that name nobody.
     public let first: TLSContext
+    /// What the set was made of, in its order.
+    public let entries: [Entry]
     /// All contexts, in their order.
-    public let contexts: [TLSContext]
+    public var contexts: [TLSContext] { entries.map(\.context) }
     /// What a client gets that asks for an unknown name.
     public let unknownName: UnknownName
 
@@ -80,7 +82,7 @@ public final class TLSServerContexts: Sendable {
         self.exact = exact
         self.wildcards = wildcards
         self.unknownName = unknownName
-        contexts = entries.map(\.context)
+        self.entries = entries
     }
 
     /// A set of one context.

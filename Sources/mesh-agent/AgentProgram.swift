@@ -71,7 +71,7 @@ enum AgentProgram {
             }
         } catch {
             complain("\(error)")
-            if let hint = forgottenFile("", arguments) { complain(hint) }
+            if let hint = forgottenFlag(arguments) { complain(hint) }
             return UsageError.exitCode
         }
         var flags: [String: String] = [:]
@@ -87,8 +87,7 @@ enum AgentProgram {
         do {
             effective = try load()
         } catch {
-            for issue in error.issues { complain("mesh-agent: \(issue)") }
-            if let hint = forgottenFile(file, []) { complain(hint) }
+            complain(error, file: file, isGiven: !given.isEmpty || hasVariables(environment))
             return configurationExit
         }
         if invocation.isOn("check") { return check(effective, json: invocation.isOn("json")) }
@@ -97,7 +96,7 @@ enum AgentProgram {
             StartPages.release()
             return await agent.finished()
         } catch {
-            for line in Agent.lines(of: error) { complain("mesh-agent: \(line)") }
+            for line in Agent.lines(of: error) { say(line) }
             return Agent.exitCode(of: error)
         }
     }
@@ -121,19 +120,39 @@ enum AgentProgram {
             for line in lists.lines { print("CRL: \(line)") }
             for line in Agent.documentsInForce(effective.configuration) { print("document: \(line)") }
             for warning in lists.warnings { complain("mesh-agent: warning: \(warning)") }
-            for problem in problems { complain("mesh-agent: \(problem)") }
+            for problem in problems { say(problem) }
         }
         return problems.isEmpty ? 0 : configurationExit
     }
 
-    /// Where nobody named a configuration and one lies here, what was forgotten; nil otherwise.
-    private static func forgottenFile(_ file: String?, _ arguments: [String]) -> String? {
-        if let name = arguments.first, !name.hasPrefix("-"), access(name, R_OK) == 0 {
-            return "hint: the configuration is named with a flag: mesh-agent --config \(name)"
+    /// Says what is wrong with a configuration. Where none was named that comes first; and what it lacks then would only distract
+    /// whoever has given no value by flag or variable either.
+    private static func complain(_ error: ConfigurationError, file: String?, isGiven: Bool) {
+        if file == nil {
+            let isHere = access("mesh.json", F_OK) == 0
+            complain(
+                "mesh-agent: no configuration is named"
+                    + (isHere ? "; the mesh.json in this directory is not read unless it is named" : ""))
+            complain(
+                "hint: name it: mesh-agent --config \(isHere ? "mesh.json" : "FILE"), or MESH_CONFIG; "
+                    + "docs/configuration.md has every key")
+            guard isGiven else { return }
         }
-        guard file == nil, access("mesh.json", R_OK) == 0 else { return nil }
-        return "hint: there is a mesh.json here: mesh-agent --config mesh.json"
+        for issue in error.issues { complain("mesh-agent: \(issue)") }
     }
+
+    private static func hasVariables(_ environment: [String: String]) -> Bool {
+        ConfigurationTable.keys.contains { environment[$0.environment]?.isEmpty == false }
+    }
+
+    /// Where a file stands alone in the command line, how it is named.
+    private static func forgottenFlag(_ arguments: [String]) -> String? {
+        guard let name = arguments.first, !name.hasPrefix("-"), access(name, R_OK) == 0 else { return nil }
+        return "hint: the configuration is named with a flag: mesh-agent --config \(name)"
+    }
+
+    /// A line of what is wrong, or its hint.
+    private static func say(_ line: String) { complain(line.hasPrefix("hint: ") ? line : "mesh-agent: \(line)") }
 
     static func complain(_ text: String) {
         // What was printed before stands before it, also in a file that takes both.

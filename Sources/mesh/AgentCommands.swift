@@ -33,6 +33,9 @@ enum StatusCommand {
                 fields.append(("last reload", when + failure.text(of: "detail")))
             }
             Output.fields(fields + predecessor(answer["predecessor"] ?? .null))
+            if answer["ready"]?.bool == true, directory["services"]?.integer == 0 {
+                Output.note("nothing is registered in the directory yet", next: .register)
+            }
         }
         return .ok
     }

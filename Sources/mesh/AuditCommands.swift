@@ -97,8 +97,12 @@ enum AuditKeptCommand {
         guard let node = context.invocation.positional("NODE") else {
             let answer = try client.call(.get, "/v1/audit/kept")
             context.print(answer) {
-                var table = TextTable([.init("NODE", minimumWidth: 12), .init("SEALS", isRightAligned: true)])
-                for entry in answer.array ?? [] { table.append([entry.text(of: "node"), entry.number(of: "seals")]) }
+                var table = TextTable([
+                    .init("NODE", minimumWidth: 12), .init("SEALS", isRightAligned: true), .init("PROBLEM"),
+                ])
+                for entry in answer.array ?? [] {
+                    table.append([entry.text(of: "node"), entry.number(of: "seals"), entry.text(of: "problem")])
+                }
                 Output.table(table, empty: "no node has left seals here")
             }
             return .ok
@@ -118,10 +122,16 @@ enum AuditKeptCommand {
             return .ok
         }
         let answer = try client.call(.get, path)
+        let seals = answer.elements(of: "seals")
         if context.json {
             Output.line(answer.text())
         } else {
-            for kept in answer["seals"]?.array ?? [] { Output.line((kept["seal"] ?? .null).text()) }
+            guard !seals.isEmpty else {
+                throw CommandFailure(
+                    .notFound, "no_seals", "node \(node) has left no seals here",
+                    hint: "mesh audit kept lists those that have; audit.sealPeers of \(node) has to name this node")
+            }
+            for kept in seals { Output.line((kept["seal"] ?? .null).text()) }
         }
         return .ok
     }
@@ -164,6 +174,7 @@ enum AuditTailCommand {
             if newest.count > count { newest.removeFirst() }
         }
         for record in newest { show(record, context) }
+        if newest.isEmpty, count > 0, !context.json { Output.note("no record is as asked for") }
         guard context.invocation.isOn("follow") else { return .ok }
         while true {
             usleep(pause)

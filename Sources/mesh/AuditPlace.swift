@@ -126,15 +126,30 @@ struct AuditPlace {
         }
     }
 
-    /// The names of the files, the oldest first.
+    /// The names of the files, the oldest first. Where there are none and no seal knows of any, the directory is the wrong one: it must
+    /// not pass for a log in which nothing is wrong.
     func files() throws(CommandFailure) -> [String] {
+        let names: [String]
         do throws(SystemError) {
-            return try AuditDirectory.files(directory).map(\.name)
+            names = try AuditDirectory.files(directory).map(\.name)
         } catch {
+            guard error.errno != ENOENT, error.errno != ENOTDIR else {
+                throw noLog("there is no directory \(directory)")
+            }
             throw CommandFailure(
                 .failure, "unreadable_directory", "\(error)",
                 hint: "run as the agent's user; name the directory of its audit log")
         }
+        guard !names.isEmpty || !seals.isEmpty else { throw noLog("\(directory) holds no file of an audit log") }
+        return names
+    }
+
+    private func noLog(_ message: String) -> CommandFailure {
+        CommandFailure(
+            .notFound, "no_audit_log", message,
+            hint:
+                "name the directory with the files audit-NUMBER.log: audit.directory, else audit in node.stateDirectory"
+        )
     }
 
     /// A whole file.

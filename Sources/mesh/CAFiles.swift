@@ -42,10 +42,10 @@ struct CAFiles {
 
     /// Makes the directory and those above it.
     func prepare() throws(CommandFailure) {
-        var path = ""
-        for part in directory.split(separator: "/", omittingEmptySubsequences: false) {
-            path += path.isEmpty && !part.isEmpty ? "\(part)" : "/\(part)"
-            guard !part.isEmpty, mkdir(path, 0o755) != 0, errno != EEXIST else { continue }
+        var path = directory.hasPrefix("/") ? "/" : ""
+        for part in directory.split(separator: "/") {
+            path += path.isEmpty || path.hasSuffix("/") ? "\(part)" : "/\(part)"
+            guard mkdir(path, 0o755) != 0, errno != EEXIST else { continue }
             throw CommandFailure(
                 .failure, "unwritable_file", "cannot make the directory \(path): \(SystemError.text(errno))",
                 hint: "choose another directory with --out")

@@ -61,6 +61,7 @@ enum CAInitCommand {
                 certificateFile: files.intermediate.certificate, keyFile: files.intermediate.key,
                 passphrase: passphrase, replace: replace)
             try OperatorFiles.create(files, authorities.root, passphrase, replace: replace)
+            if replace { SeenDocuments(authorities.root.trustDomain, beside: files).forget() }
         } catch {
             throw CommandFailure(error)
         }
@@ -143,8 +144,10 @@ enum CAInitCommand {
                 ),
             ]
             Output.fields(fields, indent: 2)
-            let out = files.directory == CAFiles.defaultDirectory ? "" : " --out " + ShellWord.quoted(files.directory)
-            Output.line("Next: mesh ca issue NODE\(out)")
+            let issuer = authorities.intermediate == nil ? files.root : files.intermediate
+            Output.line(
+                "Next: name \(issuer.certificate) and \(issuer.key) in the configuration of the node that serves the CA (ca.certificate, ca.key), "
+                    + "then there: mesh ca token create --node NODE")
         }
     }
 }

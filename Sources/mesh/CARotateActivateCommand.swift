@@ -11,11 +11,15 @@ enum CARotateActivateCommand {
         CommandSpec(
             "activate", "Issue below the next root; nodes renew their certificates early.",
             discussion: """
-                Refuses while a node does not have the list with the prepared root, unless --force. The CA that runs gets the next                 issuing key in place of the present one: where the agent of this host serves it, its files are replaced                 (FILE.previous keeps them); of another node (--at) they have to be copied before. Then the list that makes the root                 active travels, and that of the operators, signed by it. Every node renews within a twentieth of its                 certificate's validity, ten minutes at most.
+                Refuses while a node does not have the list with the prepared root, unless --force. The CA that runs \
+                gets the next issuing key in place of the present one: where the agent of this host serves it, its \
+                files are replaced (FILE.previous keeps them); of another node (--at) they have to be copied before. \
+                Then the list that makes the root active travels, and that of the operators, signed by it. Every node \
+                renews within a twentieth of its certificate's validity, ten minutes at most.
                 """, flags: [.atCA] + RootFiles.flags)
     ) { (context) throws(CommandFailure) in
-        let documents = try RootDocuments(context)
         let files = RootFiles.next(context)
+        let documents = try RootDocuments(context, files)
         let list = try documents.begun()
         let (root, _) = try RootFiles.load(files, context)
         guard let state = list.state(of: root.root), state == .prepared || state == .active else {
@@ -45,7 +49,8 @@ enum CARotateActivateCommand {
         return try CARotateReport.say(
             context, documents, version, "the root \(root.root.subject) is active",
             next:
-                "mesh ca rotate retire\(CARotateReport.place(files)), once every node has renewed (mesh ca rotate status)",
+                "mesh ca rotate retire\(CARotateReport.place(files)), "
+                + CARotateWait.afterActivation(documents.client),
             more: [
                 "issuer": issuer.map { .string($0) } ?? .null, "operators": operators.map { JSONValue($0) } ?? .null,
             ])
@@ -64,14 +69,16 @@ enum CARotateActivateCommand {
             guard error.reason == "no_ca" else { throw error }
             Output.note(
                 "note: the agent of this host serves no CA, so that none was changed: where another node does, run this again "
-                    + "with --at NODE; without one, issue certificates anew: mesh ca issue NODE --out \(files.directory)"
+                    + "with --at NODE; without any, issue certificates anew: mesh ca issue NODE --out \(files.directory)"
             )
             return nil
         }
         if state["rootKey"]?.string == root.spkiSHA256 { return state.text(of: "issuer") }
         let isHere = state.text(of: "node") == documents.node
-        if isHere { try install(files, state) }
-        let answer = try documents.client.call(.post, "/v1/ca/reload" + context.caNode)
+        let answer =
+            isHere
+            ? try CAReplacement(documents.client, issuing(files), of: state).run()
+            : try documents.client.call(.post, "/v1/ca/reload" + context.caNode)
         guard answer["rootKey"]?.string == root.spkiSHA256 else {
             let pair = issuing(files)
             throw CommandFailure(
@@ -89,22 +96,6 @@ enum CARotateActivateCommand {
     private static func issuing(_ files: CAFiles) -> CAFiles.Pair {
         access(files.intermediate.certificate, F_OK) == 0 ? files.intermediate : files.root
     }
-
-    /// Puts the next pair where the CA of this host reads it, and keeps the present one beside it.
-    private static func install(_ files: CAFiles, _ state: JSONValue) throws(CommandFailure) {
-        let source = issuing(files)
-        let target = CredentialFiles(certificate: state.text(of: "certificateFile"), key: state.text(of: "keyFile"))
-        do throws(CertificateError) {
-            let (certificate, key) = (try SafeFile.read(source.certificate), try SafeFile.readSecret(source.key))
-            let before = (try SafeFile.read(target.certificate), try SafeFile.readSecret(target.key))
-            guard before.0 != certificate else { return }
-            try SafeFile.write(before.1, to: target.key + ".previous", mode: 0o600)
-            try SafeFile.write(before.0, to: target.certificate + ".previous", mode: 0o644)
-            try target.replace(certificate: certificate, key: key)
-        } catch {
-            throw CommandFailure(error)
-        }
-    }
 }
 
 /// `mesh ca reload`
@@ -113,7 +104,8 @@ enum CAReloadCommand {
         CommandSpec(
             "reload", "Let the running CA read its certificate and key again.",
             discussion: """
-                For a new intermediate, or the one of the next root that was copied to the CA's host. The CA refuses one whose root                 the mesh does not trust.
+                For a new intermediate, or the one of the next root that was copied to the CA's host. The CA refuses \
+                one whose root the mesh does not trust.
                 """, flags: [.atCA, .json])
     ) { (context) throws(CommandFailure) in
         let answer = try ControlClient(context).call(.post, "/v1/ca/reload" + context.caNode)

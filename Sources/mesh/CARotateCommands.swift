@@ -1,5 +1,6 @@
 import Arguments
 import Documents
+import EventLoop
 import HTTP
 import JSON
 import PKI
@@ -10,11 +11,14 @@ enum CARotateRetireCommand {
         CommandSpec(
             "retire", "End a rotation: the root before is not trusted any more.",
             discussion: """
-                Refuses while a node proves itself below the old root, or it is not known what a node does, unless --force. Links,                 waiting sessions and edge connections that rest on the old root end at once on all nodes. A node that was away                 may still come back, for documents and another certificate, until the roots do not vouch for each other any more.
+                Refuses while a node proves itself below the old root, or it is not known what a node does, unless \
+                --force; nodes that are revoked do not count. Links, waiting sessions and edge connections that rest on \
+                the old root end at once on all nodes. A node that was away may still come back, for documents and \
+                another certificate, until the roots do not vouch for each other any more.
                 """, flags: RootFiles.flags)
     ) { (context) throws(CommandFailure) in
-        let documents = try RootDocuments(context)
         let files = RootFiles.next(context)
+        let documents = try RootDocuments(context, files)
         let list = try documents.begun()
         let leaving = list.entries.filter { $0.state == .retiring }.map(\.certificate)
         guard !leaving.isEmpty else {
@@ -53,10 +57,14 @@ enum CARotateStatusCommand {
     static let entry = CommandEntry(
         CommandSpec(
             "status", "Show the mesh's roots, and which node is where in a rotation.",
-            discussion: "What is not linked with this host's node is asked of the directory's.", flags: [.json])
+            discussion: """
+                What is not linked with this host's node is asked of the directory's. Where certs/ca.crt is here, or with --ca, \
+                the roots are those of the list that its signature proves.
+                """, flags: [TrustAnchor.flag, .json])
     ) { (context) throws(CommandFailure) in
         let client = try ControlClient(context)
         let state = try client.call(.get, "/v1/roots")
+        try check(state, context, client)
         let versions = try client.call(.get, "/v1/documents/nodes").elements(of: "nodes")
         var have: [String: Int64] = [:]
         for node in versions { have[node.text(of: "node")] = node["versions"]?["trust"]?["version"]?.integer }
@@ -67,7 +75,10 @@ enum CARotateStatusCommand {
         }
         var object = state.object ?? JSONObject()
         object["nodes"] = .array(nodes)
-        let next = nextStep(state, nodes)
+        let next = CARotateWait(state, nodes).nextStep(
+            listIssued: try client.call(.get, "/v1/documents").elements(of: "documents").first {
+                $0["kind"]?.string == DocumentKind.trust.rawValue
+            }?["issued"]?.string.flatMap(UTCTime.seconds), now: Clock.unixSeconds())
         object["next"] = .string(next)
         context.print(.object(object)) {
             var roots = TextTable([
@@ -89,33 +100,46 @@ enum CARotateStatusCommand {
                 table.append([
                     node.text(of: "node"), node.number(of: "version"),
                     node["root"]?.string ?? Format.none, node["ends"]?.string ?? Format.none,
-                    node["linked"]?.bool == true ? "linked" : "not linked",
+                    RootDocuments.isRevoked(node) ? "revoked" : node["linked"]?.bool == true ? "linked" : "not linked",
                 ])
             }
             Output.table(table, empty: "no nodes are known")
-            Output.line("Next: \(next)")
+            Output.hanging("Next: \(next)", by: 2)
         }
         return .ok
     }
 
-    private static func nextStep(_ state: JSONValue, _ nodes: [JSONValue]) -> String {
-        let roots = state.elements(of: "roots")
-        func subjects(_ wanted: RootList.State) -> [JSONValue] {
-            roots.filter { $0["state"]?.string == wanted.rawValue }
+    /// Refuses roots of the agent that the signed list has not, or has in another state.
+    private static func check(
+        _ state: JSONValue, _ context: CommandContext, _ client: ControlClient
+    ) throws(CommandFailure) {
+        let shown: ShownDocument
+        do throws(CommandFailure) {
+            shown = try ShownDocument(.trust, context, client, onlyShows: true)
+        } catch {
+            // Who may see where a rotation stands need not be one who may read the list.
+            guard VerifiedDocuments.mayNotAsk(error) else { throw error }
+            return
         }
-        let version = state["version"]?.integer ?? 0
-        if let prepared = subjects(.prepared).first {
-            let late = nodes.filter { ($0["version"]?.integer ?? 0) < version }.map { $0.text(of: "node") }
-            return late.isEmpty
-                ? "mesh ca rotate activate"
-                : "wait until these have the list with \(prepared.text(of: "subject")): \(late.joined(separator: ", "))"
+        guard shown.isVerified else { return }
+        var signed: [String: String] = [:]
+        if let document = shown.document {
+            do throws(DocumentError) {
+                for entry in try RootList(payload: document.payload, trustDomain: document.trustDomain).entries {
+                    signed[entry.certificate.spkiSHA256] = entry.state.rawValue
+                }
+            } catch {
+                throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
+            }
         }
-        if let active = subjects(.active).first, !subjects(.retiring).isEmpty {
-            let late = nodes.filter { $0["rootKey"]?.string != active["key"]?.string }.map { $0.text(of: "node") }
-            return late.isEmpty
-                ? "mesh ca rotate retire"
-                : "wait until these are below \(active.text(of: "subject")): \(late.joined(separator: ", "))"
+        var told: [String: String] = [:]
+        for root in state.elements(of: "roots") { told[root.text(of: "key")] = root.text(of: "state") }
+        guard told == signed else {
+            throw CommandFailure(
+                .denied, "unsigned_roots", "the agent names other roots than the signed list has, or in other states",
+                hint:
+                    "run it again where a step was just done; else the agent may be broken into: ask another one, --control SOCKET",
+                showsReason: true)
         }
-        return "nothing; mesh ca rotate prepare begins a rotation"
     }
 }

@@ -11,7 +11,10 @@ enum CARotatePrepareCommand {
         CommandSpec(
             "prepare", "Begin to replace the mesh's root: make the next one, and let every node trust it.",
             discussion: """
-                Makes a root in --next (or takes the one that mesh ca init has made there), with an intermediate where the                 present CA has one. Both roots sign each other, so that nodes which know only one of them accept the other's,                 for --late-for. The list of both, signed by the present root, travels to every node. Nothing is issued below the                 next root yet.
+                Makes a root in --next (or takes the one that mesh ca init has made there), with an intermediate where \
+                the present CA has one. Both roots sign each other, so that nodes which know only one of them accept \
+                the other's, for --late-for. The list of both, signed by the present root, travels to every node. \
+                Nothing is issued below the next root yet.
                 """,
             flags: [
                 FlagSpec(
@@ -33,8 +36,8 @@ enum CARotatePrepareCommand {
                 .init("mesh ca rotate status", "who has it"),
             ])
     ) { (context) throws(CommandFailure) in
-        let documents = try RootDocuments(context)
         let present = CAFiles(context.invocation.string("ca-dir") ?? CAFiles.defaultDirectory)
+        let documents = try RootDocuments(context, present, begins: true)
         let files = RootFiles.next(context)
         let (old, passphrase) = try RootFiles.load(present, context)
         let entries = try before(documents, old.root)
@@ -58,7 +61,7 @@ enum CARotatePrepareCommand {
         } catch {
             throw CommandFailure(error)
         }
-        let version = try documents.publish(list, signedBy: old)
+        let version = try documents.publish(list, signedBy: old, alsoBeside: [files])
         return try CARotateReport.say(
             context, documents, version, "prepared the root \(next.root.subject) in \(files.directory)",
             next: "mesh ca rotate activate\(CARotateReport.place(files)), once every node has the list "
@@ -90,26 +93,50 @@ enum CARotatePrepareCommand {
         _ context: CommandContext, _ files: CAFiles, _ old: CertificateAuthority, _ entries: [RootList.Entry],
         _ passphrase: Passphrase?, withIntermediate: Bool
     ) throws(CommandFailure) -> CertificateAuthority {
-        if access(files.root.certificate, F_OK) == 0 { return try RootFiles.load(files, context).0 }
         let algorithm = KeyAlgorithm(rawValue: context.invocation.string("algorithm") ?? "") ?? .p256
+        if access(files.root.certificate, F_OK) == 0 {
+            // A step that was cut short before is taken up where it stopped.
+            let (root, used) = try RootFiles.load(files, context)
+            if withIntermediate { try completeIntermediate(files, root, algorithm, used) }
+            return root
+        }
         let name = context.invocation.string("name") ?? freeName(old.root, entries)
-        let now = Clock.unixSeconds()
         try files.prepare()
         do throws(CertificateError) {
             let root = try CertificateAuthority.createRoot(
                 name: name, algorithm: algorithm, trustDomain: old.trustDomain,
-                validity: Int64(context.invocation.integer("days") ?? 3650) * 86_400, now: now)
+                validity: Int64(context.invocation.integer("days") ?? 3650) * 86_400, now: Clock.unixSeconds())
             try root.write(
                 certificateFile: files.root.certificate, keyFile: files.root.key, passphrase: passphrase)
-            guard withIntermediate else { return root }
-            let below = "\(String(name.prefix(64 - " intermediate".count))) intermediate"
-            try root.createIntermediate(name: below, algorithm: algorithm, now: now).write(
-                certificateFile: files.intermediate.certificate, keyFile: files.intermediate.key,
-                passphrase: passphrase)
+            if withIntermediate { try makeIntermediate(files, root, algorithm, passphrase) }
             return root
         } catch {
             throw CommandFailure(error)
         }
+    }
+
+    /// Makes the intermediate of a root that is there already, unless that is there too.
+    private static func completeIntermediate(
+        _ files: CAFiles, _ root: CertificateAuthority, _ algorithm: KeyAlgorithm, _ passphrase: Passphrase?
+    ) throws(CommandFailure) {
+        let pair = files.intermediate
+        guard access(pair.certificate, F_OK) != 0 || access(pair.key, F_OK) != 0 else { return }
+        do throws(CertificateError) {
+            try makeIntermediate(files, root, algorithm, passphrase)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    private static func makeIntermediate(
+        _ files: CAFiles, _ root: CertificateAuthority, _ algorithm: KeyAlgorithm, _ passphrase: Passphrase?
+    ) throws(CertificateError) {
+        let name = root.root.commonName ?? "CA"
+        let below = "\(String(name.prefix(64 - " intermediate".count))) intermediate"
+        // Half of a pair is of no use to anybody.
+        try root.createIntermediate(name: below, algorithm: algorithm, now: Clock.unixSeconds()).write(
+            certificateFile: files.intermediate.certificate, keyFile: files.intermediate.key, passphrase: passphrase,
+            replace: true)
     }
 
     /// The present root's name with the next number that no root has.

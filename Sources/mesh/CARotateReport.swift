@@ -9,10 +9,11 @@ enum CARotateReport {
         more: JSONObject = JSONObject()
     ) throws(CommandFailure) -> ExitCode {
         if !context.json { Output.line(DisplayWidth.sanitized("\(what) (trust version \(version))")) }
-        let report = try OperatorFiles.reportNodes(context, documents.client)
+        let report = try OperatorFiles.reportNodes(
+            context, documents.client, besides: (try? documents.revokedNodes()) ?? [])
         var object: JSONObject = ["version": JSONValue(version), "nodes": report.nodes, "next": .string(next)]
         for member in more.members { object[member.key] = member.value }
-        context.print(.object(object)) { Output.line("Next: \(next)") }
+        context.print(.object(object)) { Output.hanging("Next: \(next)", by: 2) }
         return report.exit
     }
 

@@ -21,6 +21,7 @@ enum CATokenCreateCommand {
                 FlagSpec("dns", .string, placeholder: "NAME", "A DNS name of its certificate.", isRepeated: true),
                 FlagSpec("ip", .string, placeholder: "ADDRESS", "An IP address of its certificate.", isRepeated: true),
                 FlagSpec("out", .path, "Write the token to this file, mode 0600, instead of printing it."),
+                FlagSpec(switch: "force", "With --out: replace a file that exists; the token in it is not withdrawn."),
                 .atCA, .json,
             ],
             examples: [
@@ -37,6 +38,11 @@ enum CATokenCreateCommand {
             "node": .string(invocation.string("node") ?? ""), "ttlSeconds": .integer(context.seconds("ttl") ?? 900),
             "dns": JSONValue(invocation.strings("dns")), "ip": JSONValue(invocation.strings("ip")),
         ]
+        let replace = invocation.isOn("force")
+        // Before one is made that nobody gets.
+        try CAFiles.refuseExisting(
+            [invocation.string("out")].compactMap { $0 }, replace: replace,
+            hint: "choose another file with --out, or replace it with --force (mesh ca token list shows open tokens)")
         let answer = try ControlClient(context).call(.post, "/v1/ca/tokens" + context.caNode, body: body)
         guard let file = invocation.string("out") else {
             context.print(answer) {
@@ -47,7 +53,7 @@ enum CATokenCreateCommand {
             }
             return .ok
         }
-        try TokenFiles.write(Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600)
+        try TokenFiles.write(Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600, replace: replace)
         var object = answer.object ?? JSONObject()
         object["token"] = nil
         object["file"] = .string(file)

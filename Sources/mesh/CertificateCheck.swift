@@ -24,13 +24,8 @@ struct CertificateCheck {
         report.certificates.contains { CertificateExpiry($0.certificate).isSoon(at: now) }
     }
 
-    /// Whole days until the first one ends; negative when it has ended.
-    var daysRemaining: Int64? {
-        first.map { certificate in
-            let left = certificate.notAfter - now
-            return left >= 0 ? left / 86_400 : -((86_399 - left) / 86_400)
-        }
-    }
+    /// Whole days until the first one ends.
+    private var daysRemaining: Int64? { first.map { CertificateExpiry($0).daysRemaining(at: now) } }
 
     private static func verdict(_ checks: [CertificateCheck]) -> JSONObject {
         let fault = checks.lazy.compactMap(\.report.faults.first).first
@@ -78,7 +73,13 @@ struct CertificateCheck {
         }
         if isValid, isExpiringSoon {
             Output.fields(
-                [("hint", "see whether its renewal works, or issue it again: mesh ca issue NODE --force")], indent: 2)
+                [
+                    (
+                        "hint",
+                        "see whether its renewal works, or make another one: \(NewCertificate.commands()) "
+                            + "(--force replaces files)"
+                    )
+                ], indent: 2)
         }
     }
 

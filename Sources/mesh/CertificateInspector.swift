@@ -131,7 +131,7 @@ struct CertificateInspector {
                     .expired,
                     "\(place)\(certificate.subject): expired at "
                         + "\(UTCTime.text(certificate.notAfter)); now it is \(UTCTime.text(now))",
-                    hint: "issue it again: mesh ca issue NODE --force")
+                    hint: "make another one: \(NewCertificate.commands()) (--force replaces files)")
             }
         }
         // Roots of a bundle stand beside each other; a chain begins with what is not a CA, or not its own issuer.
@@ -150,6 +150,7 @@ struct CertificateInspector {
             report.faults.append(error)
         }
         checkNames(leaf, &report)
+        if trust == nil || leaf.isCA { checkConstraints(chain, &report) }
         let transparency = TransparencyReport(chain, roots: trust?.roots ?? [], logs: logs, now: now)
         report.transparency = transparency
         if let fault = transparency.fault { report.faults.append(fault) }
@@ -176,6 +177,15 @@ struct CertificateInspector {
                 "clients come to \(host), and the certificate is for "
                     + (names.isEmpty ? "no host at all (a CN does not count)" : names.joined(separator: ", ")),
                 hint: "issue it with that name: mesh ca issue NODE --dns \(host) (--ip for an address)")
+        }
+    }
+
+    /// Without roots the CAs in the file itself say what they may vouch for.
+    private func checkConstraints(_ chain: [Certificate], _ report: inout InspectionReport) {
+        do throws(CertificateError) {
+            try PeerVerification.checkNameConstraints(of: chain)
+        } catch {
+            report.faults.append(error)
         }
     }
 

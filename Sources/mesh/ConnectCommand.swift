@@ -26,7 +26,7 @@ enum ConnectCommand {
                 Both directions end on their own: at the end of the input the service is told, and its answer still \
                 arrives. Typed into by hand, it ends when the service has nothing more to say.
 
-                With --edge no agent is needed on this host: the service is reached through an edge of the mesh, in the                 name of a token or API key.
+                With --edge no agent is needed on this host: the service is reached through an edge of the mesh, in the name of a token or API key.
                 """,
             flags: [
                 FlagSpec(

@@ -28,6 +28,7 @@ final class ControlClient {
         } catch {
             throw place.failure(error)
         }
+        try place.check(socket.rawValue)
     }
 
     private static func connect(_ path: String) throws(SystemError) -> FileDescriptor {

@@ -8,6 +8,8 @@ import PKI
 struct ControlSocket {
     /// Its path.
     let path: String
+    /// Only ./mesh.json leads there, and nobody has named it: the agent has to run as root or this user.
+    let demandsOwner: Bool
 
     /// The variable that stands for `--control`.
     static let variable = "MESH_CONTROL"
@@ -18,13 +20,17 @@ struct ControlSocket {
 
     /// Finds the socket for a command line: `--control` or `MESH_CONTROL`, else the first that exists of what
     /// ./mesh.json leads to and the packaged one.
+    ///
+    /// A directory can be somebody else's. A ./mesh.json that neither root nor this user has written is refused, and so is
+    /// (`check(_:)`) a socket that it leads to behind which another user listens.
     static func find(_ context: CommandContext) throws(CommandFailure) -> ControlSocket {
         if let path = context.invocation.string("control") {
-            return try check(path.hasPrefix("unix:") ? String(path.dropFirst(5)) : path, among: [])
+            return try check(
+                path.hasPrefix("unix:") ? String(path.dropFirst(5)) : path, among: [], demandsOwner: false)
         }
         let candidates = [try configured(), packaged].compactMap { $0 }
         let found = candidates.first { exists($0) } ?? packaged
-        return try check(found, among: candidates)
+        return try check(found, among: candidates, demandsOwner: found != packaged)
     }
 
     /// The socket of the agent that ./mesh.json configures; nil without that file.
@@ -32,8 +38,16 @@ struct ControlSocket {
         guard access(file, F_OK) == 0 else { return nil }
         let bytes: [UInt8]
         do throws(CertificateError) {
-            bytes = try SafeFile.read(file)
+            bytes = try SafeFile.readOwn(file)
         } catch {
+            if error.reason == .writableByOthers {
+                throw CommandFailure(
+                    .denied, error.code,
+                    "./mesh.json could lead this command to somebody else's agent: \(error.message)",
+                    hint:
+                        "name the control socket yourself: --control SOCKET; or, if it is yours: chown, chmod go-w mesh.json",
+                    showsReason: true)
+            }
             throw CommandFailure(
                 .configuration, "unreadable_file", "./mesh.json: \(error.message)",
                 hint: "name the control socket yourself: --control SOCKET")
@@ -53,7 +67,9 @@ struct ControlSocket {
     /// Whether something is there, or cannot be looked at: then connecting says why.
     private static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 || errno == EACCES }
 
-    private static func check(_ path: String, among tried: [String]) throws(CommandFailure) -> ControlSocket {
+    private static func check(
+        _ path: String, among tried: [String], demandsOwner: Bool
+    ) throws(CommandFailure) -> ControlSocket {
         var status = stat()
         guard stat(path, &status) == 0 else {
             if errno == EACCES { throw denied(path) }
@@ -77,7 +93,24 @@ struct ControlSocket {
                 "the path of the control socket is longer than \(SocketAddress.maximumPathLength) bytes: \(path)",
                 hint: "change to a directory nearer to it and give a relative path")
         }
-        return ControlSocket(path: path)
+        return ControlSocket(path: path, demandsOwner: demandsOwner)
+    }
+
+    /// Refuses a socket that nobody has named and behind which neither root nor this user listens, as the kernel says of the connection.
+    func check(_ connected: Int32) throws(CommandFailure) {
+        guard demandsOwner else { return }
+        let owner: UInt32
+        do throws(SystemError) {
+            owner = try Socket.peerCredentials(connected).uid
+        } catch {
+            throw failure(error)
+        }
+        guard owner != 0, owner != geteuid() else { return }
+        throw CommandFailure(
+            .denied, "foreign_socket",
+            "./mesh.json leads to \(path), where the user \(owner) listens, who is neither root nor this one",
+            hint: "if that is the agent's user, name the socket yourself: --control \(ShellWord.quoted(path))",
+            showsReason: true)
     }
 
     /// The system does not let this user at the socket.

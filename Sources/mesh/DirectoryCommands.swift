@@ -31,7 +31,7 @@ enum ServicesCommand {
                     Format.list(service["protocols"]), Format.list(service["tags"]),
                 ])
             }
-            Output.table(table, empty: "no services (or none that you may discover)")
+            Output.table(table, empty: "no services yet, or none that you may discover", next: .register)
         }
         return .ok
     }
@@ -54,7 +54,7 @@ enum ServicesCommand {
                     refused.append("\(name): the node may not register it (\(service.text(of: "reason")))")
                 }
             }
-            Output.table(table, empty: "node \(answer.text(of: "node")) offers no services")
+            Output.table(table, empty: "node \(answer.text(of: "node")) offers no services", next: .register)
             for line in refused { Output.note(DisplayWidth.sanitized(line)) }
         }
         return .ok
@@ -105,18 +105,20 @@ enum NodesCommand {
         if let name = context.invocation.positional("NODE") { return try one(name, context) }
         let answer = try ControlClient(context).call(.get, "/v1/directory/nodes")
         context.print(answer) {
+            let nodes = answer.elements(of: "nodes")
             var table = TextTable([
                 .init("NODE", minimumWidth: 12), .init("STATE", minimumWidth: 5), .init("SINCE", minimumWidth: 6),
                 .init("ADDRESSES", minimumWidth: 15), .init("METADATA", minimumWidth: 8),
             ])
-            for node in answer.elements(of: "nodes") {
+            for node in nodes {
                 table.append([
                     node.text(of: "node"), node.text(of: "state"),
                     Format.age(sinceMilliseconds: node["since"]?.integer),
                     Format.list(node["addresses"]), Format.map(node["metadata"]),
                 ])
             }
-            Output.table(table, empty: "no nodes")
+            Output.table(table, empty: "no nodes yet, or none that you may see", next: .look)
+            if nodes.count == 1 { Output.note("no other node yet", next: .admit) }
         }
         return .ok
     }

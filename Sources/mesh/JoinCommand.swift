@@ -6,6 +6,7 @@ import EventLoop
 import Glibc
 import JSON
 import PKI
+import TLS
 
 /// `mesh join`
 enum JoinCommand {
@@ -24,7 +25,12 @@ enum JoinCommand {
                 FlagSpec(
                     "out", .path, placeholder: "DIR", "Where the files go; made if absent.",
                     default: CAFiles.defaultDirectory),
-                FlagSpec(switch: "force", "Replace a certificate that is there."), .json,
+                FlagSpec(switch: "force", "Replace a certificate that is there."),
+                FlagSpec(
+                    "profile", .choice(TLSProfile.allCases.map(\.rawValue)),
+                    "What may be negotiated with the CA, as tls.profile of the agent; TLS 1.3 in any case.",
+                    default: TLSProfile.modern.rawValue),
+                .json,
             ],
             examples: [
                 .init("mesh join --token-file db-1.token", "certs/db-1.crt and certs/db-1.key"),
@@ -33,6 +39,7 @@ enum JoinCommand {
             ])
     ) { (context) throws(CommandFailure) in
         let invocation = context.invocation
+        let terms = try terms(invocation.string("profile"))
         let token = try token(invocation.string("token-file") ?? "")
         let directory = CAFiles(invocation.string("out") ?? CAFiles.defaultDirectory)
         let base = "\(directory.directory)/\(token.node)"
@@ -47,7 +54,7 @@ enum JoinCommand {
         let hadKey = SafeFile.exists(files.pair.nextKey)
         do {
             let key = try files.pair.pendingKey()
-            let (joined, issued) = try ask(token, key)
+            let (joined, issued) = try ask(token, key, terms)
             credentials = joined
             try files.write(credentials, issued, address: token.address)
         } catch let error as EnrolmentError {
@@ -63,6 +70,17 @@ enum JoinCommand {
         return .ok
     }
 
+    /// What may be negotiated under a profile, whose provider must be there.
+    private static func terms(_ name: String?) throws(CommandFailure) -> TLSTerms {
+        let profile = name.flatMap { TLSProfile(rawValue: $0) } ?? .modern
+        do throws(TLSError) {
+            if profile == .fips { try FIPSProvider.activate() }
+            return try profile.enrolmentTerms()
+        } catch {
+            throw CommandFailure(.failure, error.reason, error.message, hint: error.hint)
+        }
+    }
+
     private static func token(_ file: String) throws(CommandFailure) -> JoinToken {
         var text = file == "-" ? try TokenFiles.standardInput() : try TokenFiles.contents(file, isSecret: true)
         defer { text.withUnsafeMutableBytes { if let start = $0.baseAddress { explicit_bzero(start, $0.count) } } }
@@ -75,7 +93,7 @@ enum JoinCommand {
 
     /// Waits for the exchange, which runs on a loop of its own.
     private static func ask(
-        _ token: JoinToken, _ key: PrivateKey
+        _ token: JoinToken, _ key: PrivateKey, _ terms: TLSTerms
     ) throws -> (credentials: Credentials, issued: IssuedIdentity) {
         typealias Outcome = Result<(credentials: Credentials, issued: IssuedIdentity), EnrolmentError>
         let done = DispatchSemaphore(value: 0)
@@ -84,7 +102,7 @@ enum JoinCommand {
         Task.detached {
             let result: Outcome
             do throws(EnrolmentError) {
-                result = .success(try await EnrolmentClient.join(token, key: key))
+                result = .success(try await EnrolmentClient.join(token, key: key, under: terms))
             } catch {
                 result = .failure(error)
             }

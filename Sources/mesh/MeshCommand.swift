@@ -102,7 +102,8 @@ enum MeshCommand {
             "mesh", "The operator's command for Conduit Mesh.",
             discussion: """
                 Talks to the agent on this host through its control socket: that of --control or MESH_CONTROL; else, \
-                where the working directory has a mesh.json, the one that it leads to; else \(ControlSocket.packaged).
+                where the working directory has a mesh.json, the one that it leads to; else \(ControlSocket.packaged). \
+                A mesh.json there, and an agent that it leads to, has to be of root or of you.
 
                 Exit codes: \(exitCodes).
                 """,
@@ -113,7 +114,8 @@ enum MeshCommand {
             ],
             subcommands: all + ownCommands.map(\.spec),
             examples: [
-                .init("mesh ca init && mesh ca issue node-1", "make a CA and a node's certificate in certs/"),
+                .init(
+                    "mesh ca token create --node db-1 | ssh db-1 mesh join --token-file -", "admit a host to the mesh"),
                 .init("mesh services", "what the directory knows"),
                 .init("mesh register web --target 127.0.0.1:8080", "offer a service of this host"),
                 .init("mesh why --from service:shop --to web", "who may do what, and by which rule"),

@@ -22,7 +22,7 @@ enum MeshProgram {
         do throws(UsageError) {
             outcome = try table.parse(arguments, environment: environment(of: table))
         } catch {
-            Output.note("\(error.command): \(error.what)\nhint: \(error.hint)\nusage: \(error.usage)")
+            Output.note("\(error)")
             return .usage
         }
         switch outcome {

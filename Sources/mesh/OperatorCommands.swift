@@ -11,8 +11,8 @@ enum OperatorListCommand {
             "list", "List the operators.",
             discussion: """
                 Those of a list file; without FILE those of the list that is in force at this host's agent, or where none runs \
-                those of the CA's files here.
-                """, flags: [.json],
+                those of the CA's files here. Where certs/ca.crt is here, or with --ca, the agent's list is verified.
+                """, flags: [TrustAnchor.flag, .json],
             positionals: [
                 PositionalSpec("FILE", "The list.", .path, isOptional: true)
             ])
@@ -37,17 +37,21 @@ extension OperatorListCommand {
     private static func read(_ context: CommandContext) throws(CommandFailure) -> (SignedDocument, OperatorList) {
         if let path = context.invocation.positional("FILE") { return try OperatorFiles.read(path) }
         let files = CAFiles(CAFiles.defaultDirectory).operators
-        let answer: JSONValue
+        let client: ControlClient
         do throws(CommandFailure) {
-            answer = try ControlClient(context).call(.get, "/v1/documents/operators")
+            client = try ControlClient(context)
         } catch {
             // Nobody to ask; what is here counts.
             guard error.exit == .unreachable, SafeFile.exists(files) else { throw error }
             let (document, list) = try OperatorFiles.read(files)
             return (document, list)
         }
-        do {
-            let document = try SignedDocument(envelope: answer.serialized())
+        guard let document = try ShownDocument(.operators, context, client, onlyShows: true).document else {
+            throw CommandFailure(
+                .notFound, "no_such_document", "the mesh has no list of operators",
+                hint: "apply one: mesh operator apply operators.json")
+        }
+        do throws(DocumentError) {
             return (document, try OperatorList(payload: document.payload))
         } catch {
             throw CommandFailure(

@@ -15,6 +15,10 @@ enum OperatorFiles {
     static let flags: [FlagSpec] = [
         FlagSpec("key", .path, "The operator's key.", default: "\(CAFiles.defaultDirectory)/\(defaultName).key"),
         FlagSpec("passphrase-file", .path, "The first line of this file (mode 0600) is the key's passphrase."),
+        TrustAnchor.flag,
+        FlagSpec(
+            "former", .path, placeholder: "FILE",
+            "An older list of operators, where the one who signed what is in force was removed since."),
     ]
 
     /// Makes the first operator's key and the list that names it, signed by the root.
@@ -77,7 +81,8 @@ enum OperatorFiles {
 
     // MARK: - With an agent
 
-    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh.
+    /// Signs the next version of a document and gives it to the agent, which gives it to the mesh. What changes against the one in
+    /// force, which has to be verified (`VerifiedDocuments`), is said before.
     ///
     /// - Parameters:
     ///   - base: the version that it was made from, else the one that the agent shows at this moment, before somebody
@@ -88,19 +93,22 @@ enum OperatorFiles {
         _ kind: DocumentKind, _ payload: [UInt8], base: UInt64? = nil, version: UInt64? = nil,
         _ context: CommandContext, _ client: ControlClient
     ) throws(CommandFailure) -> (document: SignedDocument, answer: JSONValue) {
-        let state = try client.call(.get, "/v1/documents")
-        let base = base ?? UInt64(state["versions"]?[kind.rawValue]?["version"]?.integer ?? 0)
-        let key = try key(context.invocation)
-        guard let domain = state["trustDomain"]?.string else {
-            throw CommandFailure(
-                .failure, DocumentError.Code.noTrustDomain.rawValue, "the agent has no trust domain",
-                hint: "set trust.domain, or give it a certificate with a SPIFFE URI")
+        let verified = try VerifiedDocuments(
+            TrustAnchor(operator: context), client, former: context.invocation.string("former"))
+        let before = try followed(by: kind, version, verified)
+        let base = base ?? before?.version ?? verified.shownVersion(kind)
+        let next = version ?? base + 1
+        // Where it was made from another one, the agent says so.
+        if before?.version ?? 0 == base {
+            DocumentChange(kind, from: before?.payload, to: payload, trustDomain: verified.trustDomain)
+                .say(kind, version: next, after: base, context)
         }
-        try introduceOperators(context, state, client)
+        let key = try key(context.invocation)
+        try introduceOperators(verified)
         let document: SignedDocument
         do throws(CertificateError) {
             document = try SignedDocument(
-                kind, trustDomain: domain, version: version ?? base + 1, issued: Clock.unixSeconds(),
+                kind, trustDomain: verified.trustDomain, version: next, issued: Clock.unixSeconds(),
                 payload: payload, signedBy: key)
         } catch {
             throw CommandFailure(error)
@@ -109,6 +117,7 @@ enum OperatorFiles {
         headers.set("If-Match", "\"\(base)\"")
         let answer = try client.call(
             .put, "/v1/documents/\(kind.rawValue)", headers: headers, body: document.json)
+        verified.record(document)
         if answer["stored"]?.bool == false {
             Output.note(
                 "warning: it is in force, and this node could not store it: a restart would forget it. Look at its disk "
@@ -117,26 +126,52 @@ enum OperatorFiles {
         return (document, answer)
     }
 
-    /// Where the list of operators beside the key is newer than the agent's, it goes first: the first document of a mesh
+    /// The document that the next version follows.
+    ///
+    /// Nothing of a policy in force goes into the next one, so that one which cannot be believed, or not be looked at, is no reason
+    /// not to replace it: else what a removed operator signed, or a policy under which nobody may ask, would be there for good. What
+    /// was forged is.
+    private static func followed(
+        by kind: DocumentKind, _ version: UInt64?, _ verified: VerifiedDocuments
+    ) throws(CommandFailure) -> SignedDocument? {
+        do throws(CommandFailure) {
+            return try verified.current(kind)
+        } catch {
+            guard kind == .policy else { throw error }
+            switch error.reason {
+            case VerifiedDocuments.rolledBack:
+                // Somebody who names the number means to pass an agent that is behind.
+                guard let version, let seen = try verified.newest(kind), seen.version < version else { throw error }
+                return nil
+            case DocumentError.Code.unknownOperator.rawValue, DocumentError.Code.noOperators.rawValue,
+                DocumentError.Code.badContent.rawValue:
+                break
+            default:
+                guard VerifiedDocuments.mayNotAsk(error) else { throw error }
+            }
+            Output.note(
+                DisplayWidth.sanitized("warning: what changes cannot be shown: \(error.what) (\(error.reason))"))
+            return nil
+        }
+    }
+
+    /// Where the list of operators that is known here is newer than the agent's, it goes first: the first document of a mesh
     /// needs no other preparation.
-    private static func introduceOperators(
-        _ context: CommandContext, _ state: JSONValue, _ client: ControlClient
-    ) throws(CommandFailure) {
-        let keyFile = context.invocation.string("key") ?? "\(CAFiles.defaultDirectory)/\(defaultName).key"
-        let directory = keyFile.lastIndex(of: "/").map { String(keyFile[..<$0]) } ?? "."
-        let path = CAFiles(directory.isEmpty ? "/" : directory).operators
-        guard access(path, F_OK) == 0 else { return }
-        let document = try read(path).document
-        let known = state["versions"]?["operators"]?["version"]?.integer ?? 0
-        guard document.version > UInt64(known) else { return }
-        _ = try client.call(.put, "/v1/documents/operators", body: document.json)
+    private static func introduceOperators(_ verified: VerifiedDocuments) throws(CommandFailure) {
+        guard let document = try verified.newest(.operators),
+            document.version > verified.shownVersion(.operators)
+        else { return }
+        _ = try verified.client.call(.put, "/v1/documents/operators", body: document.json)
     }
 
     /// The nodes that the agent knows, each with what it lacks of the mesh's documents. None for a caller who may not ask:
     /// the document that has just come into force may have taken the right from him.
-    static func nodes(_ client: ControlClient) throws(CommandFailure) -> [JSONValue] {
+    ///
+    /// - Parameter asked: a node that is to say itself what it serves.
+    static func nodes(_ client: ControlClient, asking asked: String? = nil) throws(CommandFailure) -> [JSONValue] {
+        let query = asked.map { "?" + HTTPQuery.encode([("ask", $0)]) } ?? ""
         do throws(CommandFailure) {
-            return try client.call(.get, "/v1/documents/nodes").elements(of: "nodes")
+            return try client.call(.get, "/v1/documents/nodes" + query).elements(of: "nodes")
         } catch {
             guard error.exit == .denied else { throw error }
             return []
@@ -145,10 +180,13 @@ enum OperatorFiles {
 
     /// Waits a moment for linked nodes to have what this one has, and says who has not.
     ///
-    /// - Parameter revoked: Nodes that are not meant to get it.
+    /// - Parameters:
+    ///   - revoked: Nodes that are not meant to get it.
+    ///   - returning: Nodes that get it when they come back, which nobody waits for.
     /// - Returns: the nodes, and `unreachable` where there are others and none of them has it.
     static func reportNodes(
-        _ context: CommandContext, _ client: ControlClient, besides revoked: Set<String> = []
+        _ context: CommandContext, _ client: ControlClient, besides revoked: Set<String> = [],
+        awaiting returning: Set<String> = []
     ) throws(CommandFailure) -> (nodes: JSONValue, exit: ExitCode) {
         var nodes: [JSONValue] = []
         for _ in 0..<nodeWaits.count {
@@ -159,7 +197,7 @@ enum OperatorFiles {
         }
         if !context.json { say(nodes) }
         let own = try client.call(.get, "/v1/documents").text(of: "node")
-        let others = nodes.filter { $0.text(of: "node") != own }
+        let others = nodes.filter { $0.text(of: "node") != own && !returning.contains($0.text(of: "node")) }
         guard !others.isEmpty, others.allSatisfy({ $0["behind"]?.array?.isEmpty != true }) else {
             return (.array(nodes), .ok)
         }

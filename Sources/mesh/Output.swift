@@ -17,6 +17,13 @@ enum Output {
     /// A remark that is no result, on standard error.
     static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
 
+    /// A remark and the command that comes next, on one line where the terminal has room for it.
+    static func note(_ text: String, next step: NextStep) {
+        let whole = "\(text); to \(step.purpose): \(step.command)"
+        guard let columns = Terminal.outputWidth, DisplayWidth.of(whole) > columns else { return note(whole) }
+        note("\(text)\nto \(step.purpose):\n  \(step.command)")
+    }
+
     /// A failure on standard error: one line what, one line how to mend it.
     static func failure(_ failure: CommandFailure, command: String, json: Bool) {
         if json { return note(failure.json.text()) }
@@ -27,8 +34,8 @@ enum Output {
     }
 
     /// A table on standard output, fitted to the terminal; in words where it has no rows.
-    static func table(_ table: TextTable, empty: String) {
-        if table.count == 0 { return note(empty) }
+    static func table(_ table: TextTable, empty: String, next: NextStep? = nil) {
+        if table.count == 0 { return next.map { note(empty, next: $0) } ?? note(empty) }
         text(table.text(width: Terminal.outputWidth))
     }
 

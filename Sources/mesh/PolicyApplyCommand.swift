@@ -72,9 +72,9 @@ enum PolicyDiffCommand {
             "diff", "Show what a policy file would change of the policy in force, line by line.",
             discussion: """
                 Compares with the policy document of the mesh. Exit code 0 where the two are the same text, 1 where they \
-                differ.
+                differ. Where certs/ca.crt is here, or with --ca, the document in force is verified.
                 """,
-            flags: [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)])
+            flags: [TrustAnchor.flag, .json], positionals: [PositionalSpec("FILE", "The policy.", .path)])
     ) { (context) throws(CommandFailure) in
         let file = context.argument("FILE")
         _ = try PolicyFile.read(file)
@@ -84,8 +84,10 @@ enum PolicyDiffCommand {
         } catch {
             throw CommandFailure(error)
         }
-        let answer = try ControlClient(context).call(.get, "/v1/policy")
-        guard let text = answer["text"]?.string else {
+        let client = try ControlClient(context)
+        let answer = try client.call(.get, "/v1/policy")
+        let shown = try ShownDocument(.policy, context, client, onlyShows: true)
+        guard let document = shown.document else {
             throw CommandFailure(
                 .notFound, "no_such_document",
                 "no policy document is in force; node \(answer.text(of: "node")) goes by \(answer.text(of: "file"))",
@@ -93,13 +95,15 @@ enum PolicyDiffCommand {
                     "compare with that file on its host yourself (diff), or apply the first one: mesh policy apply \(file)"
             )
         }
-        let lines = LineDifference.lines(from: text, to: String(decoding: bytes, as: UTF8.self))
-        let version = answer["version"] ?? .null
+        let lines = LineDifference.lines(
+            from: String(decoding: document.payload, as: UTF8.self), to: String(decoding: bytes, as: UTF8.self))
         context.print([
-            "version": version, "changed": .bool(!lines.isEmpty), "lines": .init(lines.map(\.text)),
+            "version": JSONValue(document.version), "verified": .bool(shown.isVerified),
+            "changed": .bool(!lines.isEmpty),
+            "lines": .init(lines.map(\.text)),
         ]) {
-            guard !lines.isEmpty else { return Output.line("the same as version \(version.integer ?? 0)") }
-            Output.line("--- version \(version.integer ?? 0)\n+++ \(file)")
+            guard !lines.isEmpty else { return Output.line("the same as version \(document.version)") }
+            Output.line("--- version \(document.version)\n+++ \(file)")
             for line in lines { Output.line(DisplayWidth.sanitized(line.text)) }
         }
         return lines.isEmpty ? .ok : .failure

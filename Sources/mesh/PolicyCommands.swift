@@ -1,5 +1,6 @@
+import Agent
 import Arguments
-import Glibc
+import Documents
 import HTTP
 import JSON
 import PKI
@@ -126,9 +127,9 @@ enum WhyCommand {
         if case .node(_, nil) = subject, from.hasPrefix("node:") {
             subject = policy.subject(from, trustDomain: CAInitCommand.defaultTrustDomain) ?? subject
         }
-        // The host knows the user's name, which a mapping may ask for.
-        if case .user(let uid, _, let groups) = subject {
-            subject = .user(uid: uid, name: getpwuid(uid).map { String(cString: $0.pointee.pw_name) }, gids: groups)
+        // The host knows the user's name and groups, which a mapping may ask for.
+        if case .user(let uid, _, _) = subject, let entry = try? UserDatabase.entry(of: uid) {
+            subject = .user(uid: uid, name: entry.name, gids: UserDatabase.groups(of: entry))
         }
         return policy.authorize(policy.principal(for: subject), verb, to).explanation.json
     }
@@ -205,7 +206,7 @@ enum PolicyFile {
     static func read(_ file: String) throws(CommandFailure) -> PolicyDocument {
         let bytes: [UInt8]
         do throws(CertificateError) {
-            bytes = try SafeFile.read(file)
+            bytes = try SafeFile.read(file, limit: SignedDocument.largestPayload)
         } catch {
             guard error.isMissingFile else {
                 throw CommandFailure(.configuration, error.code, "\(file): \(error.message)", hint: error.hint)

@@ -4,7 +4,6 @@ import EventLoop
 import HTTP
 import JSON
 import PKI
-import Policy
 
 /// `mesh revoke`
 enum RevokeCommand {
@@ -13,7 +12,8 @@ enum RevokeCommand {
             "revoke", "Revoke a node, a certificate or a key, on every node of the mesh.",
             discussion: """
                 NODE (as mesh links shows it, or as its certificate says) revokes every certificate of that node that was \
-                issued so far, whatever its key, so that a stolen one cannot renew itself; serial:HEX one certificate; \
+                issued so far, whatever its key, so that a stolen one cannot renew itself; serial:HEX one certificate, of which mesh certs \
+                shows as many digits as are needed; \
                 spki-sha256:DIGEST every certificate with that key. Links, streams, waiting sessions and edge connections that \
                 rest on it end at once on all nodes, and new ones are refused. Clocks differ, so that NODE covers what becomes \
                 valid within --margin from now, and beyond that what this agent sees of the node; a new certificate counts \
@@ -23,19 +23,23 @@ enum RevokeCommand {
                 FlagSpec("reason", .string, placeholder: "TEXT", "Why; needed. Peers are told."),
                 FlagSpec(
                     "issuer", .string, placeholder: "NAME",
-                    "With serial:HEX: who issued it, as mesh ca inspect prints it."),
+                    "With serial:HEX: who issued it, as mesh ca inspect prints it. Not needed where mesh certs shows the certificate."
+                ),
                 FlagSpec(
                     "margin", .duration,
                     "With NODE: how far clocks of CAs may be ahead of this host's.", default: "15m"),
                 FlagSpec(
-                    "certificate", .path, "Revoke the first certificate of this file, by issuer and serial number.",
+                    "certificate", .path, "The first certificate of this file, by issuer and serial number.",
                     conflicts: ["issuer"]),
                 FlagSpec(
                     switch: "list", "Show what is revoked; changes nothing.", conflicts: ["reason", "certificate"]),
                 FlagSpec(
                     switch: "undo", "Take what is named off the list: it is believed again.",
-                    conflicts: ["list", "certificate"]),
-                FlagSpec(switch: "force", "Revoke the node of this agent, too.", conflicts: ["list", "undo"]),
+                    conflicts: ["list"]),
+                FlagSpec(
+                    switch: "force",
+                    "Revoke also the node of this agent, what it and others depend on, the only node that serves CA or directory, "
+                        + "and a node that nobody knows.", conflicts: ["list", "undo"]),
             ] + OperatorFiles.flags + [.json],
             positionals: [
                 PositionalSpec("WHAT", "NODE, serial:HEX or spki-sha256:DIGEST.", isOptional: true)
@@ -44,6 +48,7 @@ enum RevokeCommand {
                 .init("mesh revoke db-1 --reason \"host compromised\"", "the node and everything issued to it so far"),
                 .init("mesh revoke --certificate db-1.crt --reason superseded", "this certificate only"),
                 .init("mesh revoke --list", "what is revoked, and why"),
+                .init("mesh revoke serial:5e81f0c2 --undo", "it is believed again"),
             ])
     ) { (context) throws(CommandFailure) in
         let isNamed =
@@ -57,8 +62,8 @@ enum RevokeCommand {
                 "nothing to revoke is named", hint: "give NODE, serial:HEX, spki-sha256:DIGEST or --certificate FILE")
         }
         let client = try ControlClient(context)
-        let list = try current(client)
-        if context.invocation.isOn("list") { return show(context, list.entries) }
+        if context.invocation.isOn("list") { return try show(context, client) }
+        let list = try current(context, client)
         return context.invocation.isOn("undo")
             ? try undo(context, client, list) : try revoke(context, client, list)
     }
@@ -67,21 +72,41 @@ enum RevokeCommand {
     /// operator's, made meanwhile, is not undone but in the way (`document_changed`).
     private typealias Basis = (entries: [RevocationEntry], version: UInt64)
 
-    /// The list in force.
-    private static func current(_ client: ControlClient) throws(CommandFailure) -> Basis {
-        let state = try client.call(.get, "/v1/documents")
-        guard state["versions"]?["revocations"] != nil else { return ([], 0) }
-        let envelope = try client.call(.get, "/v1/documents/revocations")
+    /// `--list`
+    private static func show(_ context: CommandContext, _ client: ControlClient) throws(CommandFailure) -> ExitCode {
+        let shown = try document(context, client, onlyShows: true)
+        return show(context, try entries(shown.document), isVerified: shown.isVerified)
+    }
+
+    private static func document(
+        _ context: CommandContext, _ client: ControlClient, onlyShows: Bool
+    ) throws(CommandFailure) -> ShownDocument {
+        try ShownDocument(
+            .revocations, context, client, key: context.invocation.string("key"),
+            former: context.invocation.string("former"), onlyShows: onlyShows)
+    }
+
+    private static func entries(_ document: SignedDocument?) throws(CommandFailure) -> [RevocationEntry] {
+        guard let document else { return [] }
         do throws(DocumentError) {
-            let document = try SignedDocument(envelope: envelope.serialized())
-            return (try RevocationSet(payload: document.payload).entries, document.version)
+            return try RevocationSet(payload: document.payload).entries
         } catch {
             throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
         }
     }
 
-    private static func show(_ context: CommandContext, _ entries: [RevocationEntry]) -> ExitCode {
-        context.print(["revoked": .array(entries.map(\.json))]) {
+    /// The list in force, verified.
+    private static func current(
+        _ context: CommandContext, _ client: ControlClient
+    ) throws(CommandFailure) -> Basis {
+        let document = try Self.document(context, client, onlyShows: false).document
+        return (try entries(document), document?.version ?? 0)
+    }
+
+    private static func show(
+        _ context: CommandContext, _ entries: [RevocationEntry], isVerified: Bool
+    ) -> ExitCode {
+        context.print(["revoked": .array(entries.map(\.json)), "verified": .bool(isVerified)]) {
             // What has to be copied for --undo is never cut.
             let widest = entries.map { DisplayWidth.of($0.name) }.max() ?? 0
             var table = TextTable([
@@ -110,28 +135,18 @@ enum RevokeCommand {
             throw .usage("a revocation needs a reason", hint: "say why: --reason \"key stolen\"")
         }
         let now = Clock.unixSeconds()
-        let entry = RevocationEntry(try target(context, client, now), revoked: now, reason: reason)
+        let named = RevocationName(context)
+        // Whoever forces it is in a hurry, and what the node would say changes nothing.
+        let isForced = context.invocation.isOn("force")
+        var known = try KnownNodes(context, asking: isForced ? nil : named.node, isForced: isForced)
+        let entry = RevocationEntry(try named.target(client, known, now), revoked: now, reason: reason)
+        if !isForced, named.node == nil, let owner = known.hit(by: [entry.target]).min() {
+            known = try KnownNodes(context, asking: owner, isForced: false)
+        }
         // One entry for each target: of a node the newest time.
         let others = list.entries.filter { !isSame($0.target, entry.target) }
-        if case .node(let node, _) = entry.target { try look(at: node, context, client) }
-        return try publish((others + [entry], list.version), "revoked \(entry.name)", context, client)
-    }
-
-    /// Before a node is revoked: it must not be the one that has to tell the others, and a name that nobody knows is said.
-    private static func look(
-        at node: String, _ context: CommandContext, _ client: ControlClient
-    ) throws(CommandFailure) {
-        let own = try client.call(.get, "/v1/documents").text(of: "node")
-        guard node != own || context.invocation.isOn("force") else {
-            throw CommandFailure(
-                .failure, "own_node",
-                "\(node) is the node of this agent: once revoked it is cut off, and can take nothing back",
-                hint: "run this on another node; or, if it is meant, add --force")
-        }
-        let known = try OperatorFiles.nodes(client).map { $0.text(of: "node") } + [own]
-        guard !known.contains(node) else { return }
-        let similar = Suggestion.closest(to: node, among: known).map { "; did you mean \($0)?" } ?? ""
-        Output.note("warning: no node \(node) is known here, linked or in the directory\(similar)")
+        try RevocationGuard(context: context, client: client, known: known).check(entry.target)
+        return try publish((others + [entry], list.version), "revoked \(entry.name)", known, [], context, client)
     }
 
     private static func isSame(_ left: RevocationEntry.Target, _ right: RevocationEntry.Target) -> Bool {
@@ -142,103 +157,28 @@ enum RevokeCommand {
     private static func undo(
         _ context: CommandContext, _ client: ControlClient, _ list: Basis
     ) throws(CommandFailure) -> ExitCode {
-        guard let what = context.invocation.positional("WHAT") else {
-            throw .usage("nothing is named", hint: "mesh revoke --list shows what can be taken off the list")
-        }
-        let rest = list.entries.filter { $0.name != what && $0.name != "node:\(what)" }
-        guard rest.count < list.entries.count else {
-            throw CommandFailure(
-                .notFound, "not_revoked", "\(what) is not revoked", hint: "mesh revoke --list shows what is")
-        }
-        return try publish((rest, list.version), "took \(what) off the list", context, client)
+        let entry = try RevocationName(context).entry(among: list.entries)
+        let rest = list.entries.filter { $0 != entry }
+        return try publish(
+            (rest, list.version), "took \(entry.name) off the list", KnownNodes(context, isForced: true),
+            [entry.target], context, client)
     }
 
+    /// - Parameter undone: what is believed again.
     private static func publish(
-        _ list: Basis, _ done: String, _ context: CommandContext, _ client: ControlClient
+        _ list: Basis, _ done: String, _ known: KnownNodes, _ undone: [RevocationEntry.Target],
+        _ context: CommandContext, _ client: ControlClient
     ) throws(CommandFailure) -> ExitCode {
         let (document, answer) = try OperatorFiles.publish(
             .revocations, RevocationSet.payload(list.entries), base: list.version, context, client)
         if !context.json { Output.line(DisplayWidth.sanitized("\(done) (revocations version \(document.version))")) }
-        let revoked = Set(
-            list.entries.compactMap { entry in
-                if case .node(let node, _) = entry.target { node } else { nil }
-            })
-        let report = try OperatorFiles.reportNodes(context, client, besides: revoked)
+        let revoked = known.hit(by: list.entries.map(\.target))
+        let report = try OperatorFiles.reportNodes(
+            context, client, besides: revoked, awaiting: known.hit(by: undone).subtracting(revoked))
         context.print([
             "version": JSONValue(document.version), "stored": answer["stored"] ?? .null,
             "entries": JSONValue(list.entries.count), "nodes": report.nodes,
         ]) {}
         return report.exit
-    }
-
-    /// What the command line names.
-    private static func target(
-        _ context: CommandContext, _ client: ControlClient, _ now: Int64
-    ) throws(CommandFailure) -> RevocationEntry.Target {
-        let what = context.invocation.positional("WHAT")
-        if let file = context.invocation.string("certificate") {
-            guard what == nil else { throw .usage("--certificate names it already", hint: "leave \(what ?? "") away") }
-            do throws(CertificateError) {
-                guard let certificate = try Certificate.load(file: file).first else { throw .missingCertificate() }
-                return .certificate(issuer: certificate.issuer, serial: certificate.serialHex)
-            } catch {
-                throw CommandFailure(error)
-            }
-        }
-        guard let what else {
-            throw .usage(
-                "nothing to revoke is named", hint: "give NODE, serial:HEX, spki-sha256:DIGEST or --certificate FILE")
-        }
-        if what.hasPrefix("spki-sha256:") { return try key(what) }
-        if what.hasPrefix("serial:") {
-            guard let issuer = context.invocation.string("issuer") else {
-                throw .usage(
-                    "a serial number means something only with its issuer",
-                    hint: "give --issuer NAME as mesh ca inspect prints it, or --certificate FILE")
-            }
-            let serial = RevocationEntry.canonicalSerial(String(what.dropFirst(7)))
-            return try checked(.certificate(issuer: issuer, serial: serial))
-        }
-        let node = what.hasPrefix("node:") ? String(what.dropFirst(5)) : what
-        guard Name.isLegal(node) else {
-            throw .usage("\"\(node)\" cannot be the name of a node", hint: "a name has \(Name.rule)")
-        }
-        let margin = now + (context.seconds("margin") ?? 0)
-        return .node(node, validBefore: max(margin, try newest(of: node, client) + 1))
-    }
-
-    /// When the newest certificate begins that the agent sees at a node, unix seconds; 0 where it sees none. A caller who may
-    /// revoke and not look is no reason not to revoke.
-    private static func newest(of node: String, _ client: ControlClient) throws(CommandFailure) -> Int64 {
-        let answer: JSONValue
-        do throws(CommandFailure) {
-            answer = try client.call(.get, "/v1/certificates")
-        } catch {
-            guard error.exit == .denied else { throw error }
-            return 0
-        }
-        let seen = answer.elements(of: "certificates").filter {
-            $0["use"]?.string == "peer" && $0["name"]?.string == node
-        }
-        return seen.compactMap { $0["begins"]?.integer }.max() ?? 0
-    }
-
-    /// A key by its hash, in hex or base64 as pins are written.
-    private static func key(_ text: String) throws(CommandFailure) -> RevocationEntry.Target {
-        do throws(CertificateError) {
-            return .key(try CertificatePin(parsing: text).digest)
-        } catch {
-            throw .usage(
-                "\(text) is no hash of a key: 64 hex digits or 44 characters of base64",
-                hint: "mesh cert pin FILE prints it")
-        }
-    }
-
-    private static func checked(_ target: RevocationEntry.Target) throws(CommandFailure) -> RevocationEntry.Target {
-        do throws(JSONAccessError) {
-            return try RevocationEntry(json: RevocationEntry(target, revoked: 0, reason: "").json).target
-        } catch {
-            throw .usage("that cannot be revoked: \(error)", hint: "mesh ca inspect FILE prints serial number and key")
-        }
     }
 }

@@ -19,45 +19,38 @@ struct RootDocuments {
     /// The list in force; nil where there is none.
     let list: RootList?
 
-    init(_ context: CommandContext) throws(CommandFailure) {
+    /// What the agent shows, verified by the root of the step's directory.
+    private let verified: VerifiedDocuments
+
+    /// Asks the agent for the list in force.
+    ///
+    /// - Parameters:
+    ///   - files: of the root that signs in this step; its certificate verifies what the agent shows.
+    ///   - begins: it is the step that needs no list.
+    init(_ context: CommandContext, _ files: CAFiles, begins: Bool = false) throws(CommandFailure) {
         self.context = context
         client = try ControlClient(context)
-        let state = try client.call(.get, "/v1/documents")
-        guard let domain = state["trustDomain"]?.string else {
-            throw CommandFailure(
-                .failure, DocumentError.Code.noTrustDomain.rawValue, "the agent has no trust domain",
-                hint: "set trust.domain, or give it a certificate with a SPIFFE URI")
+        if !begins, !SafeFile.exists(files.root.certificate),
+            try client.call(.get, "/v1/documents")["versions"]?["trust"] == nil
+        {
+            throw Self.notBegun
         }
-        trustDomain = domain
-        node = state.text(of: "node")
-        version = UInt64(state["versions"]?["trust"]?["version"]?.integer ?? 0)
-        guard version > 0 else {
-            list = nil
-            return
-        }
-        let document = try Self.document("trust", client)
-        do throws(DocumentError) {
-            list = try RootList(payload: document.payload, trustDomain: document.trustDomain)
-        } catch {
-            throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
-        }
+        verified = try VerifiedDocuments(TrustAnchor(of: files), client)
+        trustDomain = verified.trustDomain
+        node = verified.node
+        let document = try verified.current(.trust)
+        version = document?.version ?? 0
+        list = document == nil ? nil : verified.ledger.rootList
     }
 
-    private static func document(_ kind: String, _ client: ControlClient) throws(CommandFailure) -> SignedDocument {
-        let envelope = try client.call(.get, "/v1/documents/\(kind)")
-        do throws(DocumentError) {
-            return try SignedDocument(envelope: envelope.serialized())
-        } catch {
-            throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
-        }
-    }
+    private static let notBegun = CommandFailure(
+        .notFound, "no_rotation", "the mesh has no list of roots: no rotation was begun",
+        hint: "begin with mesh ca rotate prepare")
 
     /// The list in force, or a failure that says how a rotation begins.
     func begun() throws(CommandFailure) -> RootList {
         if let list { return list }
-        throw CommandFailure(
-            .notFound, "no_rotation", "the mesh has no list of roots: no rotation was begun",
-            hint: "begin with mesh ca rotate prepare")
+        throw Self.notBegun
     }
 
     // MARK: - Signing
@@ -67,14 +60,15 @@ struct RootDocuments {
         _ entries: [RootList.Entry], adding crossSigned: [Certificate] = []
     ) throws(CommandFailure) -> RootList {
         var entries = entries
+        var gone = list?.gone ?? []
         let now = Clock.unixSeconds()
-        // The oldest that nobody comes back from any more makes room.
+        // The oldest that nobody comes back from any more makes room. Its key stays: a file may still hold it.
         while entries.count > RootList.maximumRoots,
             let index = entries.firstIndex(where: { entry in
                 entry.state == .retired && (list?.lateUntil(entry.certificate) ?? 0) <= now
             })
         {
-            entries.remove(at: index)
+            gone.append(entries.remove(at: index).certificate.spkiSHA256)
         }
         let keys = Set(entries.map(\.certificate.spkiSHA256))
         let kept = ((list?.crossSigned ?? []) + crossSigned).filter { cross in
@@ -82,18 +76,24 @@ struct RootDocuments {
         }
         do throws(DocumentError) {
             return try RootList(
-                entries, crossSigned: kept.suffix(RootList.maximumCrossSigned), trustDomain: trustDomain)
+                entries, crossSigned: kept.suffix(RootList.maximumCrossSigned), gone: gone, trustDomain: trustDomain)
         } catch {
             throw CommandFailure(.failure, error.code.rawValue, error.message, hint: error.hint)
         }
     }
 
-    /// Signs the next version and gives it to the agent.
+    /// Signs the next version and gives it to the agent, and says before what changes.
     ///
+    /// - Parameter others: directories of other roots that are to know the version.
     /// - Returns: its version.
-    func publish(_ next: RootList, signedBy root: CertificateAuthority) throws(CommandFailure) -> UInt64 {
+    func publish(
+        _ next: RootList, signedBy root: CertificateAuthority, alsoBeside others: [CAFiles] = []
+    ) throws(CommandFailure) -> UInt64 {
+        DocumentChange(.trust, from: list?.payload, to: next.payload, trustDomain: trustDomain)
+            .say(.trust, version: version + 1, after: version, context)
         let document = try sign(.trust, version + 1, next.payload, root)
         try give(document, base: version)
+        verified.record(document, alsoBeside: others)
         return document.version
     }
 
@@ -124,17 +124,23 @@ struct RootDocuments {
     /// - Parameter file: where it is written, for nodes that come later.
     /// - Returns: the version; nil where the mesh has no operators, or that root has signed their list already.
     func signOperators(by root: CertificateAuthority, file: String) throws(CommandFailure) -> UInt64? {
-        let state = try client.call(.get, "/v1/documents")
-        guard state["versions"]?["operators"] != nil else { return nil }
-        let before = try Self.document("operators", client)
-        guard before.signer != root.root.spkiSHA256 else { return nil }
+        let shown = verified.shownVersion(.operators)
+        guard shown > 0, let before = try verified.newest(.operators) else { return nil }
+        if before.signer == root.root.spkiSHA256 {
+            guard shown < before.version else { return nil }
+            try give(before, base: shown)
+            return before.version
+        }
+        DocumentChange(.operators, from: before.payload, to: before.payload, trustDomain: trustDomain)
+            .say(.operators, version: before.version + 1, after: before.version, context)
         let next = try sign(.operators, before.version + 1, before.payload, root)
         do throws(CertificateError) {
             try SafeFile.write(next.envelope, to: file, mode: 0o644)
         } catch {
             throw CommandFailure(error)
         }
-        try give(next, base: before.version)
+        try give(next, base: shown)
+        verified.record(next)
         return next.version
     }
 
@@ -152,16 +158,31 @@ struct RootDocuments {
 
     /// Nodes that do not have the list in force, or are not known to have it.
     func withoutList() throws(CommandFailure) -> [String] {
-        try OperatorFiles.nodes(client).filter { node in
+        let revoked = try revokedNodes()
+        return try OperatorFiles.nodes(client).filter { node in
             (node["versions"]?["trust"]?["version"]?.integer ?? 0) < Int64(version)
-        }.map { $0.text(of: "node") }
+        }.map { $0.text(of: "node") }.filter { !revoked.contains($0) }
     }
 
     /// Nodes that do not prove themselves below the active root, or of which that is not known.
     func notBelow(_ root: Certificate) throws(CommandFailure) -> [String] {
-        try client.call(.get, "/v1/roots").elements(of: "nodes").filter { node in
-            node["rootKey"]?.string != root.spkiSHA256
+        try nodes().filter { node in
+            node["rootKey"]?.string != root.spkiSHA256 && !Self.isRevoked(node)
         }.map { $0.text(of: "node") }
+    }
+
+    /// Nodes that are not waited for, because they are revoked.
+    func revokedNodes() throws(CommandFailure) -> Set<String> {
+        Set(try nodes().filter { Self.isRevoked($0) }.map { $0.text(of: "node") })
+    }
+
+    private func nodes() throws(CommandFailure) -> [JSONValue] {
+        try client.call(.get, "/v1/roots").elements(of: "nodes")
+    }
+
+    /// Whether a node of `GET /v1/roots` is not waited for: it is not linked, and a mesh document revokes it.
+    static func isRevoked(_ node: JSONValue) -> Bool {
+        node["linked"]?.bool != true && node["revoked"]?.string != nil
     }
 }
 

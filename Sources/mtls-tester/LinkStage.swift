@@ -71,7 +71,8 @@ struct LinkStage {
             return .ok(
                 "refused as duplicate_identity, as it must be: an agent that uses our certificate is linked",
                 answer: said,
-                hint: "to test link and directory, give the tester a certificate of its own: mesh ca issue Tester")
+                hint: "to test link and directory, give the tester a certificate of its own: "
+                    + NewCertificate.commands("Tester"))
         case .linkDenied:
             let hint =
                 "mesh why --from node:\(identity.nodeName ?? "NAME") --to \(server?.nodeName ?? "NODE") --verb link"
@@ -83,7 +84,8 @@ struct LinkStage {
         case .wrongNode:
             return .failed(
                 "refused: \(said)", answer: said,
-                hint: "that is the tested node's own certificate; give the tester one of its own: mesh ca issue Tester")
+                hint: "that is the tested node's own certificate; give the tester one of its own: "
+                    + NewCertificate.commands("Tester"))
         default: return .failed("refused: \(said)", answer: said)
         }
     }

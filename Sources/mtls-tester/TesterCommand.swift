@@ -24,7 +24,7 @@ enum TesterCommand {
             With --ca-key it also makes certificates that only the CA can make (expired, wrong usage, two SPIFFE URIs and \
             so on). They live in memory and for an hour at most. Without it these checks are skipped.
 
-            Give the tester a certificate of its own (mesh ca issue Tester). With that of a node that is linked at the \
+            Give the tester a certificate of its own (mesh ca token create --node Tester and mesh join, or mesh ca issue Tester). With that of a node that is linked at the \
             moment, the node rightly refuses the link as a duplicate, and link and directory cannot be tested.
 
             Exit codes: 0 every check that ran is as it must be; 1 some check is not; 2 wrong command line; 5 the node \

@@ -25,21 +25,26 @@ import Testing
         try expectCurrent("docs/mesh.schema.json", ConfigurationSchema.text)
     }
 
-    @Test func theSampleConfigurationIsValid() throws {
-        let path = Self.root.appendingPathComponent("mesh.json").path
+    @Test(arguments: ["mesh.json", "node-2.json"]) func theSampleConfigurationIsValid(_ name: String) throws {
+        let path = Self.root.appendingPathComponent(name).path
         let loaded = try ConfigurationLoader.load(file: path)
         #expect(loaded.warnings.isEmpty)
-        #expect(loaded.configuration.node.name == "node-1")
-        #expect(loaded.configuration.identity.certificate?.hasSuffix("/certs/node-1.crt") == true)
+        let isFirst = name == "mesh.json"
+        #expect(loaded.configuration.node.name == (isFirst ? "node-1" : "node-2"))
+        // No key is copied: one node serves the CA, the other joins with a token.
+        #expect(loaded.configuration.ca.isServed == isFirst)
+        #expect((loaded.configuration.identity.join.tokenFile == nil) == isFirst)
         let policy = try #require(loaded.configuration.policy.file)
         _ = try JSONReader.parseDocument([UInt8](Data(contentsOf: URL(fileURLWithPath: policy))), dialect: .json5)
     }
 
     /// The sample and a file with every key, held against the published schema.
     @Test func theSchemaDescribesTheSample() throws {
-        let sample = try Data(contentsOf: Self.root.appendingPathComponent("mesh.json"))
-        let value = try JSONReader.parse([UInt8](sample), dialect: .json5)
-        #expect(SchemaCheck.problems(value, ConfigurationSchema.document) == [])
+        for name in ["mesh.json", "node-2.json"] {
+            let sample = try Data(contentsOf: Self.root.appendingPathComponent(name))
+            let value = try JSONReader.parse([UInt8](sample), dialect: .json5)
+            #expect(SchemaCheck.problems(value, ConfigurationSchema.document) == [], "\(name)")
+        }
         #expect(SchemaCheck.problems(["nod": [:]], ConfigurationSchema.document) == ["nod: not allowed"])
         #expect(
             SchemaCheck.problems(["services": [["name": "a", "weight": 0]]], ConfigurationSchema.document)

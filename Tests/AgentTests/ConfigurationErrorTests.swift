@@ -294,7 +294,7 @@ import Testing
         ),
         (
             "xyzzy: 1",
-            "mesh.json:4:1: xyzzy: unknown key \"xyzzy\"\n    known here: audit, ca, directory, edge, identity, limits, links, listen, log, node, ocsp, peers, policy, services, shutdown, streams, tls, trust, upstreams, workers"
+            "mesh.json:4:1: xyzzy: unknown key \"xyzzy\"\n    known here: audit, ca, directory, edge, identity, limits, links, listen, log, node, ocsp, peers, policy, polling, services, shutdown, streams, tls, trust, upstreams, workers"
         ),
         (
             "links: { pingInterval: 10 }",

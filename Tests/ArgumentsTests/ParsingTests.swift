@@ -182,7 +182,7 @@ import Testing
         #expect(error?.what == mistake.what)
         #expect(error?.hint == mistake.hint)
         let lines = error?.description.split(separator: "\n", omittingEmptySubsequences: false) ?? []
-        #expect(lines.count == 3 && lines.last?.hasPrefix("usage: mesh") == true)
+        #expect(lines.count == 3 && lines[1] == "hint: \(mistake.hint)" && lines.last?.hasPrefix("usage: mesh") == true)
     }
 
     @Test func everyCodeHasACase() {

@@ -1,4 +1,5 @@
 import Bytes
+import SeededRandom
 import Testing
 
 @Suite struct ByteQueueTests {
@@ -121,7 +122,7 @@ import Testing
 
     @Test(arguments: 0..<20)
     func behavesLikeAnArray(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom(seed)
         var queue = ByteQueue()
         var model: [UInt8] = []
         let largest = [8, 300, 5000][Int(seed % 3)]

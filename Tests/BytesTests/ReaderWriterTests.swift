@@ -1,4 +1,5 @@
 import Bytes
+import SeededRandom
 import Testing
 
 @Suite struct ReaderWriterTests {
@@ -78,7 +79,7 @@ import Testing
 
     @Test(arguments: 0..<20)
     func readsWhatWasWritten(seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom(seed)
         let values = (0..<200).map { _ in (kind: Int.random(in: 0..<6, using: &random), value: random.next()) }
         var writer = ByteWriter()
         for (kind, value) in values {
@@ -110,7 +111,7 @@ import Testing
     /// Loads and stores against arithmetic on single bytes, at every alignment.
     @Test(arguments: 0..<16)
     func loadsAndStoresAtAnyAlignment(offset: Int) throws {
-        var random = SeededGenerator(seed: UInt64(offset))
+        var random = SeededRandom(UInt64(offset))
         var bytes = random.bytes(32)
         func number(_ size: Int) -> UInt64 { bytes[offset..<offset + size].reduce(0) { $0 << 8 | UInt64($1) } }
         let before = bytes

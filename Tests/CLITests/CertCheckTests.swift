@@ -81,6 +81,45 @@ import Testing
         #expect(try check(arguments + ["--for", "client"]).json["reason"]?.string == "wrong_usage")
     }
 
+    /// A wildcard over a name that an intermediate excludes: `openssl verify` lets it pass.
+    @Test func aWildcardOverAnExcludedName() throws {
+        let ca = try authority()
+        let (middleKey, key) = (try PrivateKey.generate(), try PrivateKey.generate())
+        func builder(_ name: String, _ key: PrivateKey) -> CertificateBuilder {
+            CertificateBuilder(
+                subject: [.commonName(name)], publicKey: key.publicKey, notBefore: Self.now - 60,
+                notAfter: Self.now + 300 * Self.day)
+        }
+        var middle = builder("middle", middleKey)
+        middle.basicConstraints = BasicConstraints(isCA: true)
+        middle.keyUsage = .keyCertSign
+        middle.extendedKeyUsage = nil
+        // NameConstraints: excludedSubtrees, the DNS name secret.example.com.
+        middle.extraExtensions = [
+            RawExtension(
+                oid: "2.5.29.30", isCritical: true,
+                value: [0x30, 24, 0xA1, 22, 0x30, 20, 0x82, 18] + Array("secret.example.com".utf8))
+        ]
+        let branch = try middle.build(signedBy: ca.signer)
+        func write(_ file: String, _ name: String) throws {
+            var leaf = builder("shop", key)
+            leaf.alternativeNames = [.dns(name)]
+            let made = try leaf.build(signedBy: .issuer(branch, middleKey))
+            try workspace.write(made.pem + branch.pem, to: file)
+        }
+        try workspace.write(ca.certificate.pem, to: "ca.crt")
+        try write("wild.crt", "*.example.com")
+        try write("other.crt", "*.example.net")
+        let named = ["wild.crt", "--name", "secret.example.com", "--for", "server"]
+        for arguments in [named, named + ["--ca", "ca.crt"], ["wild.crt", "--ca", "ca.crt", "--for", "client"]] {
+            let (status, json) = try check(arguments)
+            #expect(json["reason"]?.string == "wildcard_constraint", "\(arguments)")
+            #expect(status == 6 && json["valid"]?.bool == false, "\(arguments)")
+        }
+        let other = ["other.crt", "--ca", "ca.crt", "--for", "server", "--name", "shop.example.net"]
+        #expect(try check(other).status == 0)
+    }
+
     /// SCTs in a certificate are shown, and judged where the logs are given.
     @Test func embeddedTimestamps() throws {
         let ca = try authority()

@@ -13,7 +13,7 @@ import Testing
         let result = try mesh(
             ["ca", "init", "--trust-domain", "mesh.test", "--passphrase-file", "pass"], in: workspace)
         #expect(result.status == 0, "\(result.errors)")
-        #expect(result.text.contains("Next: mesh ca issue NODE\n"))
+        #expect(result.text.contains("then there: mesh ca token create --node NODE\n"))
         #expect(try workspace.mode("certs/ca.key") == 0o600)
         #expect(try workspace.read("certs/ca.key").hasPrefix("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
         _ = try CertificateAuthority.load(

@@ -62,7 +62,7 @@ import Testing
         try workspace.write(expired.certificatePEM, to: "expired.crt")
         let text = try mesh(["ca", "inspect", "expired.crt"], in: workspace).text
         #expect(text.contains("expired at \(UTCTime.text(expired.leaf.notAfter)); now it is "))
-        #expect(text.contains("hint   issue it again"))
+        #expect(text.contains("hint   make another one: mesh ca token create "))
     }
 
     @Test func otherFormsAreRecognised() throws {

@@ -44,6 +44,20 @@ import Testing
         #expect(!result.errors.contains("c2VjcmV0") && result.errors.contains("mesh ca token withdraw"))
     }
 
+    /// A wrong directory must not pass for a log in which nothing is wrong.
+    @Test func aDirectoryWithoutALog() throws {
+        try FileManager.default.createDirectory(atPath: workspace.path("state"), withIntermediateDirectories: true)
+        for (directory, text) in [("state", "state holds no file of an audit log"), ("no", "there is no directory no")]
+        {
+            for command in ["verify", "tail"] {
+                let result = try mesh(["audit", command, directory], in: workspace)
+                #expect(result.status == 4, "\(result.errors)")
+                #expect(result.errors.contains(text), "\(result.errors)")
+                #expect(result.errors.contains("audit-NUMBER.log"), "\(result.errors)")
+            }
+        }
+    }
+
     /// One code for what is missing, one for what is there and cannot be used.
     @Test func exitCodesOfFiles() throws {
         for arguments in [

@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 
 @Suite struct DirectoryPropertyTests {
@@ -15,7 +16,7 @@ import Testing
     }
 
     @Test(arguments: 0..<10) func readersWritersAndStoreAgree(seed: UInt64) {
-        var random = SeededRandom(state: seed)
+        var random = SeededRandom(seed)
         var now: Int64 = 0
         var writer = StoreWriter(state: Make.state())
         var rows = Rows()

@@ -50,16 +50,3 @@ extension DirectoryEvent {
 extension DirectoryState.Transition {
     var short: [String] { change?.events.map(\.short) ?? [] }
 }
-
-/// SplitMix64: every run is the same, and a failure names its seed.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
-    }
-}

@@ -52,6 +52,7 @@ import Testing
         #expect(set.entry(for: try chain("db-1", at: time + backdating)) == nil)
         #expect(set.entry(for: try chain("db-10", at: time)) == nil)
         #expect(set.entry(for: []) == nil)
+        #expect(set.entry(ofNode: "db-1") != nil && set.entry(ofNode: "db-10") == nil)
     }
 
     /// Policy may give a node another name than its certificate has; both are names by which it is revoked.

@@ -133,6 +133,60 @@ import Testing
         #expect(ledger.rootList == nil && ledger.versions.stamps[.trust] == nil)
     }
 
+    /// Who has ended vouches for nothing, for himself or by a signature; what was taken in time stays.
+    @Test func whoHasEnded() throws {
+        func root(_ name: String) throws -> CertificateAuthority {
+            try CertificateAuthority.createRoot(
+                name: name, trustDomain: Fixture.domain, validity: 500, now: Fixture.now)
+        }
+        let (short, next) = (try root("Short"), roots.next)
+        let crossed = [
+            try short.crossSign(next.root, validity: 5000, now: Fixture.now),
+            try next.crossSign(short.root, validity: 5000, now: Fixture.now),
+        ]
+        func list(_ old: RootList.State, _ new: RootList.State) throws -> RootList {
+            try RootList(
+                [.init(short.root, old), .init(next.root, new)], crossSigned: crossed, trustDomain: Fixture.domain)
+        }
+        let prepared = try document(1, try list(.active, .prepared), by: short)
+        var inTime = ledger([short])
+        #expect(try inTime.take(prepared, now: Fixture.now + 499) == .taken)
+        var late = ledger([short])
+        #expect(code { _ = try late.take(prepared, now: Fixture.now + 500) } == .rootNotInTime)
+        #expect(try late.restore(prepared), "it was taken before its signer ended")
+        // A root that has ended does not bring its successor either.
+        let active = try document(2, try list(.retired, .active), by: next)
+        var away = ledger([short])
+        #expect(code { _ = try away.take(active, now: Fixture.now + 500) } == .unvouchedRoot)
+        #expect(try away.take(active, now: Fixture.now + 499) == .taken)
+    }
+
+    /// A root that has left the list is still no root: files that hold it are overruled.
+    @Test func whoHasLeftTheList() throws {
+        let gone = [roots.old.root.spkiSHA256]
+        let list = try RootList(
+            [.init(roots.new.root, .active)], crossSigned: [], gone: gone, trustDomain: Fixture.domain)
+        #expect(try RootList(payload: list.payload, trustDomain: Fixture.domain) == list)
+        #expect(list.state(of: roots.old.root) == .retired && list.retiredKeys == Set(gone))
+        #expect(list.applied(to: [roots.old.root, roots.new.root]) == [roots.new.root])
+        var ledger = ledger([roots.old, roots.new])
+        #expect(try ledger.take(try document(1, list, by: roots.new)) == .taken)
+        #expect(ledger.roots == [roots.new.root])
+        let again = try self.list(.active, .retiring)
+        #expect(code { _ = try ledger.take(try document(2, again, by: roots.old)) } == .unvouchedRoot)
+        func bad(_ gone: [String], _ entry: CertificateAuthority) -> DocumentError.Code? {
+            code {
+                _ = try RootList(
+                    [.init(entry.root, .active)], crossSigned: [], gone: gone, trustDomain: Fixture.domain)
+            }
+        }
+        #expect(bad(gone, roots.old) == .badContent, "in the list, and gone")
+        #expect(bad(gone + gone, roots.new) == .badContent, "twice")
+        #expect(bad(["AAAA"], roots.new) == .badContent, "no key")
+        #expect(bad(Array(repeating: gone[0], count: 257), roots.new) == .badContent, "too many")
+        #expect(!String(decoding: try self.list(.active, .prepared).payload, as: UTF8.self).contains("gone"))
+    }
+
     /// A node that was away for the whole rotation believes the new root by the old one's word, as long as that lasts.
     @Test func whoWasAway() throws {
         let last = try document(3, try list(.retired, .active), by: roots.new)

@@ -171,7 +171,34 @@ import Testing
         #expect(again != registration)
         // An ended registration has no power over its successor.
         loop.deregister(registration)
+        loop.deregisterForClose(registration)
         #expect(loop.registrationCount == 1)
+    }
+
+    /// Closing takes the descriptor from the kernel's list, too: its number is free for the next one.
+    @Test func closingDeregisters() throws {
+        let loop = try EventLoop()
+        let pair = try Pair()
+        let dropped = Shared(false)
+        var probe: Probe? = Probe()
+        probe?.onDeinit = { dropped.withLock { $0 = true } }
+        let registration = try loop.register(pair.near, .readable, probe!)
+        probe = nil
+        loop.deregisterForClose(registration)
+        #expect(dropped.value)
+        #expect(loop.registrationCount == 0)
+        let fresh = try Pair()
+        #expect(dup2(fresh.near, pair.near) == pair.near)
+        let successor = Probe()
+        var received = ""
+        successor.onReady = { _, loop in
+            received += readAll(pair.near).0
+            loop.handle.stop()
+        }
+        _ = try loop.register(pair.near, .readable, successor)
+        fresh.feed("mine")
+        loop.runTest()
+        #expect(received == "mine")
     }
 }
 
@@ -209,13 +236,13 @@ import Testing
         #expect(calls == 1)
     }
 
-    @Test func reusedDescriptorGetsNoOldEvent() throws {
+    @Test(arguments: [false, true]) func reusedDescriptorGetsNoOldEvent(closesAtOnce: Bool) throws {
         let fresh = try Pair()
         let successor = Probe()
         var successorCalls = 0
         successor.onReady = { _, _ in successorCalls += 1 }
         let calls = try whileInBatch { victim, registration, loop in
-            loop.deregister(registration)
+            if closesAtOnce { loop.deregisterForClose(registration) } else { loop.deregister(registration) }
             // Closes the victim and gives its number to the fresh socket, in one step, since other tests run meanwhile.
             #expect(dup2(fresh.near, victim.near) == victim.near)
             // The slot of the victim is used again, too.

@@ -1,6 +1,7 @@
-import EventLoop
 import Foundation
 import Testing
+
+@testable import EventLoop
 
 @Suite struct HandleTests {
     @Test func jobsRunInOrderOnTheLoop() throws {
@@ -45,6 +46,37 @@ import Testing
         #expect(count.value == 1000)
         // From the loop itself none is needed.
         #expect(handle.wakeUpCount == 1)
+    }
+
+    /// What somebody does who has seen that a job was posted comes after it.
+    @Test(arguments: [1, 2]) func aJobGoesBeforeWhatBecameReadyBehindIt(descriptors: Int) throws {
+        let loop = try EventLoop()
+        let pairs = try (0..<descriptors).map { _ in try Pair() }
+        let order = Shared<[String]>([])
+        let probe = Probe()
+        for pair in pairs { _ = try loop.register(pair.near, [.readable, .edgeTriggered], probe) }
+        loop.handle.post { order.withLock { $0.append("job") } }
+        for pair in pairs { pair.feed() }
+        // The last of what the second look in a busy tick finds.
+        let late = try Pair()
+        let lateProbe = Probe()
+        lateProbe.onReady = { _, loop in
+            order.withLock { $0.append("late") }
+            loop.handle.stop()
+        }
+        _ = try loop.register(late.near, [.readable, .edgeTriggered], lateProbe)
+        let handle = loop.handle
+        var isFirst = true
+        probe.onReady = { _, _ in
+            order.withLock { $0.append("ready") }
+            guard isFirst else { return }
+            isFirst = false
+            handle.post { order.withLock { $0.append("second job") } }
+            late.feed()
+        }
+        loop.runTest()
+        #expect(
+            order.value == ["job"] + Array(repeating: "ready", count: descriptors) + ["second job", "late"])
     }
 
     @Test func jobThatPostsAnotherStarvesNobody() throws {
@@ -121,6 +153,20 @@ import Testing
         #expect(name.value == "conduit-wörker")
     }
 
+    /// Where the kernel knows such turns (Linux 6.12 on); before, it says nothing.
+    @Test func threadAsksForShortTurns() throws {
+        let turns = Shared<[UInt64]>([])
+        let thread = try LoopThread(name: "short") { _ in
+            let before = LoopThread.turn
+            LoopThread.preferShortTurns()
+            let after = LoopThread.turn
+            turns.withLock { $0 = [before, after] }
+        }
+        thread.stopAndJoin()
+        #expect(turns.value.count == 2)
+        if turns.value[0] > 0 { #expect(turns.value[1] == LoopThread.shortTurn) }
+    }
+
     @Test func droppedThreadEnds() throws {
         let finished = DispatchSemaphore(value: 0)
         var thread: LoopThread? = try LoopThread(name: "dropped") { loop in
@@ -157,7 +203,7 @@ import Testing
         loop.handle.post { log.withLock { $0.append("job") } }
         loop.schedule(at: 0, probe)
         loop.runTest()
-        #expect(log.value == ["descriptor", "job", "timer", "end"])
+        #expect(log.value == ["job", "descriptor", "timer", "end"])
     }
 
     @Test func handlersThatAskAtTheEndAreCalledInTheSameTick() throws {

@@ -24,11 +24,13 @@ import Testing
             }
         }
         #expect(clients.count == 101)
+        #expect(clients.allSatisfy { isReady($0, POLLOUT) })
         loop.runTest()
         #expect(peers == clients.prefix(100).map { Socket.localAddress($0) })
         #expect(listener.acceptedCount == 100)
         #expect(loop.registrationCount == 0)
         // The one in the queue of the closed socket was reset.
+        #expect(isReady(clients[100], POLLIN))
         #expect(readAll(clients[100]).1 == .failed(ECONNRESET))
         clients.forEach { close($0) }
         listener.close()
@@ -74,7 +76,9 @@ import Testing
             guard failures.map(\.errno) == [EMFILE, EMFILE, EMFILE], listener.shedCount == 3,
                 listener.acceptedCount == 1, clients.count == 4
             else { exit(3) }
-            for client in clients.prefix(3) where readAll(client).1 != .failed(ECONNRESET) { exit(4) }
+            for client in clients.prefix(3) {
+                guard isReady(client, POLLIN), readAll(client).1 == .failed(ECONNRESET) else { exit(4) }
+            }
             guard readAll(clients[3]).1 == .wouldBlock else { exit(5) }
             loop.deregister(registration)
             listener.close()

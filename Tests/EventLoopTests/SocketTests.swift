@@ -216,9 +216,15 @@ import Testing
             let credentials = try Socket.peerCredentials(fd)
             #expect((credentials.pid, credentials.uid, credentials.gid) == expected)
         }
+        var groups = [gid_t](repeating: 0, count: 65_536)
+        let count = getgroups(Int32(groups.count), &groups)
+        for fd in [server.rawValue, client.rawValue] {
+            #expect(try Socket.peerGroups(fd).sorted() == groups[..<Int(count)].sorted())
+        }
         let tcp = try Socket.listen(.ipv4(.loopback, port: 0))
         let tcpNumber = tcp.rawValue
         #expect(throws: SystemError.self) { try Socket.peerCredentials(tcpNumber) }
+        #expect(throws: SystemError.self) { try Socket.peerGroups(tcpNumber) }
     }
 
     @Test func deadSocketIsReplacedLiveOneIsNot() throws {

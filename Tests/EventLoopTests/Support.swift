@@ -136,6 +136,13 @@ func readAll(_ fd: Int32) -> (String, IOResult) {
     }
 }
 
+/// Whether the descriptor becomes ready for one of the events, or fails, within ten seconds: on a busy machine the kernel delivers
+/// between two sockets of loopback later than at once.
+func isReady(_ fd: Int32, _ events: Int32) -> Bool {
+    var wanted = pollfd(fd: fd, events: Int16(events), revents: 0)
+    return poll(&wanted, 1, 10_000) == 1
+}
+
 /// A value that the threads of a test share.
 final class Shared<Value: Sendable>: Sendable {
     private let locked: Locked<Value>

@@ -1,4 +1,5 @@
 import Gateway
+import SeededRandom
 import Testing
 
 @Suite struct AddressTests {

@@ -2,6 +2,7 @@ import Bytes
 import CSodium
 import Gateway
 import HTTP
+import SeededRandom
 
 /// A whole edge without sockets: bytes of a client in, what the services get out.
 struct EdgeHarness {

@@ -1,5 +1,6 @@
 import Bytes
 import Gateway
+import SeededRandom
 import Testing
 import WebSocket
 

@@ -2,6 +2,7 @@ import Bytes
 import Foundation
 import Gateway
 import HTTP
+import SeededRandom
 import Testing
 
 /// `docs/http-requests.md` follows the table, and the table follows the code.

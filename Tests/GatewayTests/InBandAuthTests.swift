@@ -1,4 +1,5 @@
 import Gateway
+import SeededRandom
 import Testing
 import WebSocket
 

@@ -1,5 +1,6 @@
 import Gateway
 import HTTP
+import SeededRandom
 import Testing
 import WebSocket
 

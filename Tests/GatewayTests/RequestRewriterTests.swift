@@ -1,6 +1,7 @@
 import Bytes
 import Gateway
 import HTTP
+import SeededRandom
 import Testing
 
 @Suite struct RequestRewriterTests {

@@ -1,5 +1,6 @@
 import Bytes
 import HTTP
+import SeededRandom
 import Testing
 
 /// parse(encode(x)) == x for messages made at random, several on one connection, in every delivery.

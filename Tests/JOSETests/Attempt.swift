@@ -19,7 +19,7 @@ struct Attempt {
     static let audience = "https://edge.example"
     static let url = "https://edge.example/api/orders"
     static let certificate = [UInt8](repeating: 7, count: 32)
-    static let nonceSecret = [UInt8](repeating: 3, count: 32)
+    static let nonceSecret = Passphrase(bytes: [UInt8](repeating: 3, count: 32))
 
     var token: Draft
     var proof: Draft

@@ -42,6 +42,29 @@ import Testing
         #expect(try self.client(.bearer) { $0.leeway = 30 }.expiry == Attempt.now + 630)
     }
 
+    /// A token whose time is to come was made for later, or meets a wrong clock; the log says which.
+    @Test func tokensOfTheFuture() throws {
+        func detail(_ change: (inout Attempt) -> Void) throws -> String { try failure(.bearer, change).detail }
+        let meant = try detail {
+            $0.token.claims["iat"] = .integer(Attempt.now - 10)
+            $0.token.claims["nbf"] = .integer(Attempt.now + 300)
+        }
+        #expect(meant == "nbf is 300 s to come; it was made for later")
+        let behind = try detail {
+            $0.leeway = 30
+            $0.token.claims["iat"] = .integer(Attempt.now + 20)
+            $0.token.claims["nbf"] = .integer(Attempt.now + 40)
+        }
+        #expect(behind == "nbf is 40 s to come: this host's clock is behind, or the issuer's ahead (leeway 30 s)")
+        let ahead = try detail { $0.token.claims["iat"] = .integer(Attempt.now + 100) }
+        #expect(ahead == "iat is 100 s to come: this host's clock is behind, or the issuer's ahead (leeway 0 s)")
+        let unknown = try detail {
+            $0.token.claims["iat"] = nil
+            $0.token.claims["nbf"] = .integer(Attempt.now + 40)
+        }
+        #expect(unknown.contains("this host's clock is behind"))
+    }
+
     /// What is right although it looks unusual.
     @Test func acceptsWhatTheStandardsPermit() throws {
         _ = try client(.bearer) { $0.token.header["typ"] = .none }

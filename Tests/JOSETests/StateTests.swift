@@ -72,7 +72,8 @@ import Testing
             attempt.proof.claims["nonce"] = .string(other.make(at: now - age))
             #expect(try (attempt.outcome() == "accepted") == isGood)
         }
-        #expect(reason { _ = try DPoPNonces(secret: [1], instance: [], startedAt: 0) } == .weakSecret)
+        #expect(
+            reason { _ = try DPoPNonces(secret: Passphrase(bytes: [1]), instance: [], startedAt: 0) } == .weakSecret)
     }
 
     @Test func apiKeysSurviveTheirFile() throws {

@@ -1,4 +1,5 @@
 import JSON
+import SeededRandom
 import Testing
 
 @Suite struct WriterTests {
@@ -66,7 +67,7 @@ import Testing
     }
 
     @Test(arguments: 0..<100) func whatIsWrittenIsReadBack(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed)
         let value = random.value(depth: 4)
         for layout in [JSONWriter.Layout.compact, .pretty] {
             let bytes = value.serialized(layout)
@@ -82,7 +83,7 @@ import Testing
 
     /// Random bit patterns and random decimal texts agree with the standard library.
     @Test func numbersAreExact() throws {
-        var random = SplitMix(state: 7)
+        var random = SeededRandom(7)
         for _ in 0..<3000 {
             let value = Double(bitPattern: random.next())
             guard value.isFinite else { continue }
@@ -103,7 +104,7 @@ import Testing
 
     /// Changed bytes never crash the reader, and what it accepts it writes and reads again.
     @Test func spoiltTextsAreHarmless() throws {
-        var random = SplitMix(state: 99)
+        var random = SeededRandom(99)
         let punctuation = Array("{}[],:\"\\'/*0e.-u".utf8)
         for _ in 0..<1000 {
             var bytes = random.value(depth: 3).serialized(random.next() % 2 == 0 ? .compact : .pretty)
@@ -128,18 +129,7 @@ import Testing
     }
 }
 
-/// Sebastiano Vigna's SplitMix64: the same values for the same seed everywhere.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededRandom {
     mutating func value(depth: Int) -> JSONValue {
         switch next() % (depth == 0 ? 6 : 8) {
         case 0: return .null

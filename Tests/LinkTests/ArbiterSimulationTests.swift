@@ -1,4 +1,5 @@
 import Link
+import SeededRandom
 import Testing
 
 /// Two arbiters, messages that take their time, links that fail, agents that restart: in the end both ends use the same
@@ -27,7 +28,7 @@ import Testing
     }
 
     private final class World {
-        var randomness: Randomness
+        var randomness: SeededRandom
         var ends: [End]
         /// In flight: to which end, on which link, in order per end and link.
         var flight: [(to: Int, link: LinkID, message: Message)] = []
@@ -37,7 +38,7 @@ import Testing
         var moves = 0
 
         init(seed: UInt64) {
-            randomness = Randomness(seed)
+            randomness = SeededRandom(seed)
             ends = [
                 End(arbiter: LinkArbiter(local: "a", peer: "b"), boot: BootID(high: 1, low: 0)),
                 End(arbiter: LinkArbiter(local: "b", peer: "a"), boot: BootID(high: 2, low: 0)),

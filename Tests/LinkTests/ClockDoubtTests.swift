@@ -27,6 +27,26 @@ import Testing
         #expect(doubt?.hint(node: "X").contains("node X") == true)
     }
 
+    /// A host that starts with a wrong clock knows no other one.
+    @Test func nothingIsKnown() throws {
+        let alone = try #require(ClockDoubt(gap: 60, now: 1_000, authoritySince: 900, knowsClocks: false))
+        #expect(alone == .alone(now: 1_000))
+        #expect(alone.text(node: "X").contains("says 1000"))
+        #expect(alone.hint(node: "X").contains("timedatectl"))
+        #expect(ClockDoubt(gap: 60, now: 1_000, authoritySince: 900, knowsClocks: true) == nil)
+        #expect(ClockDoubt(gap: 0, now: 1_000, authoritySince: 900, knowsClocks: false) == nil)
+    }
+
+    /// A clock from before the mesh's CA is wrong, whatever is known of others.
+    @Test func beforeTheAuthorityBegan() throws {
+        let doubt = try #require(
+            ClockDoubt(gap: 90_000_000, now: 0, authoritySince: 90_000_000, knowsClocks: true))
+        #expect(doubt == .beforeAuthority(seconds: 90_000_000))
+        #expect(doubt.text(node: "X") == "this host's clock is 1041 d before the mesh's CA began")
+        #expect(doubt.hint(node: "X").contains("timedatectl set-ntp true"))
+        #expect(ClockDoubt(gap: -60, now: 0, authoritySince: 10, knowsClocks: true) == nil, "expired is another matter")
+    }
+
     @Test(
         arguments: [
             // Nothing is known; too little; the wrong way; of two others only one is off; no gap at all.

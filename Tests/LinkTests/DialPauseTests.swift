@@ -1,4 +1,5 @@
 import Link
+import SeededRandom
 import Testing
 
 /// When a peer is dialled again, and what somebody who wants the link can do about it.
@@ -53,7 +54,7 @@ import Testing
 
     /// An application that connects without end, to a peer that refuses every dial at once: no more than the pauses allow.
     @Test func wishesWithoutEndDialAsOftenAsTheBackoffLets() {
-        var generator = Splitmix(state: 42)
+        var generator = SeededRandom(42)
         var backoff = Backoff(base: second / 10, cap: 30 * second)
         var pause = DialPause()
         var dials = 0
@@ -81,17 +82,6 @@ import Testing
             #expect((2_000...4_000).contains(slow.wanted) && (40_000...80_000).contains(slow.delay))
             let hint = backoff.pause(reason: .overloaded, retryAfter: 2, wantedCap: 500, random: random)
             #expect(hint.wanted == hint.delay && (2_000_000...3_000_000).contains(hint.delay))
-        }
-    }
-
-    private struct Splitmix: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
         }
     }
 }

@@ -6,6 +6,7 @@ import Testing
 final class Harness {
     let session: Session
     let budget: ReceiveBudget
+    let quota: StreamQuota
     let pool: SegmentPool
     var now: UInt64 = 1_000_000_000
     private var wire: WireReader
@@ -21,15 +22,17 @@ final class Harness {
     init(
         role: LinkRole = .acceptor, parity: StreamParity = .even, budget: Int = 1 << 30,
         sharing shared: ReceiveBudget? = nil,
+        quota: StreamQuota = StreamQuota(), pool: SegmentPool = SegmentPool(keep: 4),
         configure: (inout SessionConfiguration) -> Void = { _ in }, peer: (inout Hello) -> Void = { _ in }
     ) {
         var configuration = SessionConfiguration()
         configure(&configuration)
         self.budget = shared ?? ReceiveBudget(limit: budget)
-        pool = SegmentPool(keep: 4)
+        self.quota = quota
+        self.pool = pool
         session = Session(
             role: role, parity: parity, configuration: configuration, peer: Harness.hello(peer), budget: self.budget,
-            pool: pool, masks: maskKeys(seed: 3), seed: 99, now: now, unixMilliseconds: 1_700_000_000_500)
+            quota: quota, pool: pool, masks: maskKeys(seed: 3), seed: 99, now: now, unixMilliseconds: 1_700_000_000_500)
         wire = WireReader(receiver: role == .dialler ? .acceptor : .dialler)
     }
 

@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// Two agents and several lanes between them, in virtual time: streams change their lane while links are cut, resumed and given
 /// up, while lanes retire and begin anew, and while the jobs between an agent's workers are late. Everything that happens is
@@ -7,7 +8,7 @@ import Link
 final class LaneSimulation {
     let seed: UInt64
     private(set) var steps = 0
-    private var randomness: Randomness
+    private var randomness: SeededRandom
     private let flavour: SimulationFlavour
     private let configurations: [SessionConfiguration]
     private let agents: [LaneAgent]
@@ -23,7 +24,7 @@ final class LaneSimulation {
 
     init(seed: UInt64) {
         self.seed = seed
-        var randomness = Randomness(seed)
+        var randomness = SeededRandom(seed)
         var flavour = SimulationFlavour(&randomness)
         flavour.streams = max(flavour.streams, 2)
         self.flavour = flavour
@@ -34,7 +35,10 @@ final class LaneSimulation {
         parity = isEven ? [.even, .odd] : [.odd, .even]
         agents = (0..<2).map { [configurations] index in
             let floor = configurations[index].initialCredit
-            return LaneAgent(index: index, budget: randomness.oneIn(3) ? floor * 6 : 256 << 20, flavour: flavour)
+            // As in the other simulations, some seeds have no memory beyond what each session has of its own.
+            return LaneAgent(
+                index: index, budget: randomness.oneIn(3) ? floor * 6 : 256 << 20,
+                streams: seed % 4 == 3 ? 3 : 10_000, segments: [4_096, 2, 0][Int(seed % 3)], flavour: flavour)
         }
         let count = 2 + randomness.below(2)
         self.randomness = randomness
@@ -57,7 +61,8 @@ final class LaneSimulation {
             let session = Session(
                 role: index == dialler ? .dialler : .acceptor, parity: parity[index],
                 configuration: configurations[index], peer: hello, budget: agents[index].budget,
-                pool: agents[index].pool, masks: maskKeys(seed: seed &+ nextName &* 2 &+ UInt64(index)),
+                quota: agents[index].quota, pool: agents[index].pool,
+                masks: maskKeys(seed: seed &+ nextName &* 2 &+ UInt64(index)),
                 seed: randomness.next(), now: now, unixMilliseconds: 1_000)
             session.name = nextName
             return LaneEnd(number: number, agent: index, session: session, link: link)

@@ -1,12 +1,14 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// One simulated agent with several lanes: what its shell does with sessions, applications and jobs between workers.
 final class LaneAgent {
     let index: Int
     let name: String
     let budget: ReceiveBudget
-    let pool = SegmentPool(keep: 4)
+    let quota: StreamQuota
+    let pool: SegmentPool
     let flavour: SimulationFlavour
     var lanes: [LaneEnd] = []
     var all: [UInt64: LaneStream] = [:]
@@ -16,10 +18,15 @@ final class LaneAgent {
     /// Jobs from one lane's worker to another's: those of the same pair keep their order.
     private var jobs: [(way: Int, run: () throws -> Void)] = []
 
-    init(index: Int, budget: Int, flavour: SimulationFlavour) {
+    /// - Parameters:
+    ///   - streams: the most streams of the peer.
+    ///   - segments: the worker's memory.
+    init(index: Int, budget: Int, streams: Int, segments: Int, flavour: SimulationFlavour) {
         self.index = index
         name = index == 0 ? "A" : "B"
         self.budget = ReceiveBudget(limit: budget)
+        quota = StreamQuota(limit: streams)
+        pool = SegmentPool(keep: 4, limit: segments)
         self.flavour = flavour
     }
 
@@ -35,7 +42,7 @@ final class LaneAgent {
 
     var hasJobs: Bool { !jobs.isEmpty }
 
-    func runJob(_ randomness: inout Randomness) throws {
+    func runJob(_ randomness: inout SeededRandom) throws {
         guard !jobs.isEmpty else { return }
         let way = jobs[randomness.below(jobs.count)].way
         guard let first = jobs.firstIndex(where: { $0.way == way }) else { return }
@@ -44,7 +51,7 @@ final class LaneAgent {
 
     // MARK: Applications
 
-    func open(_ number: UInt64, on lane: LaneEnd, _ randomness: inout Randomness, now: UInt64) throws {
+    func open(_ number: UInt64, on lane: LaneEnd, _ randomness: inout SeededRandom, now: UInt64) throws {
         let handle: StreamHandle
         do {
             handle = try lane.session.open(OpenRequest(service: "s-\(number)"), now: now)
@@ -66,7 +73,7 @@ final class LaneAgent {
         live.append(stream)
     }
 
-    func answer(_ randomness: inout Randomness) throws {
+    func answer(_ randomness: inout SeededRandom) throws {
         guard !offers.isEmpty else { return }
         let stream = offers.remove(at: randomness.below(offers.count))
         guard !stream.ended, let session = stream.lane?.session else { return }
@@ -134,7 +141,7 @@ final class LaneAgent {
     }
 
     /// One turn of a lane's scheduler.
-    func send(on lane: LaneEnd, _ randomness: inout Randomness) throws {
+    func send(on lane: LaneEnd, _ randomness: inout SeededRandom) throws {
         guard lane.link != nil, let ready = lane.session.nextReady() else { return }
         guard let stream = lane.streams[ready.stream.slot], stream.handle == ready.stream, stream.lane === lane,
             !stream.isComplete
@@ -169,7 +176,7 @@ final class LaneAgent {
         }
     }
 
-    func deliver(_ lane: LaneEnd, limit: Int, now: UInt64, _ randomness: inout Randomness) throws {
+    func deliver(_ lane: LaneEnd, limit: Int, now: UInt64, _ randomness: inout SeededRandom) throws {
         guard let link = lane.link else { return }
         let queue = link.toEnd[index]
         let count = min(limit, queue.queue.count)
@@ -192,7 +199,7 @@ final class LaneAgent {
     }
 
     private func take(
-        _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ lane: LaneEnd, _ randomness: inout Randomness
+        _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ lane: LaneEnd, _ randomness: inout SeededRandom
     ) throws {
         switch event {
         case .none, .pong, .writable, .goAway: break
@@ -294,6 +301,10 @@ final class LaneAgent {
 
     func check() throws {
         guard budget.used <= budget.limit, budget.used >= 0 else { throw broken("budget \(budget.used)") }
+        let places = live.count { !$0.openedHere }
+        guard quota.used <= quota.limit, quota.used >= places else {
+            throw broken("\(quota.used) places, of \(quota.limit), for \(places) streams")
+        }
         for lane in lanes where !lane.isOver {
             guard lane.session.currentState == .open else { throw broken("state \(lane.session.currentState)") }
         }
@@ -313,6 +324,7 @@ final class LaneAgent {
             guard lane.arriving.isEmpty, lane.offered.isEmpty else { throw broken("streams stay on their way") }
         }
         guard budget.used == 0 else { throw broken("budget \(budget.used) at rest") }
+        guard quota.used == 0 else { throw broken("\(quota.used) places at rest") }
         guard pool.segmentsInUse == 0 else { throw broken("\(pool.segmentsInUse) segments at rest") }
     }
 }

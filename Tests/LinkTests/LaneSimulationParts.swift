@@ -39,37 +39,19 @@ final class LaneEnd {
 }
 
 /// A stream as one agent's application sees it, on whatever lane it is.
-final class LaneStream {
-    /// The same at both ends, and on all lanes.
-    let number: UInt64
-    let openedHere: Bool
+final class LaneStream: SimulatedApplication {
     /// Where it is; nil on its way from one lane to another.
     var lane: LaneEnd?
     var handle: StreamHandle
-    var accepted = false
-    let plan: Int
-    var sent = 0
-    var sendFinished = false
-    var received = 0
-    var unread = 0
-    var receiveFinished = false
-    var ended = false
-    var stalled = false
-    var marked = false
     var leaving: LaneTicket?
     var moves = 0
 
     init(number: UInt64, openedHere: Bool, lane: LaneEnd, handle: StreamHandle, plan: Int) {
-        self.number = number
-        self.openedHere = openedHere
         self.lane = lane
         self.handle = handle
-        self.plan = plan
+        super.init(number: number, openedHere: openedHere, plan: plan)
     }
 
-    var outSeed: UInt64 { number * 2 + (openedHere ? 0 : 1) }
-    var inSeed: UInt64 { number * 2 + (openedHere ? 1 : 0) }
-    var isComplete: Bool { ended || (sendFinished && receiveFinished && unread == 0) }
     /// The application can do something with it.
     var isUsable: Bool { lane != nil && !ended && (accepted || openedHere) }
 }
@@ -108,15 +90,11 @@ final class LaneOffer {
 }
 
 /// What the simulation of lanes came across; a run that never met something proves nothing about it.
-struct LaneCoverage {
+struct LaneCoverage: SimulationCounts {
     var begun = 0, taken = 0, refused = 0, cancelled = 0, lost = 0, fromParked = 0, notBegun = 0
     var tails = 0, duplicates = 0, held = 0, endsHeld = 0, movedTwice = 0, movedHalfClosed = 0, takenParked = 0
     var bytes = 0, accepted = 0, resets = 0, declined = 0
     var cuts = 0, resumed = 0, lanesEnded = 0, retired = 0, strangers = 0
-
-    static func += (left: inout LaneCoverage, right: LaneCoverage) {
-        for path in fields { left[keyPath: path] += right[keyPath: path] }
-    }
 
     static var fields: [WritableKeyPath<LaneCoverage, Int>] {
         [

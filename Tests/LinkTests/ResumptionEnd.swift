@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// A simulated connection between two agents, or between one and an impostor: bytes on their way to each end.
 final class SimulatedLink {
@@ -14,7 +15,7 @@ final class SimulatedLink {
     /// One of its ends is an impostor.
     var isForged = false
 
-    init(number: Int, dialler: Int, _ randomness: inout Randomness) {
+    init(number: Int, dialler: Int, _ randomness: inout SeededRandom) {
         self.number = number
         self.dialler = dialler
         exporter = (0..<32).map { _ in UInt8(truncatingIfNeeded: randomness.next()) }
@@ -33,7 +34,7 @@ func simulatedCode(key: UInt64) -> ResumptionProof.Authenticate {
     { message in
         var result: [UInt8] = []
         for lane in 0..<4 {
-            var state = Randomness(key &+ UInt64(lane))
+            var state = SeededRandom(key &+ UInt64(lane))
             var sum = state.next()
             for byte in message { sum = (sum ^ UInt64(byte)) &* 0x100_0000_01B3 ^ (sum >> 29) }
             result += (0..<8).map { UInt8(truncatingIfNeeded: sum >> (8 * $0)) }
@@ -158,7 +159,7 @@ final class ResumptionEnd {
     }
 
     /// Takes what has arrived on a link.
-    func deliver(_ link: SimulatedLink, limit: Int, now: UInt64, _ randomness: inout Randomness) throws {
+    func deliver(_ link: SimulatedLink, limit: Int, now: UInt64, _ randomness: inout SeededRandom) throws {
         let queue = link.toEnd[index]
         let count = min(limit, queue.queue.count)
         guard count > 0, !isHeld(link), var reader = readers[link.number] else { return }
@@ -301,14 +302,10 @@ final class ResumptionEnd {
 }
 
 /// What a simulation of resumption came across; a run that never met something proves nothing about it.
-struct ResumptionCoverage {
+struct ResumptionCoverage: SimulationCounts {
     var resumed = 0, resent = 0, rolesChanged = 0, replacedInUse = 0, forgeriesRefused = 0, staleRefused = 0
     var cuts = 0, silences = 0, crossings = 0, withdrawn = 0, parkedWork = 0
     var moved = 0, movesFailed = 0, movesBroken = 0, movesLost = 0, movesCrossed = 0, movesInTraffic = 0
-
-    static func += (left: inout ResumptionCoverage, right: ResumptionCoverage) {
-        for path in fields { left[keyPath: path] += right[keyPath: path] }
-    }
 
     static var fields: [WritableKeyPath<ResumptionCoverage, Int>] {
         [

@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// Somebody with the peer's certificate and boot id and without the session's key: everything that it sends is plausible,
 /// and none of it may do harm.
@@ -16,7 +17,7 @@ final class ResumptionImpostor {
     private var offer: ResumeClaim?
 
     init(
-        _ link: SimulatedLink, victim: ResumptionEnd, as hello: Hello, seen: [[UInt8]], _ randomness: inout Randomness
+        _ link: SimulatedLink, victim: ResumptionEnd, as hello: Hello, seen: [[UInt8]], _ randomness: inout SeededRandom
     ) {
         self.link = link
         self.victim = victim
@@ -38,7 +39,7 @@ final class ResumptionImpostor {
     }
 
     /// Reads what the victim sent and answers it.
-    func act(_ randomness: inout Randomness) throws {
+    func act(_ randomness: inout SeededRandom) throws {
         let queue = link.toEnd[1 - victim.index]
         queue.queue.withReadable { reader.append($0) }
         queue.queue.removeAll(keepingCapacity: true)
@@ -62,7 +63,7 @@ final class ResumptionImpostor {
         }
     }
 
-    private func claim(_ epoch: UInt64, _ theirs: [UInt8]?, _ randomness: inout Randomness) {
+    private func claim(_ epoch: UInt64, _ theirs: [UInt8]?, _ randomness: inout SeededRandom) {
         let session = victim.node.session
         let claim = ResumeClaim(
             epoch: epoch, processed: session.sentFrames - min(session.sentFrames, UInt64(randomness.below(3))),

@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// Two agents and one session over many links, in virtual time: links are cut at any byte, go silent in one direction or
 /// both, are dialled from both ends at once and while another one is in use; impostors come in between. Everything that
@@ -7,7 +8,7 @@ import Link
 final class ResumptionSimulation {
     let seed: UInt64
     private(set) var steps = 0
-    private var randomness: Randomness
+    private var randomness: SeededRandom
     private let flavour: SimulationFlavour
     private let ends: [ResumptionEnd]
     private var now: UInt64 = 5_000_000_000
@@ -27,34 +28,22 @@ final class ResumptionSimulation {
 
     init(seed: UInt64) {
         self.seed = seed
-        var randomness = Randomness(seed)
+        var randomness = SeededRandom(seed)
         flavour = SimulationFlavour(&randomness)
         cutRate = [40, 200, 1_000][randomness.below(3)]
         moveRate = [4, 20, 200][randomness.below(3)]
         let configurations = (0..<2).map { _ in SimulationFlavour.configuration(&randomness) }
-        let boots = [BootID(high: 1, low: 1), BootID(high: 2, low: 2)]
-        let hellos = (0..<2).map {
-            Hello(
-                bootID: boots[$0], intent: .initial, unixMilliseconds: 1_000, agent: "simulation",
-                configuration: configurations[$0])
-        }
+        let hellos = SimulationFlavour.hellos(configurations)
         let swapped = randomness.oneIn(2)
         let key = randomness.next()
         var ends: [ResumptionEnd] = []
         for index in 0..<2 {
-            let floor = configurations[index].initialCredit
-            let budget = ReceiveBudget(limit: randomness.oneIn(3) ? floor * 6 : 256 << 20)
-            let pool = SegmentPool(keep: 4)
-            let session = Session(
-                role: index == 0 ? .dialler : .acceptor, parity: (index == 0) == swapped ? .even : .odd,
-                configuration: configurations[index], peer: hellos[1 - index], budget: budget, pool: pool,
-                masks: maskKeys(seed: seed &+ UInt64(index)), seed: randomness.next(), now: now,
-                unixMilliseconds: 1_000)
             let node = SimulatedNode(
-                name: index == 0 ? "A" : "B", session: session, budget: budget, pool: pool, flavour: flavour)
+                index, configurations[index], peer: hellos[1 - index], swapped: swapped, seed: seed, now: now,
+                flavour: flavour, &randomness)
             ends.append(
                 ResumptionEnd(
-                    index: index, node: node, hello: hellos[index], peerBoot: boots[1 - index], key: key,
+                    index: index, node: node, hello: hellos[index], peerBoot: hellos[1 - index].bootID, key: key,
                     seed: randomness.next()))
         }
         self.ends = ends

@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// The circumstances of one episode, drawn from its seed.
 struct SimulationFlavour {
@@ -12,7 +13,7 @@ struct SimulationFlavour {
     /// Largest step of virtual time in nanoseconds.
     var pace: UInt64 = 1
 
-    init(_ randomness: inout Randomness) {
+    init(_ randomness: inout SeededRandom) {
         streams = [1, 2, 8, 40][randomness.below(4)]
         longest = [100, 20_000, 300_000, 3_000_000][randomness.below(4)]
         wireCapacity = [2_000, 70_000, 1 << 20][randomness.below(3)]
@@ -23,7 +24,7 @@ struct SimulationFlavour {
     }
 
     /// The limits of one end.
-    static func configuration(_ randomness: inout Randomness) -> SessionConfiguration {
+    static func configuration(_ randomness: inout SeededRandom) -> SessionConfiguration {
         var configuration = SessionConfiguration()
         configuration.initialCredit = [1_000, 16 << 10][randomness.below(2)]
         configuration.maximumWindow = [4_000, 64 << 10, 1 << 20][randomness.below(3)]
@@ -40,7 +41,17 @@ struct SimulationFlavour {
         return configuration
     }
 
-    func plan(_ randomness: inout Randomness) -> Int {
+    /// What the two ends say of themselves.
+    static func hellos(_ configurations: [SessionConfiguration]) -> [Hello] {
+        configurations.indices.map { index in
+            let boot = UInt64(index) + 1
+            return Hello(
+                bootID: BootID(high: boot, low: boot), intent: .initial, unixMilliseconds: 1_000, agent: "simulation",
+                configuration: configurations[index])
+        }
+    }
+
+    func plan(_ randomness: inout SeededRandom) -> Int {
         randomness.oneIn(6) ? 0 : randomness.size(upTo: longest)
     }
 }
@@ -49,7 +60,7 @@ struct SimulationFlavour {
 final class Simulation {
     let seed: UInt64
     private(set) var steps = 0
-    private var randomness: Randomness
+    private var randomness: SeededRandom
     private let flavour: SimulationFlavour
     private let a: SimulatedNode
     private let b: SimulatedNode
@@ -57,29 +68,17 @@ final class Simulation {
 
     init(seed: UInt64) {
         self.seed = seed
-        var randomness = Randomness(seed)
+        var randomness = SeededRandom(seed)
         flavour = SimulationFlavour(&randomness)
         let configurations = (0..<2).map { _ in SimulationFlavour.configuration(&randomness) }
-        let boots = [BootID(high: 1, low: 1), BootID(high: 2, low: 2)]
-        let hellos = (0..<2).map {
-            Hello(
-                bootID: boots[$0], intent: .initial, unixMilliseconds: 1_000, agent: "simulation",
-                configuration: configurations[$0])
-        }
+        let hellos = SimulationFlavour.hellos(configurations)
         let swapped = randomness.oneIn(2)
         var nodes: [SimulatedNode] = []
         for index in 0..<2 {
-            let floor = configurations[index].initialCredit
-            let budget = ReceiveBudget(limit: randomness.oneIn(3) ? floor * 6 : 256 << 20)
-            let pool = SegmentPool(keep: 4)
-            let parity: StreamParity = (index == 0) == swapped ? .even : .odd
-            let session = Session(
-                role: index == 0 ? .dialler : .acceptor, parity: parity, configuration: configurations[index],
-                peer: hellos[1 - index], budget: budget, pool: pool, masks: maskKeys(seed: seed &+ UInt64(index)),
-                seed: randomness.next(), now: now, unixMilliseconds: 1_000)
             nodes.append(
                 SimulatedNode(
-                    name: index == 0 ? "A" : "B", session: session, budget: budget, pool: pool, flavour: flavour))
+                    index, configurations[index], peer: hellos[1 - index], swapped: swapped, seed: seed, now: now,
+                    flavour: flavour, &randomness))
         }
         a = nodes[0]
         b = nodes[1]

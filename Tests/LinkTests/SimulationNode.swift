@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// A rule that the simulation found broken.
 struct Broken: Error, CustomStringConvertible {
@@ -7,42 +8,24 @@ struct Broken: Error, CustomStringConvertible {
 }
 
 /// What one end believes of one stream; the simulation compares the two ends' beliefs.
-final class SimulatedStream {
-    let id: UInt64
+final class SimulatedStream: SimulatedApplication {
     let handle: StreamHandle
-    let openedHere: Bool
-    var accepted = false
-    /// The application's output: how much it will send, how much it has.
-    var plan: Int
-    var sent = 0
-    var sendFinished = false
-    var received = 0
-    var unread = 0
-    var receiveFinished = false
-    /// Reset or refused, by whichever end.
-    var ended = false
     var refused = false
     var refusal: LinkReason?
-    /// The application does not read at the moment.
-    var stalled = false
-    var marked = false
     var waitingSince = 0
     var place = 0
 
     init(id: UInt64, handle: StreamHandle, openedHere: Bool, plan: Int) {
-        self.id = id
         self.handle = handle
-        self.openedHere = openedHere
-        self.plan = plan
+        super.init(number: id, openedHere: openedHere, plan: plan)
     }
 
-    var outSeed: UInt64 { id * 2 + (openedHere ? 0 : 1) }
-    var inSeed: UInt64 { id * 2 + (openedHere ? 1 : 0) }
-    var isComplete: Bool { ended || (sendFinished && receiveFinished && unread == 0) }
+    /// On the link.
+    var id: UInt64 { number }
 }
 
 /// What the simulation came across; a run that never met something proves nothing about it.
-struct SimulationCoverage {
+struct SimulationCoverage: SimulationCounts {
     var opened = 0, accepted = 0, refused = 0, resets = 0, goAways = 0, cuts = 0, pongs = 0
     var bytes = 0
     var writable = 0
@@ -52,10 +35,6 @@ struct SimulationCoverage {
     var grownWindows = 0
     var finishedWithData = 0
     var notOpened = 0
-
-    static func += (left: inout SimulationCoverage, right: SimulationCoverage) {
-        for path in fields { left[keyPath: path] += right[keyPath: path] }
-    }
 
     static var fields: [WritableKeyPath<SimulationCoverage, Int>] {
         [
@@ -98,6 +77,21 @@ final class SimulatedNode {
         wire = WireReader(receiver: session.role)
     }
 
+    /// One of a pair whose first dials the other, with what chance gives it: receive budget and log.
+    convenience init(
+        _ index: Int, _ configuration: SessionConfiguration, peer: Hello, swapped: Bool, seed: UInt64, now: UInt64,
+        flavour: SimulationFlavour, _ randomness: inout SeededRandom
+    ) {
+        let budget = ReceiveBudget(limit: randomness.oneIn(3) ? configuration.initialCredit * 6 : 256 << 20)
+        // Also one that holds nothing but each session's own segment.
+        let pool = SegmentPool(keep: 4, limit: [4_096, 2, 0][Int(seed % 3)])
+        let session = Session(
+            role: index == 0 ? .dialler : .acceptor, parity: (index == 0) == swapped ? .even : .odd,
+            configuration: configuration, peer: peer, budget: budget, pool: pool,
+            masks: maskKeys(seed: seed &+ UInt64(index)), seed: randomness.next(), now: now, unixMilliseconds: 1_000)
+        self.init(name: index == 0 ? "A" : "B", session: session, budget: budget, pool: pool, flavour: flavour)
+    }
+
     private func broken(_ text: String) -> Broken { Broken(description: "\(name): \(text)") }
 
     func add(_ stream: SimulatedStream) throws {
@@ -129,7 +123,7 @@ final class SimulatedNode {
 
     // MARK: Applications
 
-    func open(_ randomness: inout Randomness, now: UInt64) throws {
+    func open(_ randomness: inout SeededRandom, now: UInt64) throws {
         let request = OpenRequest(
             service: "service-\(randomness.below(100))", instance: randomness.oneIn(2) ? "" : "node/db",
             principal: randomness.oneIn(2) ? "" : "uid:1000")
@@ -149,7 +143,7 @@ final class SimulatedNode {
         try add(SimulatedStream(id: id, handle: handle, openedHere: true, plan: flavour.plan(&randomness)))
     }
 
-    func answer(_ randomness: inout Randomness) throws {
+    func answer(_ randomness: inout SeededRandom) throws {
         guard !offers.isEmpty else { return }
         let stream = offers.remove(at: randomness.below(offers.count))
         guard !stream.ended else { return }
@@ -201,7 +195,7 @@ final class SimulatedNode {
     }
 
     /// One turn of the scheduler.
-    func send(_ randomness: inout Randomness) throws {
+    func send(_ randomness: inout SeededRandom) throws {
         guard let ready = session.nextReady() else {
             if session.readyStreams > 0 { coverage.retentionStops += 1 }
             return
@@ -254,7 +248,7 @@ final class SimulatedNode {
     }
 
     /// Takes up to `limit` bytes from the wire.
-    func deliver(limit: Int, now: UInt64, _ randomness: inout Randomness) throws {
+    func deliver(limit: Int, now: UInt64, _ randomness: inout SeededRandom) throws {
         let count = min(limit, arriving.queue.count)
         guard count > 0 else { return }
         arriving.queue.withReadable { wire.append(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
@@ -277,12 +271,12 @@ final class SimulatedNode {
     }
 
     /// Takes one frame of the link that carries the session.
-    func receive(_ frame: UnsafeRawBufferPointer, now: UInt64, _ randomness: inout Randomness) throws {
+    func receive(_ frame: UnsafeRawBufferPointer, now: UInt64, _ randomness: inout SeededRandom) throws {
         if let stream = try take(session.received(frame, now: now), frame, &randomness) { try settle(stream) }
     }
 
     private func take(
-        _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ randomness: inout Randomness
+        _ event: SessionEvent, _ frame: UnsafeRawBufferPointer, _ randomness: inout SeededRandom
     ) throws -> SimulatedStream? {
         switch event {
         case .none, .moveWanted, .lanes: return nil

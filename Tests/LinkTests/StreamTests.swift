@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 import Testing
 
 /// The life of a stream, seen from one end; the test is the other.
@@ -220,6 +221,43 @@ import Testing
         #expect(harness.session.linkLost().isEmpty)
     }
 
+    /// Both directions are complete, and this end's application has still to take what came. Only what the peer has acknowledged has
+    /// come to its end: a GOAWAY says nothing of it.
+    @Test func onlyWhatIsAcknowledgedIsComplete() throws {
+        for (isAcknowledged, isLeaving) in [(true, false), (false, false), (true, true)] {
+            let harness = Harness()
+            harness.session.name = 5
+            let stream = try harness.session.open(OpenRequest(service: "db"), now: harness.now)
+            _ = harness.receive(.accept, id: 2, bigEndian(UInt64(1 << 16)))
+            try harness.send(stream, 10, finish: true)
+            #expect(harness.receive(.data, flags: .finish, id: 2, [1]) == .data(stream, 8..<9, finished: true))
+            let frames = harness.session.sentFrames
+            #expect(harness.receive(.ack, bigEndian(isAcknowledged ? frames : frames - 1)) == .none)
+            // Other streams have nothing to do with it.
+            let other = try harness.session.open(OpenRequest(service: "db"), now: harness.now)
+            try harness.send(other, 5)
+            if isLeaving { #expect(harness.session.leave(stream, lane: 0) != nil) }
+            let goAway = Notice(.goingAway).encodedPayload(for: .goAway, lastStreamID: 4)
+            #expect(harness.receive(.goAway, goAway) == .goAway(.goingAway))
+            let lost = harness.session.linkLost()
+            #expect(lost.first { $0.stream == stream }?.isComplete == (isAcknowledged && !isLeaving))
+            #expect(lost.first { $0.stream == other }?.isComplete == false)
+        }
+    }
+
+    /// Who ends a link in order acknowledges first what it has processed, which would otherwise take its time.
+    @Test func whatWasProcessedIsAcknowledgedAtOnce() throws {
+        let harness = Harness()
+        _ = try harness.accepted(id: 1)
+        _ = harness.receive(.data, id: 1, [1])
+        func acknowledged() throws -> [SeenFrame] { try harness.sent().filter { $0.type == .ack } }
+        #expect(try acknowledged().isEmpty)
+        harness.session.acknowledgeAtOnce()
+        #expect(try acknowledged() == [SeenFrame(.ack, payload: bigEndian(UInt64(2)))])
+        harness.session.acknowledgeAtOnce()
+        #expect(try acknowledged().isEmpty)
+    }
+
     @Test func aForgottenSessionReturnsItsBudget() throws {
         let budget: ReceiveBudget
         do {
@@ -290,7 +328,7 @@ import Testing
     @Test func manyStreamsComeAndGo() throws {
         let harness = Harness()
         var live: [(UInt64, StreamHandle)] = []
-        var randomness = Randomness(11)
+        var randomness = SeededRandom(11)
         var id: UInt64 = 1
         for _ in 0..<5_000 {
             if live.count < 300, !randomness.oneIn(3) || live.isEmpty {

@@ -1,22 +1,11 @@
 import Bytes
 import Glibc
 import Link
+import SeededRandom
 import WebSocket
 
-/// A small, fast, seedable generator (SplitMix64); the tests' only source of chance.
-struct Randomness: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+/// The tests' only source of chance, with what simulations draw.
+extension SeededRandom {
     /// Uniform below `bound`, which is positive.
     mutating func below(_ bound: Int) -> Int { Int(next().multipliedFullWidth(by: UInt64(bound)).high) }
 
@@ -37,7 +26,7 @@ struct Randomness: RandomNumberGenerator {
 
 /// Mask keys that a test can repeat.
 func maskKeys(seed: UInt64) -> MaskKeys {
-    var randomness = Randomness(seed)
+    var randomness = SeededRandom(seed)
     return MaskKeys { buffer in
         for index in buffer.indices { buffer[index] = UInt8(truncatingIfNeeded: randomness.next()) }
     }
@@ -48,7 +37,7 @@ func maskKeys(seed: UInt64) -> MaskKeys {
 enum Pattern {
     private static let period = 65_521
     private static let bytes: [UInt8] = {
-        var randomness = Randomness(42)
+        var randomness = SeededRandom(42)
         let once = (0..<period).map { _ in UInt8(truncatingIfNeeded: randomness.next()) }
         return once + once
     }()

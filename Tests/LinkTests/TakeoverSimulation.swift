@@ -1,5 +1,6 @@
 import Bytes
 import Link
+import SeededRandom
 
 /// A node's agent is taken over by another process while streams are opened and move bytes both ways: the old process says GOAWAY
 /// and drains, the new one accepts and dials, the peer goes on. Sessions are not handed over (ADR 17): what must hold is that
@@ -25,7 +26,7 @@ final class TakeoverSimulation {
 
     let seed: UInt64
     private(set) var steps = 0
-    private var randomness: Randomness
+    private var randomness: SeededRandom
     private let flavour: SimulationFlavour
     private var now: UInt64 = 5_000_000_000
     /// The peer's view of the node.
@@ -45,7 +46,7 @@ final class TakeoverSimulation {
 
     init(seed: UInt64) {
         self.seed = seed
-        var randomness = Randomness(seed)
+        var randomness = SeededRandom(seed)
         var flavour = SimulationFlavour(&randomness)
         flavour.resets = false
         self.flavour = flavour
@@ -228,7 +229,10 @@ final class TakeoverSimulation {
             return
         }
         guard old.here.live.isEmpty else { throw Broken(description: "the old process ends with streams") }
-        // What it has sent is read; what is sent to it is lost.
+        // It acknowledges what it has processed. What it has sent is read; what is sent to it is lost.
+        old.here.session.acknowledgeAtOnce()
+        old.here.session.flushControl(now: now)
+        old.here.transmit(to: old.peer, limit: .max)
         try old.peer.deliver(limit: .max, now: now, &randomness)
         try listen()
         // The peer's applications may still have to take what came, and nothing else.
@@ -303,13 +307,9 @@ final class TakeoverSimulation {
 }
 
 /// What the simulation of takeovers came across; a run that never met something proves nothing about it.
-struct TakeoverCoverage {
+struct TakeoverCoverage: SimulationCounts {
     var opened = 0, again = 0, waited = 0, openedWhileLeaving = 0, early = 0, dialled = 0, drained = 0
     var takenLate = 0
-
-    static func += (left: inout TakeoverCoverage, right: TakeoverCoverage) {
-        for path in fields { left[keyPath: path] += right[keyPath: path] }
-    }
 
     static var fields: [WritableKeyPath<TakeoverCoverage, Int>] {
         [\.opened, \.again, \.waited, \.openedWhileLeaving, \.early, \.dialled, \.drained, \.takenLate]

@@ -6,8 +6,12 @@ import Testing
 @Suite struct TransferTests {
     private let request = TransferRequest(lane: 3, stream: 0x0102_0304_0506, session: 0x1112_1314_1516_1718)
 
-    private func harness(_ name: UInt64 = 5, beside other: Harness? = nil) -> Harness {
-        let harness = Harness(sharing: other?.budget, peer: { $0.takesTransfers = true })
+    private func harness(
+        _ name: UInt64 = 5, beside other: Harness? = nil, configure: (inout SessionConfiguration) -> Void = { _ in }
+    ) -> Harness {
+        let harness = Harness(
+            sharing: other?.budget, quota: other?.quota ?? StreamQuota(), configure: configure,
+            peer: { $0.takesTransfers = true })
         harness.session.name = name
         return harness
     }
@@ -250,15 +254,199 @@ import Testing
         #expect(throws: SessionError.goingAway) { try harness.session.transfer(request, now: harness.now) }
     }
 
+    /// A stream that has to send something again here and is to go on elsewhere sends it there.
+    @Test func aStreamThatLeavesSendsNothingAgain() throws {
+        let old = harness()
+        let new = harness(6, beside: old, configure: { $0.retentionLimit = 1_000 })
+        let stream = try own(old)
+        try old.send(stream, 100)
+        let filler = try own(new)
+        let there = try new.session.transfer(try #require(old.session.leave(stream, lane: 0)), now: new.now)
+        let id = try #require(new.session.id(of: there))
+        try new.send(filler, 2_000)
+        _ = try new.sent()
+        _ = new.receive(.taken, id: id, answer().payload)
+        let taken = try #require(new.session.lastAnswer)
+        _ = try new.session.adopt(there, old.session.depart(stream, taken), taken)
+        func again() throws -> [SeenFrame] { try new.sent().filter { $0.type == .data && $0.id == id } }
+        #expect(try again().isEmpty && new.session.readyStreams == 1)
+        #expect(new.session.leave(there, lane: 1) != nil)
+        #expect(new.session.readyStreams == 0)
+        #expect(new.receive(.ack, bigEndian(new.session.sentFrames)) == .none)
+        #expect(try again().isEmpty && !new.session.hasControl)
+        new.session.stay(there)
+        #expect(new.session.readyStreams == 1)
+        #expect(try again() == [SeenFrame(.data, id: id, payload: (0..<100).map { UInt8($0) })])
+        // What it takes along if it leaves for good.
+        _ = try #require(new.session.leave(there, lane: 1))
+        let next = try new.session.depart(there, answer(received: 60))
+        let third = harness(7, beside: old)
+        let last = try third.session.transfer(request, now: third.now)
+        _ = third.receive(.taken, id: 2, answer(received: 60).payload)
+        _ = try third.session.adopt(last, next, answer(received: 60))
+        #expect(try third.sent().first { $0.type == .data }?.payload == (60..<100).map { UInt8($0) })
+    }
+
+    /// What the opener takes may be said before the acceptor has the stream.
+    @Test func creditBeforeTAKENCounts() throws {
+        let old = harness()
+        let new = harness(6, beside: old)
+        _ = try old.accepted(id: 1)
+        let request = TransferRequest(lane: 0, stream: 1, session: 5)
+        guard case .transferOffered(let there) = new.receive(.transfer, id: 7, request.payload) else {
+            throw Broken(description: "no offer")
+        }
+        #expect(new.receive(.credit, id: 7, bigEndian(UInt64(100_000))) == .none)
+        _ = try new.session.adopt(there, try #require(old.session.give(request)).detached)
+        #expect(new.session.credit(of: there) == 100_000)
+        try new.send(there, 100_000)
+    }
+
+    // MARK: Bounds
+
+    @Test func onlySoManyAreAskedForAtOnce() throws {
+        let harness = harness()
+        let streams = try (0..<Session.transfersAtOnce).map { _ in
+            try harness.session.transfer(request, now: harness.now)
+        }
+        #expect(throws: SessionError.congested) { try harness.session.transfer(request, now: harness.now) }
+        let refusal = Notice(.noSuchInstance).encodedPayload(for: .refuse)
+        #expect(harness.receive(.refuse, id: 2, refusal) == .refused(streams[0], .noSuchInstance))
+        _ = harness.receive(.taken, id: 4, answer().payload)
+        harness.session.reset(streams[2], .cancelled)
+        for _ in 0..<3 { _ = try harness.session.transfer(request, now: harness.now) }
+        #expect(throws: SessionError.congested) { try harness.session.transfer(request, now: harness.now) }
+    }
+
+    /// A peer that asks and does not wait for answers is a flood, and so is one that asks without end.
+    @Test func aPeerThatAsksWithoutEndIsAFlood() throws {
+        let patient = harness(configure: { $0.maximumTransfers = 3 })
+        for id in stride(from: UInt64(1), to: 7, by: 2) {
+            guard case .transferOffered(let stream) = patient.receive(.transfer, id: id, request.payload) else {
+                throw Broken(description: "no offer")
+            }
+            // An answer makes room.
+            if id == 1 { patient.session.refuse(stream, .noSuchInstance) }
+        }
+        guard case .transferOffered = patient.receive(.transfer, id: 7, request.payload) else {
+            throw Broken(description: "no offer")
+        }
+        #expect(patient.receive(.transfer, id: 9, request.payload) == .violation(.flood))
+
+        let slow = harness(configure: {
+            $0.transferBurst = 10
+            $0.transfersPerSecond = 10
+        })
+        func ask(_ id: UInt64) -> SessionEvent {
+            let event = slow.receive(.transfer, id: id, request.payload)
+            if case .transferOffered(let stream) = event { slow.session.refuse(stream, .noSuchInstance) }
+            return event
+        }
+        for id in 0..<10 { #expect(!isViolation(ask(UInt64(2 * id + 1)))) }
+        slow.now += 100_000_000
+        #expect(!isViolation(ask(101)))
+        #expect(ask(103) == .violation(.flood))
+    }
+
+    /// Looking for a stream's bytes takes time in which a peer that acknowledges nothing could keep a worker. Streams that have none
+    /// cost nothing.
+    @Test func theLogIsLookedThroughOnlySoOften() throws {
+        let harness = harness(configure: {
+            $0.readingBurst = 50
+            $0.readingsPerSecond = 50
+        })
+        let streams = try (0..<4).map { _ in try own(harness) }
+        for _ in 0..<20 { for stream in streams[..<3] { try harness.send(stream, 1) } }
+        #expect(harness.session.leave(streams[0], lane: 0) != nil)
+        #expect(harness.session.leave(streams[1], lane: 0) == nil, "not so soon")
+        #expect(harness.session.leave(streams[3], lane: 0) != nil, "it has sent nothing")
+        harness.now += 1_000_000_000
+        _ = harness.receive(.credit, id: 6, bigEndian(UInt64(1 << 20)))
+        #expect(harness.session.leave(streams[1], lane: 0) != nil)
+        // Acknowledged bytes are not looked for either.
+        #expect(harness.receive(.ack, bigEndian(harness.session.sentFrames)) == .none)
+        #expect(harness.session.leave(streams[2], lane: 0) != nil)
+    }
+
     @Test func aStreamThatIsDroppedOnItsWayGivesItsBudgetBack() throws {
         let harness = harness()
         let stream = try harness.accepted(id: 1)
         let used = harness.budget.used
         #expect(used > 0 && harness.session.isLive(stream))
         var given = harness.session.give(TransferRequest(lane: 0, stream: 1, session: 5))
-        #expect(given != nil && harness.budget.used == used)
+        #expect(given != nil && harness.budget.used == used && harness.quota.used == 1)
         given = nil
-        #expect(harness.budget.used == 0)
+        #expect(harness.budget.used == 0 && harness.quota.used == 0)
+    }
+
+    // MARK: Places among the streams of peers
+
+    private func offered(_ harness: Harness, _ id: UInt64, _ request: TransferRequest) throws -> StreamHandle {
+        guard case .transferOffered(let stream) = harness.receive(.transfer, id: id, request.payload) else {
+            throw Broken(description: "no offer")
+        }
+        return stream
+    }
+
+    /// A stream that moves has one place, on the way too, and needs no free one.
+    @Test func aStreamTakesItsPlaceWithIt() throws {
+        let old = harness()
+        old.quota.limit = 1
+        let new = harness(6, beside: old)
+        _ = try old.accepted(id: 1)
+        let request = TransferRequest(lane: 0, stream: 1, session: 5)
+        let there = try offered(new, 3, request)
+        #expect(old.quota.used == 1, "an offer has none")
+        let given = try #require(old.session.give(request))
+        #expect(old.quota.used == 1, "on the way")
+        #expect(new.receive(.open, id: 5, OpenRequest(service: "db").encodedPayload(initialCredit: 0)) == .none)
+        _ = try new.session.adopt(there, given.detached)
+        #expect(old.session.linkLost().isEmpty && old.quota.used == 1)
+        new.session.reset(there, .applicationReset)
+        #expect(old.quota.used == 0)
+        _ = try new.offer(id: 7)
+        #expect(old.quota.used == 1)
+    }
+
+    /// Whatever becomes of an offer that comes to nothing, no place is taken or given back for it.
+    @Test func offersThatComeToNothingTakeNoPlace() throws {
+        let old = harness()
+        _ = try old.accepted(id: 1)
+        let request = TransferRequest(lane: 0, stream: 1, session: 5)
+        let refusing = harness(6, beside: old)
+        refusing.session.refuse(try offered(refusing, 1, request), .noSuchInstance)
+        let cancelled = harness(7, beside: old)
+        _ = try offered(cancelled, 1, request)
+        _ = cancelled.receive(.reset, id: 1, Notice(.cancelled).encodedPayload(for: .reset))
+        let lost = harness(8, beside: old)
+        _ = try offered(lost, 1, request)
+        #expect(lost.session.linkLost().count == 1)
+        #expect(old.quota.used == 1)
+        // The lane is lost between the stream's giving and its coming: the stream is over, once.
+        let last = harness(9, beside: old)
+        let there = try offered(last, 1, request)
+        var given = old.session.give(request)
+        _ = last.session.linkLost()
+        if let detached = given?.detached {
+            #expect(throws: TransferError.notMovable) { try last.session.adopt(there, detached) }
+        }
+        #expect(old.quota.used == 1)
+        given = nil
+        #expect(old.quota.used == 0)
+    }
+
+    /// This end's own streams have none, wherever they go.
+    @Test func ownStreamsTakeNoPlace() throws {
+        let old = harness()
+        let new = harness(6, beside: old)
+        let stream = try own(old)
+        let there = try new.session.transfer(try #require(old.session.leave(stream, lane: 0)), now: new.now)
+        _ = new.receive(.taken, id: 2, answer().payload)
+        let taken = try #require(new.session.lastAnswer)
+        _ = try new.session.adopt(there, old.session.depart(stream, taken), taken)
+        #expect(old.quota.used == 0)
+        new.session.reset(there, .cancelled)
+        #expect(old.quota.used == 0)
     }
 }
 

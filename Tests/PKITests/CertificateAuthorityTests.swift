@@ -157,6 +157,20 @@ import Testing
         #expect(bare.remarks.count == 2)
     }
 
+    /// Days that are left are rounded down, and negative when and only when the end has come.
+    @Test func daysAreRoundedByOneRule() {
+        let end = noon + 30 * day
+        let expiry = CertificateExpiry(notBefore: noon - 200 * day, notAfter: end)
+        for (left, days) in [
+            (30 * day, 30), (30 * day - 1, 29), (day, 1), (day - 1, 0), (1, 0), (0, -1), (-1, -1), (-day + 1, -1),
+            (-day, -2),
+        ] {
+            let now = end - left
+            #expect(expiry.daysRemaining(at: now) == days, "\(left) s left")
+            #expect((expiry.daysRemaining(at: now) < 0) == (now >= end))
+        }
+    }
+
     @Test func builderCanSignForItself() throws {
         let fixture = try Fixture.shared.get()
         let certificate = try fixture.builder().build(signedBy: .own(fixture.key))

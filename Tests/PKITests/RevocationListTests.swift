@@ -25,6 +25,40 @@ import Testing
             certificate = \(url.path)/ca.crt
             private_key = \(url.path)/ca.key
             default_md = sha256
+            [delta]
+            2.5.29.27 = critical,ASN1:INTEGER:1
+            [nodes]
+            issuingDistributionPoint = critical,@nodes-scope
+            [nodes-scope]
+            onlyuser = TRUE
+            [cas]
+            issuingDistributionPoint = critical,@cas-scope
+            [cas-scope]
+            onlyCA = TRUE
+            [attributes]
+            issuingDistributionPoint = critical,@attributes-scope
+            [attributes-scope]
+            onlyAA = TRUE
+            [reasons]
+            issuingDistributionPoint = critical,@reasons-scope
+            [reasons-scope]
+            onlysomereasons = keyCompromise
+            [indirect]
+            issuingDistributionPoint = critical,@indirect-scope
+            [indirect-scope]
+            indirectCRL = TRUE
+            [point]
+            issuingDistributionPoint = @point-scope
+            [point-scope]
+            fullname = URI:http://crl.test/1.crl
+            [keyed]
+            authorityKeyIdentifier = keyid
+            [unreadable]
+            2.5.29.28 = critical,ASN1:NULL
+            [unknown]
+            1.2.3.4 = critical,ASN1:NULL
+            [harmless]
+            1.2.3.4 = ASN1:NULL
             """.write(to: path("ca.cnf"), atomically: true, encoding: .utf8)
         }
 
@@ -32,17 +66,19 @@ import Testing
 
         func path(_ name: String) -> URL { url.appendingPathComponent(name) }
 
-        func revoke(_ certificate: Certificate) throws {
+        func revoke(_ certificate: Certificate, _ more: [String] = []) throws {
             try certificate.pem.write(to: path("gone.crt"), atomically: true, encoding: .utf8)
-            try run(["ca", "-config", path("ca.cnf").path, "-revoke", path("gone.crt").path])
+            try run(["ca", "-config", path("ca.cnf").path, "-revoke", path("gone.crt").path] + more)
         }
 
-        func list(from: String = "270101000000Z", to: String = "270201000000Z") throws -> String {
+        /// - Parameter extensions: the section that has the list's extensions.
+        func list(
+            from: String = "270101000000Z", to: String = "270201000000Z", extensions: String? = nil
+        ) throws -> String {
             let file = path("\(UUID().uuidString).crl").path
-            try run([
-                "ca", "-config", path("ca.cnf").path, "-gencrl", "-crl_lastupdate", from, "-crl_nextupdate", to, "-out",
-                file,
-            ])
+            try run(
+                ["ca", "-config", path("ca.cnf").path, "-gencrl", "-crl_lastupdate", from, "-crl_nextupdate", to]
+                    + ["-out", file] + (extensions.map { ["-crlexts", $0] } ?? []))
             return file
         }
 
@@ -71,17 +107,92 @@ import Testing
         let now = try register.list()
         let old = try register.list(from: "260101000000Z", to: "260201000000Z")
         let early = try register.list(from: "280101000000Z", to: "280201000000Z")
+        // Made by a clock that is four minutes ahead, and by one that is six.
+        let ahead = try register.list(from: "270115080400Z")
+        let tooFarAhead = try register.list(from: "270115080600Z")
         let cases: [(String, [Certificate], [String], soft: CertificateReason?, hard: CertificateReason?)] = [
             ("good", good, [now], nil, nil), ("revoked", gone, [now], .revoked, .revoked),
             ("revoked, seen by an old list only", gone, [old], .revoked, .revocationUnknown),
             ("not on an old list", good, [old], nil, .revocationUnknown),
             ("list of the future", good, [early], nil, .revocationUnknown),
+            ("list of a clock that is ahead", good, [ahead], nil, nil),
+            ("revoked on a list of a clock that is ahead", gone, [ahead], .revoked, .revoked),
+            ("list of a clock that is too far ahead", good, [tooFarAhead], nil, .revocationUnknown),
             ("no list", good, [], nil, .revocationUnknown), ("not yet revoked", gone, [before], nil, nil),
         ]
         for (name, chain, files, soft, hard) in cases {
             #expect(try outcome(chain, files, .soft, trust: trust) == soft, "\(name), soft")
             #expect(try outcome(chain, files, .hard, trust: trust) == hard, "\(name), hard")
         }
+    }
+
+    /// Where clocks differ too far, it is said that they do.
+    @Test func aListOfTheFutureSaysWhatIsWrong() throws {
+        let ca = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let register = try Register(ca)
+        let lists = try CertificateRevocationList.load(file: try register.list(from: "270115080600Z"))
+        let good = try ca.issueCredentials(IssueRequest(node: "A"), now: noon).chain
+        let verifier = ChainVerifier(
+            trust: try TrustBundle(roots: [ca.certificate]), revocation: RevocationLists(lists, mode: .hard))
+        let refused = #expect(throws: CertificateError.self) { try verifier.verify(good, expecting: expectation()) }
+        #expect(refused?.message.contains("clock") == true && refused?.hint.contains("clocks") == true)
+        let judged = #expect(throws: CertificateError.self) {
+            try RevocationListSuccession.judge(lists[0], after: nil, issuers: [ca.certificate], now: noon)
+        }
+        #expect(judged?.message.contains("clock says 2027-01-15") == true, "\(judged?.message ?? "")")
+        #expect(lists[0].isFresh(at: noon) == false && lists[0].isFresh(at: noon + 60))
+    }
+
+    /// A list with a part of what was revoked says nothing of the rest: it is no list here, and takes no other's place.
+    @Test func listsThatAreNotComplete() throws {
+        let ca = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let register = try Register(ca)
+        let gone = try ca.issueCredentials(IssueRequest(node: "B"), now: noon).chain[0]
+        try register.revoke(gone, ["-crl_reason", "superseded"])
+        let cases: [(String, CertificateReason?, String)] = [
+            ("delta", .partialList, "delta"), ("nodes", .partialList, "no CA's only"),
+            ("cas", .partialList, "CAs only"), ("attributes", .partialList, "attribute"),
+            ("reasons", .partialList, "some reasons"), ("indirect", .partialList, "indirect"),
+            ("point", .partialList, "one distribution point"), ("unreadable", .badExtension, "cannot be read"),
+            ("unknown", .badExtension, "1.2.3.4"), ("harmless", nil, ""),
+        ]
+        for (section, expected, words) in cases {
+            let file = try register.list(extensions: section)
+            do throws(CertificateError) {
+                _ = try CertificateRevocationList.load(file: file)
+                #expect(expected == nil, "\(section) was taken")
+            } catch {
+                #expect(error.reason == expected, "\(section): \(error)")
+                #expect(error.message.contains(words), "\(section): \(error.message)")
+            }
+        }
+    }
+
+    /// A list with an entry that is not understood cannot be used (RFC 5280, section 5.3), and one with another issuer's is indirect.
+    @Test func entriesThatAreNotUnderstood() throws {
+        let ca = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let register = try Register(ca)
+        let gone = try ca.issueCredentials(IssueRequest(node: "B"), now: noon).chain[0]
+        try register.revoke(gone, ["-crl_reason", "keyCompromise"])
+        let der = register.path("list.der").path
+        try register.run(["crl", "-in", try register.list(), "-outform", "DER", "-out", der])
+        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: der)))
+        // The entry's reason: an extension without "critical", of ten bytes.
+        let reason: [UInt8] = [0x30, 0x0A, 0x06, 0x03, 0x55, 0x1D, 0x15, 0x04, 0x03, 0x0A, 0x01, 0x01]
+        func changed(_ other: [UInt8]) throws -> [UInt8] {
+            let start = try #require(
+                bytes.indices.first { bytes[$0...].starts(with: reason) }, "the entry has its reason")
+            return Array(bytes[..<start]) + other + Array(bytes[(start + reason.count)...])
+        }
+        #expect(try CertificateRevocationList(der: bytes).count == 1)
+        let critical = try changed([0x30, 0x0A, 0x06, 0x03, 0x55, 0x1D, 0x15, 0x01, 0x01, 0xFF, 0x04, 0x00])
+        #expect(refusal(of: critical) == .badExtension)
+        let ofAnother = try changed([0x30, 0x0A, 0x06, 0x03, 0x55, 0x1D, 0x1D, 0x04, 0x03, 0x0A, 0x01, 0x01])
+        #expect(refusal(of: ofAnother) == .partialList)
+    }
+
+    private func refusal(of der: [UInt8]) -> CertificateReason? {
+        reason { try CertificateRevocationList(der: der) }
     }
 
     /// A list with the issuer's name and somebody else's signature proves nothing.
@@ -141,6 +252,20 @@ import Testing
         #expect(stale([known]) == [second.certificate.subject])
         #expect(stale([foreign, another]) == [ca.certificate.subject])
         #expect(stale([known, another], at: noon + 60 * day).count == 2)
+    }
+
+    /// CAs of one name are told apart by their keys, where the list says which one has signed it.
+    @Test func whoseAListSaysThatItIs() throws {
+        let ca = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let namesake = try CertificateAuthority.createRoot(name: "CRL root", trustDomain: domain, now: noon)
+        let other = try CertificateAuthority.createRoot(name: "Other root", trustDomain: domain, now: noon)
+        let register = try Register(ca)
+        let keyed = try CertificateRevocationList.load(file: try register.list(extensions: "keyed"))[0]
+        #expect(keyed.claims(issuer: ca.certificate))
+        #expect(!keyed.claims(issuer: namesake.certificate))
+        let bare = try CertificateRevocationList.load(file: try register.list())[0]
+        #expect(bare.claims(issuer: ca.certificate) && bare.claims(issuer: namesake.certificate))
+        #expect(!bare.claims(issuer: other.certificate))
     }
 
     @Test func filesAndTheirFaults() throws {

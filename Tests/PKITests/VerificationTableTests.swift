@@ -279,7 +279,7 @@ let badChainCases: [VerificationCase] = [
 ]
 
 @Suite struct VerificationTableTests {
-    @Test(arguments: goodCases + badLeafCases + badChainCases)
+    @Test(arguments: goodCases + goodConstraintCases + badLeafCases + badChainCases + badConstraintCases)
     func reasonOfEach(_ entry: VerificationCase) throws {
         let fixture = try Fixture.shared.get()
         let chain = try entry.make(fixture)
@@ -319,10 +319,10 @@ let badChainCases: [VerificationCase] = [
     }
 
     @Test func tableIsLargeEnough() {
-        let bad = badLeafCases + badChainCases
-        #expect(bad.count >= 60)
+        let bad = badLeafCases + badChainCases + badConstraintCases
+        #expect(bad.count >= 78)
         #expect(bad.allSatisfy { $0.reason != nil })
-        let names = (goodCases + bad).map(\.name)
+        let names = (goodCases + goodConstraintCases + bad).map(\.name)
         #expect(Set(names).count == names.count)
     }
 

@@ -76,6 +76,38 @@ import Testing
         #expect(policy.authorizeOpen(peer: node, actingAs: .uid(0), service: "db").reason == .noRule)
     }
 
+    @Test func builtInServicesWantAnActAsWithoutWildcards() {
+        let policy = Fixture.parsed(
+            """
+            { identities: [{ match: { node: "a" }, services: "web" }, { match: { node: "db-*" }, groups: "dbs" }],
+              rules: [
+                { allow: 'act-as', from: 'node:a', to: ['uid:*', 'uid:1', 'key:*', 'key:x', 'node:*', 'service:**'] },
+                { allow: 'act-as', from: ['node:*', 'group:dbs'], to: 'key:y' },
+                { allow: 'connect', from: ['node:*', 'uid:*', 'key:*', 'service:web', 'service:ops'], to: ['mesh.*', 'db'] },
+                { deny: 'act-as', from: 'node:deny', to: 'key:x' }, { allow: 'act-as', from: 'node:deny', to: 'key:x' }] }
+            """)
+        func open(_ node: String, as acting: String, _ service: String = "mesh.agent", own: Bool = false)
+            -> PolicyReason
+        {
+            policy.authorizeOpen(
+                peer: Fixture.principal(node, in: policy), actingAs: PrincipalID(acting), service: service,
+                onOwnHost: own
+            ).reason
+        }
+        for who in ["uid:0", "uid:1", "key:y", "key:z", "node:b", "service:ops"] {
+            #expect(open("a", as: who) == .notVouchedFor, "\(who)")
+            #expect(open("a", as: who, "mesh.directory") == .notVouchedFor, "\(who)")
+            #expect(open("a", as: who, "db") == .allowed, "\(who)")
+        }
+        for who in ["key:x", "service:web", "node:a"] { #expect(open("a", as: who) == .allowed, "\(who)") }
+        // Of its own users the host knows more than a name.
+        for who in ["uid:0", "uid:1"] { #expect(open("a", as: who, own: true) == .allowed) }
+        #expect(open("a", as: "key:z", own: true) == .notVouchedFor)
+        // The wildcard may be on the node's side, too.
+        for node in ["b", "db-1"] { #expect(open(node, as: "key:y") == .notVouchedFor, "\(node)") }
+        #expect(open("deny", as: "key:x") == .deniedByRule)
+    }
+
     @Test func registeringNeedsTheNodeAndItsCaller() {
         let node = "{ allow: 'register', from: 'node:a', to: 'web' }"
         let user = "{ allow: 'register', from: 'uid:1000', to: 'web' }"

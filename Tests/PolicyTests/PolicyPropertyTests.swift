@@ -1,20 +1,8 @@
 import Policy
+import SeededRandom
 import Testing
 
 @Suite struct PolicyPropertyTests {
-    /// SplitMix64: every run is the same, and a failure names its seed.
-    struct Random: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var value = state
-            value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-            return value ^ (value >> 31)
-        }
-    }
-
     @Test func decidesLikeAScanOfAllRules() throws {
         var reasons: [PolicyReason: Int] = [:]
         for seed in 0..<60 { try compare(seed: UInt64(seed), &reasons) }
@@ -24,7 +12,7 @@ import Testing
     }
 
     private func compare(seed: UInt64, _ reasons: inout [PolicyReason: Int]) throws {
-        var random = Random(state: seed)
+        var random = SeededRandom(seed)
         let naive = Self.policy(&random)
         let policy = try PolicyDocument.parse(naive.text, file: "p")
         for _ in 0..<150 {
@@ -54,7 +42,7 @@ import Testing
         }
     }
 
-    private static func policy(_ random: inout Random) -> NaivePolicy {
+    private static func policy(_ random: inout SeededRandom) -> NaivePolicy {
         var policy = NaivePolicy()
         for group in ["g1", "g2", "g3"] {
             policy.groups[group] = (0..<Int.random(in: 0...3, using: &random)).map { _ in selector(&random) }
@@ -88,13 +76,13 @@ import Testing
         return policy
     }
 
-    private static func name(_ random: inout Random) -> String {
+    private static func name(_ random: inout SeededRandom) -> String {
         let segments = ["a", "b", "ab", "aba", "mesh", "c"]
         let count = [1, 1, 2, 3].randomElement(using: &random) ?? 1
         return (0..<count).map { _ in segments.randomElement(using: &random) ?? "a" }.joined(separator: ".")
     }
 
-    private static func pattern(_ random: inout Random) -> String {
+    private static func pattern(_ random: inout SeededRandom) -> String {
         if Bool.random(using: &random) { return name(&random) }
         let segments = ["a", "*", "a*", "*b", "a*a", "*b*", "mesh", "ab"]
         var pattern = (0..<Int.random(in: 1...3, using: &random)).map { _ in
@@ -106,7 +94,7 @@ import Testing
         return pattern.joined(separator: ".")
     }
 
-    private static func principal(_ random: inout Random) -> String {
+    private static func principal(_ random: inout SeededRandom) -> String {
         switch Int.random(in: 0..<5, using: &random) {
         case 0, 1: "node:" + name(&random)
         case 2, 3: "service:" + name(&random)
@@ -114,7 +102,7 @@ import Testing
         }
     }
 
-    private static func selector(_ random: inout Random) -> String {
+    private static func selector(_ random: inout SeededRandom) -> String {
         switch Int.random(in: 0..<5, using: &random) {
         case 0, 1: "node:" + pattern(&random)
         case 2, 3: "service:" + pattern(&random)

@@ -76,6 +76,23 @@ import Testing
                 { allow: 'administer', from: 'group:ops', to: 'x' }] }
             """, "1:16 administer_through_wildcard"),
         Case("{ rules: [{ allow: 'register', from: 'node:a', to: 'mesh.directory' }] }", "1:11 never_matches"),
+        // Through a wildcard nobody gets to a built-in service.
+        Case(
+            """
+            { rules: [{ allow: 'act-as', from: 'node:edge', to: 'key:*' },
+            { allow: 'connect', from: 'key:a', to: 'mesh.agent' },
+            { allow: 'connect', from: 'key:*', to: ['web', 'mesh.*'] }, { allow: 'connect', from: 'key:*', to: '**' }] }
+            """, "2:1 never_matches", "3:1 never_matches"),
+        Case(
+            """
+            { rules: [{ allow: 'act-as', from: 'node:edge', to: ['key:*', 'key:a'] },
+            { allow: 'connect', from: 'key:a', to: 'mesh.agent' }, { allow: 'connect', from: 'key:*', to: 'mesh.*' }] }
+            """),
+        Case(
+            """
+            { rules: [{ allow: 'act-as', from: 'node:*', to: 'key:a' },
+            { allow: 'connect', from: 'key:a', to: 'mesh.agent' }] }
+            """, "2:1 never_matches"),
         Case(
             """
             { rules: [{ allow: 'link', from: ['node:a', 'node:b'], to: 'x' },

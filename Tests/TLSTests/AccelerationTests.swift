@@ -2,6 +2,7 @@ import Bytes
 import CAcceleration
 import COpenSSL
 import Glibc
+import SeededRandom
 import TLS
 import Testing
 
@@ -199,7 +200,7 @@ struct AccelerationTests {
     @Test(arguments: [16, 32]) func everyLength(keyBytes: Int) throws {
         let fast = try Cipher(keyBytes, accelerated: true)
         let reference = try Cipher(keyBytes, accelerated: false)
-        var random = SplitMix(state: UInt64(keyBytes))
+        var random = SeededRandom(UInt64(keyBytes))
         let text = random.bytes(70_000)
         let key = random.bytes(keyBytes)
         let seal = try Run(fast, encrypt: true, key: key)
@@ -228,7 +229,7 @@ struct AccelerationTests {
     @Test(arguments: [16, 32]) func splitUpdates(keyBytes: Int) throws {
         let fast = try Cipher(keyBytes, accelerated: true)
         let reference = try Cipher(keyBytes, accelerated: false)
-        var random = SplitMix(state: 7)
+        var random = SeededRandom(7)
         func pieces(_ count: Int, _ body: (Range<Int>) throws -> Void) rethrows {
             var start = 0
             while start < count {
@@ -262,7 +263,7 @@ struct AccelerationTests {
     /// Our own code by itself, so that it is held against OpenSSL also where the provider uses libipsec-mb.
     @Test(arguments: [16, 32]) func builtInCode(keyBytes: Int) throws {
         let reference = try Cipher(keyBytes, accelerated: false)
-        var random = SplitMix(state: 23)
+        var random = SeededRandom(23)
         func run(
             _ encrypt: Bool, _ key: [UInt8], _ iv: [UInt8], _ aad: [UInt8], _ bytes: inout [UInt8], _ part: Int
         ) throws -> [UInt8] {
@@ -292,7 +293,7 @@ struct AccelerationTests {
     /// One bit wrong anywhere, or a short tag that does not fit, and nothing is accepted.
     @Test(arguments: [16, 32]) func badTags(keyBytes: Int) throws {
         let cipher = try Cipher(keyBytes, accelerated: true)
-        var random = SplitMix(state: 11)
+        var random = SeededRandom(11)
         let (key, iv, aad, text) = (random.bytes(keyBytes), random.bytes(12), random.bytes(13), random.bytes(333))
         let sealed = try Self.seal(cipher, key, iv, aad, text)
         for bit in 0..<128 {
@@ -331,7 +332,7 @@ struct AccelerationTests {
     /// A copied state goes on by itself.
     @Test func copiedState() throws {
         let cipher = try Cipher(32, accelerated: true)
-        var random = SplitMix(state: 13)
+        var random = SeededRandom(13)
         let (key, iv, aad, text) = (random.bytes(32), random.bytes(12), random.bytes(20), random.bytes(1_000))
         let expected = try Self.seal(cipher, key, iv, aad, text)
         let first = try Message(cipher, encrypt: true, key: key, iv: iv)
@@ -365,7 +366,7 @@ struct AccelerationTests {
         }
         let pair = try Fixture.connected(
             try context(.client, ends & 1 != 0), try context(.server, ends & 2 != 0))
-        var random = SplitMix(state: UInt64(ends))
+        var random = SeededRandom(UInt64(ends))
         for count in [1, 15, 16, 17, 1_000, 16_383, 16_384, 16_385, 100_000] {
             for (from, to) in [(pair.client, pair.server), (pair.server, pair.client)] {
                 let bytes = random.bytes(count)

@@ -51,14 +51,14 @@ final class Authority: Sendable {
     }
 
     /// An intermediate below another CA.
-    init(name: String, under parent: Authority) throws {
+    init(name: String, under parent: Authority, extra: [String] = []) throws {
         self.name = name
         keyFile = try Authority.key("P-256")
         certificateFile = try parent.certificate(
             subject: "/CN=\(name)", keyFile: keyFile,
             extensions: [
                 "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign", "subjectKeyIdentifier=hash",
-            ],
+            ] + extra,
             options: [])
         chainFiles = [certificateFile] + parent.chainFiles
     }

@@ -1,4 +1,5 @@
 import PKI
+import SeededRandom
 import TLS
 import Testing
 
@@ -181,7 +182,7 @@ extension TLSTests {
 
         @Test("garbage never connects, whatever it looks like")
         func garbage() throws {
-            var random = SplitMix(state: 1)
+            var random = SeededRandom(1)
             let contexts = [try Fixture.context(.client), try Fixture.context(.server)]
             for seed in 0..<400 {
                 let session = try TLSSession(context: contexts[seed / 2 % 2], expecting: .anyIdentity)
@@ -210,7 +211,7 @@ extension TLSTests {
 
         @Test("a handshake with one bit changed on the way never connects at both ends")
         func mutatedHandshake() throws {
-            var random = SplitMix(state: 2)
+            var random = SeededRandom(2)
             let client = try Fixture.context(.client)
             let server = try Fixture.context(.server)
             for _ in 0..<300 {

@@ -14,32 +14,6 @@ enum Outcome {
     }
 }
 
-/// Random numbers that are the same in every run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var result = [UInt8](repeating: 0, count: count)
-        result.withUnsafeMutableBytes { buffer in
-            for offset in stride(from: 0, to: count, by: 8) {
-                withUnsafeBytes(of: next()) { word in
-                    UnsafeMutableRawBufferPointer(rebasing: buffer[offset...]).copyMemory(
-                        from: UnsafeRawBufferPointer(rebasing: word[..<min(8, count - offset)]))
-                }
-            }
-        }
-        return result
-    }
-}
-
 /// A client and a server with a wire of memory between them.
 final class Pair {
     let client: TLSSession

@@ -1,3 +1,4 @@
+import SeededRandom
 import TLS
 import Testing
 
@@ -19,7 +20,7 @@ extension TLSTests {
         )
         func pieces(ends: Int) throws {
             let pair = try pair(ends: ends)
-            var random = SplitMix(state: UInt64(40 + ends))
+            var random = SeededRandom(UInt64(40 + ends))
             for (from, to) in [(pair.client, pair.server), (pair.server, pair.client)] {
                 var written: [UInt8] = []
                 var wire: [UInt8] = []
@@ -245,7 +246,7 @@ extension TLSTests {
             "random records, authentic and not, end the session or bring what was meant, and nothing else",
             arguments: 0..<60)
         func randomRecords(seed: Int) throws {
-            var random = SplitMix(state: UInt64(seed) &* 77)
+            var random = SeededRandom(UInt64(seed) &* 77)
             let peer = try RawPeer()
             let types: [UInt8] = [23, 23, 23, 23, 22, 21, 20, 0]
             var meant: [UInt8] = []

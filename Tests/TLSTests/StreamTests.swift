@@ -1,3 +1,4 @@
+import SeededRandom
 import TLS
 import Testing
 
@@ -9,7 +10,7 @@ extension TLSTests {
             arguments: [1, 2, 5, 7, 64, 1500, 20_000, 300_000])
         func chunks(largest: Int) throws {
             for version in [TLSVersion.tls12, .tls13] {
-                var random = SplitMix(state: UInt64(largest))
+                var random = SeededRandom(UInt64(largest))
                 let pair = try Fixture.connected(version: version)
                 for (from, to) in [(pair.client, pair.server), (pair.server, pair.client)] {
                     var sent: [UInt8] = []
@@ -107,7 +108,7 @@ extension TLSTests {
             let pair = try Fixture.connected()
             var sent: [UInt8] = []
             var wire: [UInt8] = []
-            var random = SplitMix(state: 4)
+            var random = SeededRandom(4)
             for _ in 0..<300 {
                 let bytes = [UInt8](
                     repeating: UInt8.random(in: 0...255, using: &random),

@@ -122,6 +122,36 @@ extension TLSTests {
             #expect(gone.ticket == .unknownKey && gone.error == nil, "\(gone)")
         }
 
+        @Test("a name that nobody asks for keeps no keys")
+        func quietName() throws {
+            let keys = try TicketKeys(lifetime: Self.lifetime)
+            #expect(keys.isWiped && keys.expire(now: 0) == 0)
+            let contexts = try TLSServerContexts(TLSContext(Self.configuration(keys)))
+            let now = unixTime()
+            let file = Self.file()
+            _ = try Self.connect(contexts, into: file, now: now)
+            #expect(keys.expire(now: now + Self.lifetime - 1) == 1 && !keys.isWiped)
+            // It seals no more, and opens for one lifetime more.
+            #expect(keys.expire(now: now + Self.lifetime) == 1 && !keys.isWiped)
+            #expect(keys.expire(now: now + 2 * Self.lifetime - 1) == 1)
+            #expect(keys.expire(now: now + 2 * Self.lifetime) == 0 && keys.isWiped)
+            let gone = try Self.connect(contexts, from: file, now: now + 2 * Self.lifetime)
+            #expect(gone.ticket == .unknownKey && gone.error == nil, "\(gone)")
+            #expect(keys.expire(now: now + 2 * Self.lifetime) == 1)
+        }
+
+        @Test("the key before does not stay for the sake of the one of now")
+        func previousKey() throws {
+            let keys = try TicketKeys(lifetime: Self.lifetime)
+            let contexts = try TLSServerContexts(TLSContext(Self.configuration(keys)))
+            let now = unixTime()
+            _ = try Self.connect(contexts, into: Self.file(), now: now)
+            let late = now + 2 * Self.lifetime - 1
+            _ = try Self.connect(contexts, into: Self.file(), now: late)
+            #expect(keys.expire(now: late) == 2)
+            #expect(keys.expire(now: now + 2 * Self.lifetime) == 1)
+        }
+
         @Test("a resumed session does not begin its lifetime anew")
         func noChain() throws {
             let contexts = try TLSServerContexts(
@@ -184,9 +214,10 @@ extension TLSTests {
         @Test("a certificate that is not good any more is shown again and refused", arguments: Change.allCases)
         func changed(_ change: Change) throws {
             let keys = try TicketKeys(lifetime: Self.lifetime)
-            let now = unixTime()
             let leaf = try Fixture.authority.leaf(
                 "Alpha", options: change == .expired ? ["-days", "1"] : [])
+            // Behind it: it is valid from the second in which openssl has made it.
+            let now = unixTime()
             let before = try Self.configuration(keys, client: .optional)
             let file = Self.file()
             // Its certificate has a minute left.

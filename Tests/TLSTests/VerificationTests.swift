@@ -17,7 +17,9 @@ struct BadLeaf: Sendable, CustomTestStringConvertible {
 
     static let table: [BadLeaf] = [
         BadLeaf(name: "expired", reason: .expired, alert: .certificateExpired, day: 91) { try $0.leaf("Node") },
-        BadLeaf(name: "not valid yet", reason: .notYetValid, alert: .badCertificate, day: -2) { try $0.leaf("Node") },
+        BadLeaf(name: "not valid yet", reason: .notYetValid, alert: .certificateExpired, day: -2) {
+            try $0.leaf("Node")
+        },
         BadLeaf(name: "unknown CA", reason: .unknownCA, alert: .unknownCA) { _ in
             try Authority(name: "Somebody Else").leaf("Node")
         },
@@ -95,6 +97,14 @@ struct BadLeaf: Sendable, CustomTestStringConvertible {
         },
         BadLeaf(name: "an intermediate that is not sent", reason: .unknownCA, alert: .unknownCA) {
             try Authority(name: "Branch", under: $0).leaf("Node", sending: [])
+        },
+        BadLeaf(
+            name: "a wildcard over a name that an intermediate excludes", reason: .wildcardConstraint,
+            alert: .badCertificate
+        ) {
+            try Authority(
+                name: "Branch", under: $0, extra: ["nameConstraints=critical,excluded;DNS:secret.example.com"]
+            ).leaf("Node", names: "URI:spiffe://mesh.test/node/Node,DNS:*.example.com")
         },
         BadLeaf(name: "issued by a leaf", reason: .notACA, alert: .unknownCA) {
             let leaf = try $0.leaf("Deputy")

@@ -25,6 +25,7 @@ struct HealthyNodeTests {
         let expected = [
             "no_client_certificate": "certificate_required", "foreign_ca": "decrypt_error",
             "foreign_ca_chain": "decrypt_error", "self_signed": "unknown_ca", "expired": "certificate_expired",
+            "not_yet_valid": "certificate_expired",
             "wrong_usage": "unsupported_certificate", "no_usage": "unsupported_certificate",
             "two_spiffe_uris": "bad_certificate", "negative_serial": "bad_certificate",
             "tls10_refused": "protocol_version", "tls11_refused": "protocol_version",

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import WebSocket
 
@@ -18,7 +19,7 @@ import WebSocket
 
     /// All short lengths, at each alignment and offset; bytes before and after stay as they are.
     @Test func allShortLengthsAlignmentsAndOffsets() {
-        var random = SeededRandom(seed: 1)
+        var random = SeededRandom(1)
         let original = random.bytes(200)
         for length in 0...72 {
             for start in 0..<9 {
@@ -39,7 +40,7 @@ import WebSocket
     }
 
     @Test func longLengthsAndOffsets() {
-        var random = SeededRandom(seed: 2)
+        var random = SeededRandom(2)
         let original = random.bytes(70_000)
         for length in [127, 128, 129, 255, 1000, 1023, 4096, 65_536, 69_995] {
             for offset in [0, 1, 2, 3, 4, 5, 125, 1 << 40 | 3, Int.max] {
@@ -58,7 +59,7 @@ import WebSocket
     }
 
     @Test func piecesAreTheWhole() {
-        var random = SeededRandom(seed: 3)
+        var random = SeededRandom(3)
         let original = random.bytes(500)
         for seed in 0..<50 {
             let key = UInt32(truncatingIfNeeded: random.next())
@@ -76,7 +77,7 @@ import WebSocket
     }
 
     @Test func copyIsTheSame() {
-        var random = SeededRandom(seed: 4)
+        var random = SeededRandom(4)
         let original = random.bytes(300)
         for length in 0...90 {
             for start in 0..<4 {

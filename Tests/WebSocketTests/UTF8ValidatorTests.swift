@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import WebSocket
 
@@ -46,7 +47,7 @@ import WebSocket
     }
 
     @Test func randomTextsWithAndWithoutSpoiltBytes() {
-        var random = SeededRandom(seed: 5)
+        var random = SeededRandom(5)
         var invalid = 0
         for round in 0..<2000 {
             let text = String(

@@ -1,4 +1,5 @@
 import CWslay
+import SeededRandom
 import Testing
 import WebSocket
 
@@ -108,7 +109,7 @@ import WebSocket
     @Test(arguments: 0..<8) func conversations(_ part: Int) {
         var closes: [String: Int] = [:]
         for seed in 0..<400 {
-            var random = SeededRandom(seed: UInt64(part * 100_000 + seed))
+            var random = SeededRandom(UInt64(part * 100_000 + seed))
             let role = seed % 2 == 0 ? Role.server : .client
             let input = conversation(&random, masked: role == .server)
             let chunk = seed / 2 % 2 == 0 ? 1 : 4096

@@ -22,6 +22,7 @@ from support.processes import Processes, eventually
 from network import CannotMake, run
 from paths import Agents, Place
 from relay import INTERFACE, enter
+from service import Service
 
 ADDRESSES = {"North": "10.79.0.1", "South": "10.79.0.2"}
 PORTS = {"agent": 7400}
@@ -106,22 +107,6 @@ class Distance:
         self.made = []
 
 
-class Service:
-    """What stands at South: takes connections and gives each to `serve` on a thread of its own."""
-
-    def __init__(self, listener: socket.socket, serve):
-        self.listener, self.serve = listener, serve
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-
 class Measurement:
     """A bulk stream and a ping-pong beside it, over two connections that `connect` makes by name."""
 
@@ -161,7 +146,7 @@ class Measurement:
         rate = (self.received - before) / (time.monotonic() - begin)
         bulk.close()
         for service in self.services:
-            service.listener.close()
+            service.close()
         return {"bulk_bytes_per_second": round(rate), "alone": alone, "beside_bulk": beside}
 
     @staticmethod

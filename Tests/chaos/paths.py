@@ -11,6 +11,8 @@ from pathlib import Path as File
 from support.processes import Processes, eventually
 
 DOMAIN = "chaos.mesh"
+# A silent link is given up within the time that a fault lasts.
+QUICK_TIMERS = {"pingInterval": "300ms", "idleTimeout": "1500ms"}
 ROOT = File(__file__).resolve().parents[2]
 USER = pwd.getpwuid(os.getuid()).pw_name
 
@@ -49,7 +51,7 @@ class Agents:
 
     name = "agent"
 
-    def __init__(self, place: Place, targets: dict[str, str], settings: dict):
+    def __init__(self, place: Place, targets: dict[str, str], settings: dict | None):
         self.place, self.targets = place, targets
         self.nodes: dict[str, subprocess.Popen] = {}
         self.upstreams: dict[str, str] = {}
@@ -71,17 +73,18 @@ class Agents:
                 wanted.update({name: "unix:" + place.socket("to-" + name) for name in targets})
             self.write(side, services[side], wanted, settings)
 
-    def write(self, side: str, services: dict[str, str], upstreams: dict[str, str], settings: dict) -> None:
+    def write(self, side: str, services: dict[str, str], upstreams: dict[str, str], settings: dict | None) -> None:
         place = self.place
         configuration = {
             "node": {"name": side, "stateDirectory": str(place.directory / f"state-{side}")},
             "identity": {"certificate": f"{place.certs}/{side}.crt", "key": f"{place.certs}/{side}.key"},
             "trust": {"ca": f"{place.certs}/ca.crt"}, "policy": {"file": str(place.directory / "policy.json")},
             "listen": {"control": self.control(side)}, "log": {"level": "info", "format": "json"},
-            # A silent link is given up within the time that a fault lasts.
-            "links": {"pingInterval": "300ms", "idleTimeout": "1500ms", **settings},
+            **({"links": settings} if settings else {}),
             "services": [{"name": name, "target": target, "check": {"kind": "none"}} for name, target in services.items()],
-            "upstreams": [{"listen": where, "service": name, "as": "user"} for name, where in upstreams.items()],
+            # A few cuts in a row are longer than the five seconds that a new connection waits by default.
+            "upstreams": [{"listen": where, "service": name, "as": "user", "connectTimeout": "30s"}
+                          for name, where in upstreams.items()],
         }
         network = place.network
         if side == "South":

@@ -44,7 +44,10 @@ extension Agent {
         audit?.forward { entries, lost in
             ControlPlane.post {
                 for entry in entries { channel.send("audit", entry.json) }
-                if lost > 0 { channel.send("audit_lost", ["count": .init(lost)]) }
+                if lost.total > 0 {
+                    channel.send(
+                        "audit_lost", ["count": .init(lost.total), "strangers": .init(lost.strangers)])
+                }
             }
         }
     }
@@ -52,7 +55,11 @@ extension Agent {
     /// Takes what the process that this one has taken over from has seen.
     func takeAudit(_ message: TakeoverChannel.Message, of process: Int32) {
         guard let trail = audit?.trail else { return }
-        if message.type == "audit_lost" { return trail.adoptLoss(Int(message.json["count"]?.integer ?? 0)) }
+        if message.type == "audit_lost" {
+            let count = Int(clamping: message.json["count"]?.integer ?? 0)
+            let strangers = min(max(0, Int(clamping: message.json["strangers"]?.integer ?? 0)), count)
+            return trail.adoptLoss(AuditBacklog.Count(known: count - strangers, strangers: strangers))
+        }
         do throws(JSONAccessError) {
             trail.adopt(try AuditTrail.Entry(json: message.json), of: process)
         } catch {

@@ -17,6 +17,8 @@ final class AuditFiles {
     /// All files, the oldest first.
     private(set) var files: [File]
     private var descriptor: Int32 = -1
+    /// Holds the lock on the directory: two processes would write their chains into each other.
+    private var lock: Int32
     /// Bytes that a failed write has left at the end of the newest file, and that could not be taken back.
     private(set) var torn = 0
 
@@ -25,16 +27,18 @@ final class AuditFiles {
     /// Whether a file is open.
     var isOpen: Bool { descriptor >= 0 }
 
-    /// Looks at the files that there are.
+    /// Looks at the files that there are. The directory is this process' own from now on, until `release`.
     init(directory: String, maximumTotal: Int) throws(StartFailure) {
         self.directory = directory
         self.maximumTotal = maximumTotal
         try StateDirectory.prepare(directory)
+        lock = try Self.locked(directory)
         do throws(SystemError) {
             files = try AuditDirectory.files(directory).map { (name, first) in
                 File(name: name, first: first, size: FileStatus.size(directory + "/" + name) ?? 0)
             }
         } catch {
+            Glibc.close(lock)
             throw StartFailure(
                 exitCode: 1, lines: ["the audit log in \(directory) cannot be read: \(error)"],
                 hint: "see that this user may read the directory")
@@ -46,11 +50,29 @@ final class AuditFiles {
         }
     }
 
+    /// A descriptor of the directory with the lock on it, which the kernel gives back when the process ends, however it does.
+    private static func locked(_ directory: String) throws(StartFailure) -> Int32 {
+        let descriptor = Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            let error = String(cString: strerror(errno))
+            throw StartFailure(
+                exitCode: 1, lines: ["the audit log in \(directory) cannot be read: \(error)"],
+                hint: "see that this user may read the directory")
+        }
+        // A file system that knows no such locks (some that are mounted from elsewhere) is no reason not to start.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK else { return descriptor }
+        Glibc.close(descriptor)
+        throw StartFailure(
+            exitCode: 1, lines: ["an agent that writes the audit log in \(directory) runs already"],
+            hint: "stop it, let this one take over from it (--takeover), or give this one a state directory of its own"
+        )
+    }
+
     private static func hasRecord(_ path: String) -> Bool {
         (try? SafeFile.read(path, limit: AuditLine.largest))?.contains(UInt8(ascii: "\n")) ?? false
     }
 
-    deinit { close() }
+    deinit { release() }
 
     /// Goes on with the newest file.
     func reopen() -> Int32 {
@@ -117,6 +139,13 @@ final class AuditFiles {
     func close() {
         if descriptor >= 0 { Glibc.close(descriptor) }
         descriptor = -1
+    }
+
+    /// Leaves the directory to another process.
+    func release() {
+        close()
+        if lock >= 0 { Glibc.close(lock) }
+        lock = -1
     }
 
     /// The oldest files that have to go so that the log keeps its bound; never the newest.

@@ -25,6 +25,7 @@ final class AuditLog: Sendable {
     let webhook: WebhookOutput?
     private let thread: LoopThread
     private let writer: Handover<AuditWriter>
+    @ControlPlane private var delayWatch: AuditDelayWatch?
 
     /// Opens the log, or begins it; nil where the configuration wants none. A front wants one where it names a directory; its key
     /// lies beside that, unless it is named too.
@@ -43,7 +44,8 @@ final class AuditLog: Sendable {
         let opened = try place.open(log: log)
         let syslog = audit.syslog.map { SyslogOutput(path: $0) }
         let outputs: [(any SecurityEventOutput)?] = [syslog, webhook]
-        let trail = AuditTrail(outputs: outputs.compactMap { $0 })
+        let trail = AuditTrail(
+            outputs: outputs.compactMap { $0 }, maximumDelay: audit.maxDelay.nanoseconds)
         let writer = AuditWriter(
             settings: AuditWriter.Settings(
                 node: node, maximumFile: audit.maxFileSize,
@@ -54,6 +56,7 @@ final class AuditLog: Sendable {
             failsClosed: audit.onFailure == .closed)
         let made = try AuditLog(trail: trail, facts: facts, syslog: syslog, webhook: webhook, writer: writer)
         webhook?.start(log: log)
+        made.delayWatch = AuditDelayWatch(trail)
         return made
     }
 
@@ -97,6 +100,7 @@ final class AuditLog: Sendable {
     /// - Returns: whether that was done within `time` nanoseconds; else the disk does not answer, and it will be done later.
     func suspend(within time: UInt64) async -> Bool {
         let done = Flag()
+        trail.hold(at: Clock.monotonicNanoseconds())
         thread.handle.post { [writer] in
             writer.value.suspend()
             done.set()
@@ -117,12 +121,13 @@ final class AuditLog: Sendable {
     /// Goes on with the files, behind whatever the other process has written, and writes what waited. Where they cannot be
     /// opened that is tried again each second, and shown.
     func resume() {
+        trail.goOn(at: Clock.monotonicNanoseconds())
         thread.handle.post { [writer] in writer.value.resume() }
     }
 
     /// The other process keeps the log from now on: `take` gets, on the log's thread, what has waited and what comes, and how
     /// many events were lost.
-    func forward(_ take: @escaping @Sendable ([AuditTrail.Entry], _ lost: Int) -> Void) {
+    func forward(_ take: @escaping @Sendable ([AuditTrail.Entry], _ lost: AuditBacklog.Count) -> Void) {
         thread.handle.post { [writer] in writer.value.forward(take) }
     }
 
@@ -140,6 +145,8 @@ final class AuditLog: Sendable {
     @ControlPlane
     func stop() {
         webhook?.stop()
+        delayWatch?.stop()
+        delayWatch = nil
         thread.handle.post { [writer] in writer.value.stop() }
         thread.stopAndJoin()
     }

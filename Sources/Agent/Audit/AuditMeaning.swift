@@ -8,6 +8,20 @@ import Policy
 enum AuditMeaning {
     /// The event that a record with these fields is; nil where it is none.
     static func of(_ event: String, _ fields: [Log.Field]) -> (name: String, event: SecurityEvent)? {
+        guard let (name, kind) = meaning(of: event, fields) else { return nil }
+        guard fields.contains(where: { $0.name == strangersField && $0.value.bool == true }) else {
+            return (name, kind)
+        }
+        return (name, SecurityEvent(kind.category, by: .strangers))
+    }
+
+    private static let strangersField = "stranger"
+
+    /// The field of a record by whose cause nobody has proven who he is; none where somebody has. Who has proven nothing must
+    /// not be able to close a node, or to push out what others did, by an event that others cause as well.
+    static func strangers(_ isStranger: Bool) -> [Log.Field] { isStranger ? [(strangersField, .bool(true))] : [] }
+
+    private static func meaning(of event: String, _ fields: [Log.Field]) -> (name: String, event: SecurityEvent)? {
         if let kind = SecurityEvent.of(event) { return (event, kind) }
         func text(_ name: String) -> String? { fields.first { $0.name == name }?.value.string }
         switch event {

@@ -1,3 +1,5 @@
+import EventLoop
+
 /// Metrics of the audit log.
 enum AuditMetrics {
     /// Adds what an agent shows of its log, and of the seals that it leaves and keeps.
@@ -24,6 +26,10 @@ enum AuditMetrics {
             "mesh_audit_failing", .gauge, "Whether the audit log cannot be written at the moment.",
             status.failure == nil ? 0 : 1)
         writer.family(
+            "mesh_audit_delay_seconds", .gauge,
+            "How long the oldest event of somebody known has waited for the disk.",
+            Double(audit.trail.delay(at: Clock.monotonicNanoseconds())) / 1e9)
+        writer.family(
             "mesh_audit_sequence", .gauge, "Number of the newest record of the audit log.", Double(status.sequence))
         writer.family("mesh_audit_bytes", .gauge, "Size of the audit log.", Double(status.bytes))
         if let webhook = audit.webhook?.status { add(&writer, webhook) }
@@ -46,6 +52,12 @@ enum AuditMetrics {
             "mesh_audit_seal_contradictions_total", .counter,
             "Seals of other nodes that contradict what they left here before.",
             Double(agent.sealKeeper.contradictions))
+        writer.family(
+            "mesh_audit_seals_damaged", .gauge, "Nodes whose seals, kept here, are damaged.",
+            Double(agent.sealKeeper.damagedNodes))
+        writer.family(
+            "mesh_audit_seals_unread", .gauge, "Files of kept seals that could not be read when it was tried last.",
+            Double(agent.sealKeeper.unreadFiles))
     }
 
     private static func add(_ writer: inout PrometheusWriter, _ webhook: WebhookOutput.Status) {

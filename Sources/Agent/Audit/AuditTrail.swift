@@ -37,27 +37,36 @@ final class AuditTrail: Sendable {
         var isBlocked = false
     }
 
-    /// Events that may wait for the disk.
-    static let capacity = 8192
+    private typealias Call = @Sendable () -> Void
 
     private struct State {
         var queue: [Entry] = []
-        /// Those that the writer has taken and not written yet.
-        var taken = 0
+        /// What waits here and with the writer, and what was lost since the log was told of it.
+        var backlog = AuditBacklog()
+        /// Another process has the files, or may have them soon: that nothing is written is not the disk's fault.
+        var isHeld = false
+        /// Since when that is so.
+        var heldSince: UInt64 = 0
+        /// When that was over last, less what had been waited for the disk before.
+        var heldUntil: UInt64 = 0
         var isAnnounced = false
         var aggregator = AuditAggregator()
         var status = Status()
-        /// Lost since the log was told of it.
-        var untold = 0
-        var wake: (@Sendable () -> Void)?
-        var changed: (@Sendable () -> Void)?
+        var wake: Call?
+        var changed: Call?
     }
 
     private let state = Locked(State())
     /// Where security events go besides.
     private let outputs: [any SecurityEventOutput]
+    /// How long what somebody known has done may wait for the disk, in nanoseconds.
+    let maximumDelay: UInt64
 
-    init(outputs: [any SecurityEventOutput] = []) { self.outputs = outputs }
+    /// - Parameter maximumDelay: in nanoseconds; beyond it the log counts as one that cannot be written.
+    init(outputs: [any SecurityEventOutput] = [], maximumDelay: UInt64 = .max) {
+        self.outputs = outputs
+        self.maximumDelay = maximumDelay
+    }
 
     /// What it shows.
     var status: Status { state.withLock { $0.status } }
@@ -75,45 +84,60 @@ final class AuditTrail: Sendable {
             return ""
         }
         let now = Int64(Clock.monotonicNanoseconds() / Clock.millisecond)
-        let isOwn = state.withLock { state -> Bool in
-            Self.summarise(&state, now: now, atEnd: false)
+        let (isOwn, calls) = state.withLock { state -> (Bool, [Call]) in
+            let calls = Self.summarise(&state, now: now, atEnd: false)
             let isWritten = state.aggregator.admits(
-                name, kind, reason: text(["reason"]),
-                source: text(["from", "client", "peer", "node", "caller", "remote"]), now: now)
+                name, kind, reason: text(["reason"]), source: text(Self.sources), now: now)
             if !isWritten { state.status.aggregated += 1 }
-            return isWritten
+            return (isWritten, calls)
         }
+        for call in calls { call() }
         guard isOwn else { return }
         var object: JSONObject = ["message": .string(message)]
         for field in fields { object[field.name] = field.value }
         let entry = Entry(
             time: Timestamp.rfc3339(milliseconds: Clock.unixMilliseconds()), event: name, category: kind.category,
-            severity: level.rawValue, fields: object, isStrangers: kind.cause == .strangers)
+            severity: level.rawValue, fields: AuditFields.bounded(object), isStrangers: kind.cause == .strangers)
         push(entry)
         for output in outputs { output.send(entry) }
     }
 
+    /// The fields that tell where an event comes from; the first that is there counts.
+    private static let sources = ["from", "client", "peer", "node", "caller", "remote", "origin"]
+
     private func push(_ entry: Entry) {
-        let wake = state.withLock { state in Self.enqueue(entry, &state) }
-        wake?()
+        let calls = state.withLock { state in Self.enqueue(entry, &state) }
+        for call in calls { call() }
     }
 
-    /// Puts an entry into the queue; gives what wakes the writer where it sleeps.
-    private static func enqueue(_ entry: Entry, _ state: inout State) -> (@Sendable () -> Void)? {
-        guard state.queue.count + state.taken < capacity else {
+    /// Puts an entry into the queue; gives what is to be called without the lock.
+    private static func enqueue(_ entry: Entry, _ state: inout State) -> [Call] {
+        guard state.backlog.admits(isStrangers: entry.isStrangers, at: Clock.monotonicNanoseconds()) else {
             state.status.lost += 1
-            state.untold += 1
-            return nil
+            return entry.isStrangers ? [] : block(&state)
         }
         state.queue.append(entry)
-        guard !state.isAnnounced, let wake = state.wake else { return nil }
-        state.isAnnounced = true
-        return wake
+        return announce(&state)
     }
 
-    /// Puts what was counted in the minute that is over into the queue.
-    private static func summarise(_ state: inout State, now: Int64, atEnd: Bool) {
-        for summary in state.aggregator.summaries(now: now, atEnd: atEnd) {
+    /// Something that somebody known has done is lost, whether or not the writer has found out yet that the disk takes nothing.
+    private static func block(_ state: inout State) -> [Call] {
+        guard !state.status.isBlocked || state.status.failure == nil else { return [] }
+        state.status.isBlocked = true
+        state.status.failure = state.status.failure ?? "too many events wait for the disk"
+        return [state.changed].compactMap { $0 }
+    }
+
+    /// What wakes the writer, where it sleeps.
+    private static func announce(_ state: inout State) -> [Call] {
+        guard !state.isAnnounced, let wake = state.wake else { return [] }
+        state.isAnnounced = true
+        return [wake]
+    }
+
+    /// Puts what was counted in the minute that is over into the queue; gives what is to be called without the lock.
+    private static func summarise(_ state: inout State, now: Int64, atEnd: Bool) -> [Call] {
+        state.aggregator.summaries(now: now, atEnd: atEnd).flatMap { summary in
             let entry = Entry(
                 time: Timestamp.rfc3339(milliseconds: Clock.unixMilliseconds()), event: summary.event,
                 category: summary.kind.category, severity: "warning",
@@ -122,7 +146,7 @@ final class AuditTrail: Sendable {
                     "count": JSONValue(summary.count), "sources": JSONValue(summary.sources),
                     "from": .array(summary.examples.map { .string($0) }),
                 ], isStrangers: summary.kind.cause == .strangers)
-            _ = enqueue(entry, &state)
+            return enqueue(entry, &state)
         }
     }
 
@@ -139,32 +163,37 @@ final class AuditTrail: Sendable {
     }
 
     /// What waits, and how many were lost since the last call.
-    func take(atEnd: Bool = false) -> (entries: [Entry], lost: Int) {
+    func take(atEnd: Bool = false) -> (entries: [Entry], lost: AuditBacklog.Count) {
         let now = Int64(Clock.monotonicNanoseconds() / Clock.millisecond)
-        return state.withLock { state in
-            Self.summarise(&state, now: now, atEnd: atEnd)
+        let (found, lost, calls) = state.withLock { state -> ([Entry], AuditBacklog.Count, [Call]) in
+            // Whoever asks need not be woken for it.
+            state.isAnnounced = true
+            let calls = Self.summarise(&state, now: now, atEnd: atEnd)
             state.isAnnounced = false
-            let found = (state.queue, state.untold)
-            state.taken += state.queue.count
-            state.queue = []
-            state.untold = 0
-            return found
+            defer { state.queue = [] }
+            return (state.queue, state.backlog.takeLost(), calls)
         }
+        for call in calls { call() }
+        return (found, lost)
     }
 
     /// So many entries that were taken are on disk.
     func wrote(_ entries: some Collection<Entry>, sequence: UInt64, bytes: Int, seal: AuditSeal?) {
         state.withLock { state in
-            state.taken -= entries.count
-            for entry in entries { state.status.records[entry.category.rawValue, default: 0] += 1 }
+            for entry in entries {
+                state.backlog.left(isStrangers: entry.isStrangers)
+                state.status.records[entry.category.rawValue, default: 0] += 1
+            }
             state.status.sequence = sequence
             state.status.bytes = bytes
             if let seal { state.status.seal = seal }
         }
     }
 
-    /// So many entries that were taken are another process's affair.
-    func forwarded(_ count: Int) { state.withLock { $0.taken -= count } }
+    /// These entries, which were taken, are another process's affair.
+    func forwarded(_ entries: [Entry]) {
+        state.withLock { state in for entry in entries { state.backlog.left(isStrangers: entry.isStrangers) } }
+    }
 
     /// Takes what the process before this one has seen while it ended, whose number is `process`. Syslog has it from that one.
     func adopt(_ entry: Entry, of process: Int32) {
@@ -178,24 +207,68 @@ final class AuditTrail: Sendable {
     }
 
     /// So many events were lost by that process.
-    func adoptLoss(_ count: Int) {
-        guard count > 0 else { return }
-        let wake = state.withLock { state -> (@Sendable () -> Void)? in
-            state.status.lost += UInt64(count)
-            state.untold += count
-            guard !state.isAnnounced, let wake = state.wake else { return nil }
-            state.isAnnounced = true
-            return wake
+    func adoptLoss(_ count: AuditBacklog.Count) {
+        guard count.total > 0 else { return }
+        let calls = state.withLock { state -> [Call] in
+            state.status.lost += UInt64(count.total)
+            state.backlog.add(lost: count)
+            return Self.announce(&state)
         }
-        wake?()
+        for call in calls { call() }
+    }
+
+    // MARK: - Time
+
+    private static let lateText = "the disk takes nothing, or too little: events have waited longer than audit.maxDelay"
+
+    /// How long the oldest event of somebody known has waited for the disk at `now`, in nanoseconds; 0 where none waits.
+    func delay(at now: UInt64) -> UInt64 { state.withLock { Self.delay($0, at: now) } }
+
+    private static func delay(_ state: State, at now: UInt64) -> UInt64 {
+        guard !state.isHeld, let oldest = state.backlog.oldestKnown else { return 0 }
+        let since = max(oldest, state.heldUntil)
+        return now > since ? now - since : 0
+    }
+
+    /// A disk that does not answer says nothing by itself: looks whether it has had its time at `now`.
+    func judgeDelay(at now: UInt64) {
+        let calls = state.withLock { state -> [Call] in
+            guard Self.delay(state, at: now) >= maximumDelay, !state.status.isBlocked || state.status.failure == nil
+            else { return [] }
+            state.status.isBlocked = true
+            state.status.failure = state.status.failure ?? Self.lateText
+            return [state.changed].compactMap { $0 }
+        }
+        for call in calls { call() }
+    }
+
+    /// Nothing is written from now on, since another process has the files or may have them soon.
+    func hold(at now: UInt64) {
+        state.withLock { state in
+            state.isHeld = true
+            state.heldSince = now
+        }
+    }
+
+    /// What waited goes on to wait for the disk.
+    func goOn(at now: UInt64) {
+        state.withLock { state in
+            let since = max(state.backlog.oldestKnown ?? .max, state.heldUntil)
+            state.isHeld = false
+            state.heldUntil = now - (state.heldSince > since ? state.heldSince - since : 0)
+        }
     }
 
     /// Whether it can be written, and if not, whether that concerns somebody known.
     func report(failure: String?, isBlocked: Bool) {
+        let now = Clock.monotonicNanoseconds()
         let changed = state.withLock { state -> (@Sendable () -> Void)? in
-            let isSame = state.status.failure == failure && state.status.isBlocked == isBlocked
-            state.status.failure = failure
-            state.status.isBlocked = isBlocked
+            // What was written may have been too little.
+            let isLate = failure == nil && Self.delay(state, at: now) >= maximumDelay
+            let (why, blocks) = (isLate ? Self.lateText : failure, isLate || isBlocked)
+            let isSame = state.status.failure == why && state.status.isBlocked == blocks
+            state.status.failure = why
+            state.status.isBlocked = blocks
             return isSame ? nil : state.changed
         }
         changed?()

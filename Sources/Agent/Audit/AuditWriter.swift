@@ -31,7 +31,7 @@ final class AuditWriter: TimerHandler {
     /// Bytes that are no record at the end of the newest file.
     private var torn: Int
     private var pending: [AuditTrail.Entry] = []
-    private var lost = 0
+    private var lost = AuditBacklog.Count()
     /// The last record that a checkpoint covers.
     private var sealed: UInt64
     private var loop: EventLoop?
@@ -43,7 +43,7 @@ final class AuditWriter: TimerHandler {
     /// Another process has the files, or may have them soon.
     private var isSuspended = false
     /// The other process writes what comes here.
-    private var forwarding: (@Sendable ([AuditTrail.Entry], _ lost: Int) -> Void)?
+    private var forwarding: (@Sendable ([AuditTrail.Entry], _ lost: AuditBacklog.Count) -> Void)?
 
     private static let checkpointTag = 0
     private static let retryTag = 1
@@ -69,6 +69,13 @@ final class AuditWriter: TimerHandler {
     func start(_ loop: EventLoop) {
         self.loop = loop
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
+        // What a process that was killed has written and not sealed could be cut off unseen.
+        guard files.isOpen else { return }
+        let code = write(0, sealing: true)
+        guard code != 0 else { return }
+        // The next checkpoint seals it.
+        sealed = 0
+        failed(code)
     }
 
     /// Writes what is left and seals it.
@@ -81,7 +88,7 @@ final class AuditWriter: TimerHandler {
     private func letGo() {
         cancelTimers()
         if failure == nil { _ = write(0, sealing: true) }
-        files.close()
+        files.release()
     }
 
     private func cancelTimers() {
@@ -134,7 +141,7 @@ final class AuditWriter: TimerHandler {
     }
 
     /// Gives everything to `take` from now on.
-    func forward(_ take: @escaping @Sendable ([AuditTrail.Entry], _ lost: Int) -> Void) {
+    func forward(_ take: @escaping @Sendable ([AuditTrail.Entry], _ lost: AuditBacklog.Count) -> Void) {
         forwarding = take
         drain()
     }
@@ -148,14 +155,14 @@ final class AuditWriter: TimerHandler {
         pending += entries
         self.lost += lost
         if let forwarding {
-            trail.forwarded(pending.count)
-            if !pending.isEmpty || self.lost > 0 { forwarding(pending, self.lost) }
-            (pending, self.lost) = ([], 0)
-            return
+            trail.forwarded(pending)
+            if !pending.isEmpty || self.lost.total > 0 { forwarding(pending, self.lost) }
+            (pending, self.lost) = ([], AuditBacklog.Count())
+            return trail.report(failure: nil, isBlocked: false)
         }
         // The disk is asked once a second, not for each event.
         if let failure, retryTimer != nil, !atEnd { return tell(failure) }
-        while !pending.isEmpty || self.lost > 0 {
+        while !pending.isEmpty || self.lost.total > 0 {
             let code = write(min(pending.count, Self.batch), sealing: pending.count >= Self.batch)
             guard code == 0 else { return failed(code) }
         }
@@ -172,10 +179,13 @@ final class AuditWriter: TimerHandler {
             let code = begin(&next, &bytes, &surplus)
             guard code == 0 else { return code }
         }
-        if lost > 0 {
+        if lost.total > 0 {
             bytes += next.append(
                 time: Self.now, event: AuditChain.lostEvent, category: .audit, severity: "error",
-                fields: ["count": JSONValue(lost), "message": "events were lost: too many waited for the disk"])
+                fields: [
+                    "count": JSONValue(lost.total), "strangers": JSONValue(lost.strangers),
+                    "message": .string(Self.lostText),
+                ])
         }
         for entry in pending.prefix(count) {
             bytes += next.append(
@@ -191,7 +201,7 @@ final class AuditWriter: TimerHandler {
         }
         chain = next
         torn = 0
-        lost = 0
+        noteLoss()
         let written = pending.prefix(count)
         pending.removeFirst(count)
         files.remove(surplus)
@@ -235,6 +245,17 @@ final class AuditWriter: TimerHandler {
         return seal
     }
 
+    private static let lostText = "events were lost: too many waited for the disk"
+
+    /// Says in the agent's log what the audit log says by now.
+    private func noteLoss() {
+        guard lost.total > 0 else { return }
+        log.error(
+            AuditChain.lostEvent, Self.lostText,
+            [("count", JSONValue(lost.total)), ("strangers", JSONValue(lost.strangers))])
+        lost = AuditBacklog.Count()
+    }
+
     private func failed(_ code: Int32) {
         failure = code
         tell(code)
@@ -245,12 +266,13 @@ final class AuditWriter: TimerHandler {
 
     private func tell(_ code: Int32) {
         // What strangers cause must not switch anything off.
-        trail.report(failure: SystemError.text(code), isBlocked: pending.contains { !$0.isStrangers })
+        trail.report(
+            failure: SystemError.text(code), isBlocked: lost.known > 0 || pending.contains { !$0.isStrangers })
     }
 
     private func succeeded() {
-        guard failure != nil else { return }
         failure = nil
+        // Also where the disk was only slow, and the trail found out by itself that too much waits.
         trail.report(failure: nil, isBlocked: false)
     }
 

@@ -108,6 +108,10 @@ final class WebhookOutput: SecurityEventOutput {
         sender.wake()
     }
 
+    /// The same server, by what a reload has read: another profile, other roots.
+    @ControlPlane
+    func use(_ source: HTTPFetch.Source) { sender?.use(source) }
+
     /// Sends nothing more; what waits is in the audit log.
     @ControlPlane
     func stop() {
@@ -115,10 +119,10 @@ final class WebhookOutput: SecurityEventOutput {
         sender = nil
     }
 
-    /// The oldest events that wait, some at most; they stay until `settle`. Without any, the next event wakes the sender.
-    func batch() -> [JSONValue] {
+    /// The oldest events that wait, so many at most; they stay until `settle`. Without any, the next event wakes the sender.
+    func batch(_ limit: Int) -> [JSONValue] {
         state.withLock { state in
-            let batch = Array(state.queue.prefix(settings.batch))
+            let batch = Array(state.queue.prefix(limit))
             state.isAnnounced = !batch.isEmpty
             return batch
         }
@@ -147,18 +151,22 @@ final class WebhookOutput: SecurityEventOutput {
 }
 
 extension WebhookOutput.Settings {
+    /// The server that a configuration names, nil for none. Throws where its roots cannot be read.
+    static func source(_ audit: Configuration.Audit) throws -> HTTPFetch.Source? {
+        try audit.webhook.map { try HTTPFetch.Source(url: $0, ca: audit.webhookCA, under: audit.fetchProfile) }
+    }
+
     /// What a configuration says; nil where it names no server. Throws where secret or roots cannot be read.
     init?(_ audit: Configuration.Audit, node: String) throws {
-        guard let url = audit.webhook else { return nil }
+        guard audit.webhook != nil else { return nil }
         guard let secret = audit.webhookSecretFile else {
             throw StartFailure(
                 exitCode: 78, lines: ["audit.webhook.url needs audit.webhook.secretFile"],
                 hint: "write a secret: openssl rand -hex 32 > webhook.secret; chmod 600 webhook.secret")
         }
         do {
-            self.init(
-                source: try HTTPFetch.Source(url: url, ca: audit.webhookCA),
-                signature: try WebhookSignature(file: secret), node: node)
+            guard let source = try Self.source(audit) else { return nil }
+            self.init(source: source, signature: try WebhookSignature(file: secret), node: node)
         } catch let error as CertificateError {
             throw StartFailure(
                 exitCode: 78, lines: ["audit.webhook: \(error.description)"],

@@ -7,6 +7,8 @@ import JSON
 final class WebhookSender: TimerHandler {
     private let output: WebhookOutput
     private let settings: WebhookOutput.Settings
+    /// The server, and how TLS is spoken with it.
+    private var source: HTTPFetch.Source
     private let log: Log
     private let parts: ChannelLoop
     private var request: HTTPFetch?
@@ -14,21 +16,28 @@ final class WebhookSender: TimerHandler {
     /// The pause after the next failure, in nanoseconds.
     private var pause: UInt64
     private var isFailing = false
+    /// Events in the next request: fewer after one that was refused, until the event is found that is.
+    private var limit: Int
     /// Drops that the log knows of.
     private var toldDrops: UInt64 = 0
 
     init(_ output: WebhookOutput, _ settings: WebhookOutput.Settings, log: Log) {
         self.output = output
         self.settings = settings
+        source = settings.source
         self.log = log
         parts = ChannelLoop(ControlPlane.loop)
         pause = settings.firstPause
+        limit = settings.batch
     }
+
+    /// Requests from now on are made by this; one that is under way goes on.
+    func use(_ next: HTTPFetch.Source) { source = next }
 
     /// There are events, or it is time to try again.
     func wake() {
         guard request == nil, timer == nil else { return }
-        let batch = output.batch()
+        let batch = output.batch(limit)
         guard !batch.isEmpty else { return }
         let body = Array(JSONValue.array(batch).text().utf8)
         let fetch = HTTPFetch.Request(
@@ -36,35 +45,38 @@ final class WebhookSender: TimerHandler {
             headers: [("Conduit-Signature", settings.signature.header(body, at: Clock.unixSeconds()))],
             accepted: 200...299)
         request = HTTPFetch(
-            settings.source, fetch, maximumSize: Self.answerLimit, timeout: settings.timeout, parts: parts
+            source, fetch, maximumSize: Self.answerLimit, timeout: settings.timeout, parts: parts
         ) { [weak self] result in
-            ControlPlane.assumeIsolated { self?.ended(batch.count, result) }
+            ControlPlane.assumeIsolated { self?.ended(batch, result) }
         }
     }
 
     /// Bytes of an answer, of which nothing is used.
     private static let answerLimit = 64 << 10
 
-    private func ended(_ count: Int, _ result: Result<HTTPFetch.Answer, HTTPFetch.Failure>) {
+    private func ended(_ batch: [JSONValue], _ result: Result<HTTPFetch.Answer, HTTPFetch.Failure>) {
         request = nil
         switch result {
         case .success:
-            output.settle(count, isDelivered: true)
+            output.settle(batch.count, isDelivered: true)
             pause = settings.firstPause
+            limit = min(2 * limit, settings.batch)
             if isFailing {
                 isFailing = false
                 log.info("webhook_works_again", "security events are delivered again", place)
             }
             tellDrops()
             wake()
-        case .failure(let failure) where Self.isFinal(failure.status):
-            // The same again would be refused again, and keep what comes behind it waiting.
+        case .failure(let failure) where Self.isRefusal(failure.status):
             output.failed(failure.text)
-            output.settle(count, isDelivered: false)
-            log.error(
-                "webhook_refused", "the server refused security events for good",
-                place + [("count", JSONValue(count)), ("detail", .string(failure.text))])
-            again()
+            if batch.count > 1 {
+                // One of them it does not take, and the others must not be lost with it.
+                limit = batch.count / 2
+                wake()
+            } else {
+                refused(batch[0], failure.text)
+                again()
+            }
         case .failure(let failure):
             output.failed(failure.text)
             if !isFailing {
@@ -78,12 +90,23 @@ final class WebhookSender: TimerHandler {
         }
     }
 
-    private var place: [Log.Field] { [("url", .string(settings.source.url))] }
+    /// The same again would be refused again, and keep what comes behind it waiting.
+    private func refused(_ event: JSONValue, _ detail: String) {
+        output.settle(1, isDelivered: false)
+        log.error(
+            "webhook_refused", "the server refused a security event for good; the audit log has it",
+            place + [
+                ("id", event["id"] ?? .null), ("type", event["type"] ?? .null), ("detail", .string(detail)),
+            ])
+    }
 
-    /// Whether a status says that trying again is of no use (RFC 9110, section 15.5): not with 408, 425 and 429.
-    private static func isFinal(_ status: Int?) -> Bool {
+    private var place: [Log.Field] { [("url", .string(source.url))] }
+
+    /// Whether a status speaks against what was sent (RFC 9110, section 15.5), so that trying the same again is of no use. Those that
+    /// speak against the address, the credentials or the moment speak against no event: they go away when somebody mends them.
+    private static func isRefusal(_ status: Int?) -> Bool {
         guard let status else { return false }
-        return (400...499).contains(status) && ![408, 425, 429].contains(status)
+        return (400...499).contains(status) && ![401, 404, 405, 407, 408, 410, 421, 425, 426, 429].contains(status)
     }
 
     private func tellDrops() {

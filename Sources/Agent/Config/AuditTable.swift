@@ -1,3 +1,5 @@
+public import TLS
+
 extension Configuration {
     /// The audit log.
     public struct Audit: Sendable, Equatable {
@@ -9,6 +11,8 @@ extension Configuration {
         public var key = ""
         /// What happens while it cannot be written.
         public var onFailure = AuditFailure.open
+        /// How long an event may wait for the disk before the log counts as one that cannot be written.
+        public var maxDelay: Duration = .seconds(10)
         /// The size at which a file is closed and the next one begun, in bytes.
         public var maxFileSize = 16 << 20
         /// The size of all files together, in bytes, beyond which the oldest are removed.
@@ -23,6 +27,8 @@ extension Configuration {
         public var webhookSecretFile: String?
         /// PEM files with the roots of that server; empty means the system's.
         public var webhookCA: [String] = []
+        /// What may be negotiated with it: the loader takes it from `tls.profile`.
+        public var fetchProfile = TLSProfile.intermediate
         /// The time between two checkpoints, where there is something to seal.
         public var checkpointInterval: Duration = .seconds(60)
     }
@@ -55,6 +61,11 @@ enum AuditTable {
             "audit.onFailure", \.audit.onFailure, .choice,
             "What happens while it cannot be written: `open` goes on and says so, `closed` takes on nothing new: no streams, no "
                 + "changes by the control API, no certificates.",
+            effect: .restart),
+        .value(
+            "audit.maxDelay", \.audit.maxDelay, .duration(.milliseconds(100) ... .seconds(3600)),
+            "How long an event may wait for the disk. Beyond it the log counts as one that cannot be written, also where the disk "
+                + "says nothing at all.",
             effect: .restart),
         .value(
             "audit.maxFileSize", \.audit.maxFileSize, .size(64 << 10...1 << 30),

@@ -26,15 +26,11 @@ extension Codec where Value == Configuration.Address {
                     decoding.wrongType(node, words, hint: "write it like \"127.0.0.1:8080\"")
                     return nil
                 }
-                do throws(Configuration.Address.ParseError) {
+                return decoding.parsed(text, at: node, as: words) {
+                    (decoding) throws(Configuration.Address.ParseError) in
                     let address = try Configuration.Address(parsing: text).resolved(decoding)
                     try check(address, rule)
                     return address
-                } catch {
-                    decoding.report(
-                        .badValue, at: node.position, "expected \(words), found \"\(text)\": \(error.message)",
-                        hint: error.hint)
-                    return nil
                 }
             },
             encode: { .string($0.description) },
@@ -77,5 +73,23 @@ extension Configuration.Address {
     /// Why the kernel would not take a socket's path: `sockaddr_un` holds 108 bytes with the final zero.
     static func socketPathProblem(_ path: String) -> String? {
         path.utf8.count <= 107 ? nil : "the socket's path has \(path.utf8.count) bytes, more than 107"
+    }
+}
+
+extension Decoding {
+    /// What `parse` makes of `text`, which stands at `node`; nil where it makes nothing of it, which is reported.
+    /// - Parameter words: what is expected.
+    mutating func parsed<Value>(
+        _ text: String, at node: JSONNode, as words: String,
+        _ parse: (Decoding) throws(Configuration.Address.ParseError) -> Value
+    ) -> Value? {
+        do throws(Configuration.Address.ParseError) {
+            return try parse(self)
+        } catch {
+            report(
+                .badValue, at: node.position, "expected \(words), found \"\(text)\": \(error.message)", hint: error.hint
+            )
+            return nil
+        }
     }
 }

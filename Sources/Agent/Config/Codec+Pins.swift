@@ -30,10 +30,13 @@ extension PinPolicy.Rule {
     /// A rule as it is configured.
     ///
     /// - Throws: `bad_pin`, which a loaded configuration has been checked for.
-    init(node: String?, _ pins: [String], _ mode: Configuration.PinMode) throws(CertificateError) {
+    init(
+        node: String?, _ pins: [String], _ mode: Configuration.PinMode, holdsForServers: Bool = false
+    ) throws(CertificateError) {
         var parsed: [CertificatePin] = []
         for pin in pins { parsed.append(try CertificatePin(parsing: pin)) }
-        self.init(node: node, pins: parsed, mode: mode == .enforce ? .enforce : .report)
+        self.init(
+            node: node, pins: parsed, mode: mode == .enforce ? .enforce : .report, holdsForServers: holdsForServers)
     }
 }
 

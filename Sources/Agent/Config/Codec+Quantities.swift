@@ -1,63 +1,71 @@
 import Arguments
 import JSON
 
-extension Codec where Value == Duration {
-    /// A duration such as `"30s"` within a range.
-    static func duration(_ range: ClosedRange<Duration>) -> Codec {
-        let bounds = (DurationText.format(range.lowerBound), DurationText.format(range.upperBound))
-        let words = "a duration from \(bounds.0) to \(bounds.1)"
+/// How a quantity with a unit is written, and how its mistakes are explained.
+private struct QuantityNotation<Value: Sendable>: Sendable {
+    let noun: String
+    let example: String
+    let parse: @Sendable (String) -> Value?
+    let format: @Sendable (Value) -> String
+    /// What to write instead of a bare number.
+    let unitHint: @Sendable (Int64) -> String
+    /// What to write instead of another text.
+    let hint: String
+    let pattern: String
+    let placeholder: String
+}
+
+extension Codec where Value: Comparable {
+    /// A quantity within a range.
+    private static func quantity(_ notation: QuantityNotation<Value>, in range: ClosedRange<Value>) -> Codec {
+        let words = "\(notation.noun) from \(notation.format(range.lowerBound)) to \(notation.format(range.upperBound))"
         return Codec(
             decode: { node, decoding in
                 guard let text = node.string else {
-                    let hint = node.integer.map { "write a unit: \"\($0)s\" or \"\($0)ms\"" }
-                    decoding.wrongType(node, words, hint: hint ?? "write it like \"30s\"")
+                    let hint = node.integer.map(notation.unitHint)
+                    decoding.wrongType(node, words, hint: hint ?? "write it like \"\(notation.example)\"")
                     return nil
                 }
-                guard let duration = DurationText.parse(text) else {
+                guard let value = notation.parse(text) else {
                     decoding.report(
-                        .badValue, at: node.position, "expected \(words), found \"\(text)\"",
-                        hint: "write whole numbers and units ms, s, m, h, d or w: \"250ms\", \"30s\", \"1h30m\"")
+                        .badValue, at: node.position, "expected \(words), found \"\(text)\"", hint: notation.hint)
                     return nil
                 }
-                guard range.contains(duration) else {
+                guard range.contains(value) else {
                     decoding.report(.outOfRange, at: node.position, "expected \(words), found \"\(text)\"")
                     return nil
                 }
-                return duration
+                return value
             },
-            encode: { .string(DurationText.format($0)) },
+            encode: { .string(notation.format($0)) },
             form: ValueForm(
-                words: words, schema: ["type": "string", "pattern": "^([0-9]+(w|d|h|m|s|ms))+$"],
-                placeholder: "DURATION"))
+                words: words, schema: ["type": "string", "pattern": .string(notation.pattern)],
+                placeholder: notation.placeholder))
+    }
+}
+
+extension Codec where Value == Duration {
+    /// A duration such as `"30s"` within a range.
+    static func duration(_ range: ClosedRange<Duration>) -> Codec {
+        quantity(
+            QuantityNotation(
+                noun: "a duration", example: "30s", parse: { DurationText.parse($0) },
+                format: { DurationText.format($0) },
+                unitHint: { "write a unit: \"\($0)s\" or \"\($0)ms\"" },
+                hint: "write whole numbers and units ms, s, m, h, d or w: \"250ms\", \"30s\", \"1h30m\"",
+                pattern: "^([0-9]+(w|d|h|m|s|ms))+$", placeholder: "DURATION"), in: range)
     }
 }
 
 extension Codec where Value == Int {
     /// A number of bytes such as `"256MiB"` within a range.
     static func size(_ range: ClosedRange<Int>) -> Codec {
-        let words = "a size from \(Quantity.text(bytes: range.lowerBound)) to \(Quantity.text(bytes: range.upperBound))"
-        return Codec(
-            decode: { node, decoding in
-                guard let text = node.string else {
-                    let hint = node.integer.map { "write a unit: \"\($0)B\" for bytes, or KiB, MiB, GiB" }
-                    decoding.wrongType(node, words, hint: hint ?? "write it like \"256MiB\"")
-                    return nil
-                }
-                guard let bytes = Quantity.bytes(text) else {
-                    decoding.report(
-                        .badValue, at: node.position, "expected \(words), found \"\(text)\"",
-                        hint: "write a whole number and B, KiB, MiB or GiB (powers of 1024): \"256MiB\"")
-                    return nil
-                }
-                guard range.contains(bytes) else {
-                    decoding.report(.outOfRange, at: node.position, "expected \(words), found \"\(text)\"")
-                    return nil
-                }
-                return bytes
-            },
-            encode: { .string(Quantity.text(bytes: $0)) },
-            form: ValueForm(
-                words: words, schema: ["type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$"], placeholder: "SIZE"))
+        quantity(
+            QuantityNotation(
+                noun: "a size", example: "256MiB", parse: { Quantity.bytes($0) }, format: { Quantity.text(bytes: $0) },
+                unitHint: { "write a unit: \"\($0)B\" for bytes, or KiB, MiB, GiB" },
+                hint: "write a whole number and B, KiB, MiB or GiB (powers of 1024): \"256MiB\"",
+                pattern: "^[0-9]+(B|KiB|MiB|GiB)$", placeholder: "SIZE"), in: range)
     }
 }
 

@@ -10,17 +10,12 @@ extension Codec where Value == Configuration.Target {
                 guard let text = node.string, text.contains("://") else {
                     return address.decode(node, &decoding).map(Configuration.Target.init)
                 }
-                do throws(Configuration.Address.ParseError) {
+                return decoding.parsed(text, at: node, as: words) { (_) throws(Configuration.Address.ParseError) in
                     let target = try Configuration.Target(parsing: text)
                     guard target.address.port != 0, !target.address.isWildcard else {
                         throw .init(message: "it names no single port of a single host", hint: nil)
                     }
                     return target
-                } catch {
-                    decoding.report(
-                        .badValue, at: node.position, "expected \(words), found \"\(text)\": \(error.message)",
-                        hint: error.hint)
-                    return nil
                 }
             },
             encode: { .string($0.description) },

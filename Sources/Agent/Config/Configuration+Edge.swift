@@ -220,6 +220,8 @@ extension Configuration {
     public struct EdgeAuthentication: Sendable, Equatable {
         /// Who issues tokens.
         public var issuers: [EdgeIssuer] = []
+        /// What may be negotiated where their keys are fetched: the loader takes it from `tls.profile`.
+        public var fetchProfile = TLSProfile.intermediate
         /// File with API keys.
         public var apiKeys: String?
         /// Private key (Ed25519, PEM or JWK) of the local issuer, whose public half is served.

@@ -1,3 +1,5 @@
+public import TLS
+
 extension Configuration {
     /// How the state of certificates is found out by OCSP (RFC 6960).
     public struct OCSP: Sendable, Equatable {
@@ -15,6 +17,8 @@ extension Configuration {
         public var intermediatesResponder: String?
         /// How long an answer may take.
         public var timeout: Duration = .seconds(2)
+        /// What may be negotiated with responders: the loader takes it from `tls.profile`.
+        public var fetchProfile = TLSProfile.intermediate
     }
 
     /// Whether a responder is asked, and what happens where it says nothing.

@@ -35,6 +35,8 @@ public struct Configuration: Sendable, Equatable {
     public var policy = Policy()
     /// Event loops that carry traffic, one thread each; 0 stands for one per core until the loader resolves it.
     public var workers = 0
+    /// What workers do before they sleep.
+    public var polling = Polling.auto
     /// Timers of links.
     public var links = Links()
     /// Flow control of streams.
@@ -158,6 +160,14 @@ extension Configuration {
         /// The fastest that library and CPU have (`TLSAcceleration`), OpenSSL otherwise.
         case auto
         /// OpenSSL.
+        case off
+    }
+
+    /// What a worker does when it has nothing to do.
+    public enum Polling: String, Sendable, CaseIterable {
+        /// It looks for its next event for a moment before it sleeps, where the last ones came that soon.
+        case auto
+        /// It sleeps.
         case off
     }
 
@@ -359,7 +369,9 @@ extension Configuration {
         public var receiveBudget = 512 << 20
         /// Bytes that all sessions without a link may hold.
         public var parkedMemory = 256 << 20
-        /// Streams on all links.
+        /// Bytes that the sessions of one worker may keep until their peers have acknowledged them.
+        public var retainedMemory = 1 << 30
+        /// Streams of peers, on all links.
         public var maxStreams = 100_000
         /// Links.
         public var maxLinks = 4096

@@ -1,4 +1,6 @@
 import Arguments
+import Directory
+import Link
 import PKI
 
 /// Resolves what depends on other values, and finds what is wrong between values.
@@ -161,8 +163,8 @@ struct ConfigurationChecks {
             report(
                 .missingKey, "identity.certificate", "the node has no certificate",
                 hint:
-                    "make one with `mesh ca issue NODE --out certs`, then set identity.certificate and identity.key; or join with "
-                    + "a token: identity.join.tokenFile")
+                    "join with a token of the CA's node (mesh ca token create --node NODE): identity.join.tokenFile; or name files "
+                    + "that somebody made: identity.certificate and identity.key")
         }
         if let check = PassphraseCheck(
             identity.passphrase, "identity.", hasKey: hasKey || hasPKCS12, keyName: "identity.key")
@@ -277,6 +279,12 @@ struct ConfigurationChecks {
 
     private mutating func checkServices() {
         var firstPlaces: [String: String] = [:]
+        if configuration.services.count > ModelLimits.services {
+            report(
+                .outOfRange, "services",
+                "\(configuration.services.count) services are more than a directory takes of one node (\(ModelLimits.services))",
+                hint: "spread them over several nodes")
+        }
         for (index, service) in configuration.services.enumerated() {
             let key = "services[\(index)]"
             if NameRule.isReserved(service.name) {
@@ -316,7 +324,8 @@ struct ConfigurationChecks {
     }
 
     private mutating func checkTargetTLS(_ service: Configuration.Service, _ key: String) {
-        let given = ["ca", "serverName", "certificate", "key"].map { "\(key).tls.\($0)" }.filter { origins[$0] != nil }
+        let keys = ["ca", "serverName", "certificate", "key", "pins", "revocation.files", "revocation.mode", "staple"]
+        let given = keys.map { "\(key).tls.\($0)" }.filter { origins[$0] != nil }
         if let first = given.first, service.target != .unset, !service.target.isTLS {
             report(
                 .conflict, first, "has no effect, as no TLS is spoken to \(service.target)",
@@ -420,6 +429,13 @@ struct ConfigurationChecks {
                 .conflict, given("streams.initialCredit", "streams.window"),
                 "streams.initialCredit (\(Quantity.text(bytes: streams.initialCredit))) must not be larger than "
                     + "streams.window (\(Quantity.text(bytes: streams.window)))")
+        }
+        let retention = SessionConfiguration().retentionLimit
+        if streams.window > retention {
+            warn(
+                .conflict, "streams.window",
+                "a session keeps \(Quantity.text(bytes: retention)) for acknowledgement at most, so a larger window is never filled"
+            )
         }
         if configuration.limits.receiveBudget < streams.window {
             report(

@@ -93,8 +93,8 @@ public enum ConfigurationTable {
                 + "`hard` refuses them."),
         .value(
             "tls.profile", \.tls.profile, .choice,
-            "What may be negotiated with nodes, see `docs/tls-profiles.md`. `hipaa`, `pci-dss` and `fips` hold for the edge "
-                + "and for targets as well.",
+            "What may be negotiated with nodes, see `docs/tls-profiles.md`. `hipaa`, `pci-dss` and `fips` hold for "
+                + "everything else over TLS as well.",
             default: "\"modern\"; \"intermediate\" where `tls.minimumVersion` is \"1.2\""),
         .value(
             "tls.minimumVersion", \.tls.minimumVersion, .choice,
@@ -210,6 +210,12 @@ public enum ConfigurationTable {
             "workers", \.workers, .integer(1...256), "Event loops that carry traffic, one thread each.",
             default: "one for each core", effect: .restart),
         .value(
+            "polling", \.polling, .choice,
+            "What a worker does when it has nothing to do: `auto` looks for its next event for up to 50 µs "
+                + "(100 where one comes at a time) before it sleeps, giving way to other threads, where the last ones came "
+                + "that soon again and again; `off` sleeps at once.",
+            effect: .restart),
+        .value(
             "links.pingInterval", \.links.pingInterval, .duration(.milliseconds(100) ... .seconds(3600)),
             "The time between two pings on a quiet link."),
         .value(
@@ -220,14 +226,16 @@ public enum ConfigurationTable {
             "A link on which nothing came for so long, not even the answer to a ping, is given up."),
         .value(
             "links.reconnectMin", \.links.reconnectMin, .duration(.milliseconds(10) ... .seconds(60)),
-            "The bound of the first random pause before a lost link is dialled again; it doubles each time."),
+            "The bound of the first random pause before a lost link is dialled again; it doubles each time. A delay that the node "
+                + "names goes first."),
         .value(
             "links.reconnectMax", \.links.reconnectMax, .duration(.milliseconds(10) ... .seconds(3600)),
-            "The largest bound of these pauses."),
+            "The largest bound of these pauses while nobody wants the link."),
         .value(
             "links.reconnectMaxPermanent", \.links.reconnectMaxPermanent,
             .duration(.milliseconds(10) ... .seconds(3600)),
-            "The largest bound for links that are always kept: to the directory and to `peers`."),
+            "The largest bound for links that are always kept, to the directory and to `peers`, and where an application waits."
+        ),
         .value(
             "links.resumeFor", \.links.resumeFor, .duration(.zero ... .seconds(3600)),
             "How long streams wait for a new link when theirs is lost, before they are reset; 0 resets them at once, and "
@@ -254,14 +262,23 @@ public enum ConfigurationTable {
             "The most memory that streams without a link may hold while they wait; beyond it they are reset at once.",
             effect: .restart),
         .value(
+            "limits.retainedMemory", \.limits.retainedMemory, .size(16 << 20...1 << 40),
+            "The most memory, on each worker, for bytes that were sent and that peers have not acknowledged yet; beyond it "
+                + "streams wait, and each session goes on with 512 KiB of its own.",
+            effect: .restart),
+        .value(
             "limits.maxStreams", \.limits.maxStreams, .integer(1...10_000_000),
-            "The most streams on all links; further ones are refused as overloaded."),
+            "The most streams that peers may have open here at once, on all links together; further ones are refused with a delay "
+                + "(`too_many_streams`). A higher number counts for sessions that begin after a reload."),
         .value(
             "limits.maxLinks", \.limits.maxLinks, .integer(1...1_000_000),
-            "The most nodes to which there are links; further ones are refused."),
+            "The most nodes to which there are links, in use, parked or being made; further ones are refused with a delay "
+                + "(`overloaded`). Nodes to which a link is always kept are not refused, and a smaller number ends no link."
+        ),
         .value(
             "limits.maxConnectionsPerUpstream", \.limits.maxConnectionsPerUpstream, .integer(1...1_000_000),
-            "The most connections of one upstream listener; further ones wait to be accepted."),
+            "The most connections of one upstream listener; further ones are reset at once, and counted as `too_many_connections`."
+        ),
     ]
 
     private static let operationFields: [Field<Configuration>] = [

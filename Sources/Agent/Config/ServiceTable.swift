@@ -1,7 +1,8 @@
 /// The keys of services and upstreams.
 enum ServiceTable {
     static let service: [Field<Configuration.Service>] =
-        target + PassphraseTable.fields("tls.", of: "`tls.key`").map { $0.inside(\.tls.passphrase) } + instance
+        target + PassphraseTable.fields("tls.", of: "`tls.key`").map { $0.inside(\.tls.passphrase) } + verification
+        + instance
 
     private static let target: [Field<Configuration.Service>] = [
         .value(
@@ -25,11 +26,33 @@ enum ServiceTable {
         .value("tls.key", \.tls.key, .optional(.path), "PEM file with its private key.", default: "none"),
     ]
 
-    private static let instance: [Field<Configuration.Service>] = [
+    private static let verification: [Field<Configuration.Service>] = [
+        .value(
+            "tls.pins", \.tls.pins, .pins,
+            "Pins (`spki-sha256:…`, `cert-sha256:…`, see `mesh cert pin`), one of which the chain of the target's certificate "
+                + "must match besides.", default: "none"),
+        .value(
+            "tls.pinMode", \.tls.pinMode, .choice,
+            "Whether a certificate that matches none fails the handshake, or is only logged and counted."),
+        .value(
+            "tls.revocation.files", \.tls.revocationFiles,
+            .list(.path, "a path or a list of paths", orOne: true),
+            "CRLs (PEM or DER) of the CAs that vouch for the target: no connection to a certificate on one, and none goes on. Read again on "
+                + "reload and when they change.", default: "none"),
+        .value(
+            "tls.revocation.mode", \.tls.revocationMode, .choice,
+            "What happens where the CRL of an issuer is missing or out of date, as with `trust.revocation.mode`."),
+        .value(
+            "tls.staple", \.tls.staple, .choice,
+            "What happens where the target staples no OCSP response to its certificate, or none that says it is good. One that "
+                + "says `revoked` is always heard."),
         .value(
             "tls.ct", \.tls.transparency, .choice,
             "Whether the target's certificate must be in public logs, see `docs/transparency.md`; needs `tls.ct.logs` of the "
                 + "agent."),
+    ]
+
+    private static let instance: [Field<Configuration.Service>] = [
         .value("protocol", \.protocol, .choice, "What it speaks."),
         .value(
             "tags", \.tags, .list(.name("a tag", "TAG"), "a list of tags", maximum: 32),

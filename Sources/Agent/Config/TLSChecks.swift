@@ -1,3 +1,4 @@
+import PKI
 import TLS
 
 /// Resolves what profiles decide where nothing is given, and finds where a configuration falls short of the profile that it
@@ -20,10 +21,12 @@ struct TLSChecks {
     mutating func run() {
         checkLinks()
         for index in configuration.edge.listeners.indices { checkListener(index) }
-        let profile = configuration.tls.profile
-        for index in configuration.services.indices {
-            configuration.services[index].tls.profile = profile.isRegulated ? profile : .intermediate
-        }
+        let outward = configuration.tls.profile.towardsOthers
+        for index in configuration.services.indices { configuration.services[index].tls.profile = outward }
+        configuration.edge.authentication.fetchProfile = outward
+        configuration.ocsp.fetchProfile = outward
+        configuration.audit.fetchProfile = outward
+        checkCleartext()
         checkTransparency()
         checkPins()
         checkRevocation()
@@ -62,7 +65,7 @@ struct TLSChecks {
                 .conflict, "tls.legacyCertificates",
                 "the profile \(profile) lets no certificate off its checks, and this lets those without extended key usage "
                     + "and names pass",
-                hint: "issue these certificates again (mesh ca issue NODE) and remove it")
+                hint: "make these certificates anew (\(NewCertificate.commands())) and remove it")
         }
     }
 
@@ -78,7 +81,9 @@ struct TLSChecks {
         _ key: String
     ) {
         do throws(TLSError) {
-            _ = try profile.parameters.choosing(suites: suites, groups: [], minimum: TLSVersion(minimum))
+            // Of a version that the profile does not have nothing is left when that is mended.
+            let minimum = max(TLSVersion(minimum), profile.minimumVersion)
+            _ = try profile.parameters.choosing(suites: suites, groups: [], minimum: minimum)
         } catch {
             report(.badValue, "\(key).cipherSuites", "\(error.message) (\(profile))", hint: error.hint)
         }
@@ -100,7 +105,8 @@ struct TLSChecks {
                 .conflict, "\(key).profile", "tls.profile is \(agent), which holds for every listener",
                 hint: "leave it out")
         }
-        let profile = listener.profile ?? (agent.isRegulated ? agent : .intermediate)
+        // What is wrong besides is said of the profile that will hold.
+        let profile = agent.isRegulated ? agent : listener.profile ?? .intermediate
         listener.profile = profile
         if !isGiven("\(key).minimumVersion") { listener.minimumVersion = .init(lowestOf: profile) }
         configuration.edge.listeners[index] = listener
@@ -128,6 +134,30 @@ struct TLSChecks {
         }
     }
 
+    // MARK: - In the clear
+
+    /// Who answers to somebody else's rules sends nothing to other hosts without TLS, and takes nothing from them.
+    private mutating func checkCleartext() {
+        let profile = configuration.tls.profile
+        guard profile.isRegulated else { return }
+        for (index, service) in configuration.services.enumerated()
+        where service.allowNonLoopback && service.target != .unset && !service.target.isTLS
+            && !service.target.address.isLoopback
+        {
+            report(
+                .conflict, "services[\(index)].target",
+                "the profile \(profile) lets nothing go to other hosts without TLS, and \(service.target) is or can be on one",
+                hint: "let it speak TLS (tls://…, https://…), or run the agent on its host")
+        }
+        for (index, upstream) in configuration.upstreams.enumerated()
+        where upstream.allowNonLoopback && upstream.listen != .unset && !upstream.listen.isLoopback {
+            report(
+                .conflict, "upstreams[\(index)].listen",
+                "the profile \(profile) lets nothing in without TLS from other hosts",
+                hint: "listen on a loopback address or a Unix socket, or let them come by an edge listener")
+        }
+    }
+
     // MARK: - Certificate Transparency
 
     /// Where SCTs are looked at, there must be logs to compare them with.
@@ -149,7 +179,10 @@ struct TLSChecks {
     }
 
     private mutating func checkSessions(_ listener: Configuration.EdgeListener, _ profile: TLSProfile, _ key: String) {
-        guard !refused.contains(key), let problem = Self.sessionProblem(listener, profile) else { return }
+        var listener = listener
+        // Whoever mends what was refused by itself shall know this bound, too.
+        if refused.contains(key) { listener.sessionLifetime = .seconds(TicketKeys.maximumLifetime) }
+        guard let problem = Self.sessionProblem(listener, profile) else { return }
         report(.conflict, key, problem.message, hint: problem.hint)
     }
 
@@ -176,6 +209,14 @@ struct TLSChecks {
             report(
                 .missingKey, "trust.revocation.mode", "no CRL is given, so every certificate would be refused",
                 hint: "set trust.revocation.files or trust.revocation.urls, or leave the mode at \"soft\"")
+        }
+        for (index, service) in configuration.services.enumerated()
+        where service.tls.revocationMode == .hard && service.tls.revocationFiles.isEmpty {
+            let key = "services[\(index)].tls.revocation"
+            guard !refused.contains(where: { $0.hasPrefix(key) }) else { continue }
+            report(
+                .missingKey, "\(key).mode", "no CRL is given, so every certificate would be refused",
+                hint: "set \(key).files, or leave the mode at \"soft\"")
         }
         for (index, listener) in configuration.edge.listeners.enumerated()
         where listener.clientRevocationMode == .hard && listener.clientRevocationFiles.isEmpty {

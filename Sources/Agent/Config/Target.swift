@@ -92,6 +92,14 @@ extension Configuration.Target: CustomStringConvertible {
 }
 
 extension Configuration {
+    /// What happens where a server staples no OCSP response to its certificate, or one that says nothing of it.
+    public enum StapleMode: String, Sendable, CaseIterable {
+        /// It passes, unless its certificate demands one.
+        case soft
+        /// It is refused.
+        case hard
+    }
+
     /// How TLS is spoken to a target.
     public struct TargetTLS: Sendable, Equatable {
         /// PEM files with the CA certificates that vouch for the target; empty means the system's.
@@ -107,6 +115,17 @@ extension Configuration {
 
         /// What may be negotiated: the loader takes it from `tls.profile`.
         public var profile = TLSProfile.intermediate
+
+        /// Pins, one of which the chain of the target's certificate must match; empty means that none has to.
+        public var pins: [String] = []
+        /// What a certificate that matches none of them meets with.
+        public var pinMode = PinMode.enforce
+        /// CRLs of the CAs that vouch for the target.
+        public var revocationFiles: [String] = []
+        /// What happens where none is up to date.
+        public var revocationMode = RevocationMode.soft
+        /// What happens where the target staples no OCSP response.
+        public var staple = StapleMode.soft
 
         /// What too few good SCTs of the target do.
         public var transparency = TransparencyMode.off

@@ -22,7 +22,7 @@ extension ControlAPI {
         add(.put, "/v1/services/{name}", both) { [unowned self] call in try await self.register(call) }
         add(.delete, "/v1/services/{name}", both) { [unowned self] call in try await self.deregister(call) }
         add(.post, "/v1/reload", both) { [unowned self] call in try await self.reload(call) }
-        add(.post, "/v1/authorize", both) { [unowned self] call in try self.authorize(call) }
+        add(.post, "/v1/authorize", both) { [unowned self] call in try await self.authorize(call) }
         add(.get, "/v1/why", both) { [unowned self] call in try await self.why(call) }
         add(.get, "/v1/decisions", both) { [unowned self] call in try await self.decisions(call) }
         add(.get, "/v1/connect/{service}", [.control]) { [unowned self] call in try self.connect(call) }
@@ -133,8 +133,15 @@ extension ControlAPI {
                     "a registered service's target is loopback or a Unix socket; another host needs the configuration "
                     + "with allowNonLoopback")
         }
+        guard agent.registry.hasRoom(for: name) else {
+            throw Problem(
+                "too_many_services", status: 409,
+                detail:
+                    "this node has \(agent.registry.entries.count) services, and no directory takes more of one node",
+                hint: "deregister some: mesh deregister")
+        }
         let isNew = agent.registry.entries[name] == nil
-        try agent.registry.register(service, target: target)
+        try add(service, target)
         agent.log.info(
             "service_registered", "service \(name) was registered",
             [
@@ -149,6 +156,15 @@ extension ControlAPI {
                 "directory": .bool(isKnown), "drained": .bool(agent.isOutOfService),
             ],
             status: isNew ? 201 : 200)
+    }
+
+    private func add(_ service: Configuration.Service, _ target: SocketAddress) throws {
+        do throws(CertificateError) {
+            try agent.registry.register(service, target: target)
+        } catch {
+            guard error.reason == .tooLarge else { throw error }
+            throw Problem(error.code, status: 409, detail: error.message, hint: error.hint)
+        }
     }
 
     private func deregister(_ call: Call) async throws -> ControlAnswer {
@@ -192,7 +208,7 @@ extension ControlAPI {
 
     /// The control socket's connection becomes the application's side of a stream.
     private func connect(_ call: Call) throws -> ControlAnswer {
-        guard case .user(let uid, let gid) = call.request.caller else {
+        guard case .user(let user) = call.request.caller else {
             throw Problem("not_found", status: 404, detail: "only local users connect here")
         }
         guard call.request.head.upgrade.contains("conduit-stream") else {
@@ -203,7 +219,7 @@ extension ControlAPI {
         let named = try query.single("as")
         let shared = agent.own.services.intersection(call.principal.services)
         let identity = named ?? (shared.count == 1 ? shared.first : nil)
-        let acting = ActingAs.user(uid: uid, gid: gid, service: identity)
+        let acting = ActingAs.user(user, service: identity)
         let node = try query.single("node")
         let decision = agent.routing.authorizeOpening(acting, service: service)
         try demand(decision)
@@ -218,7 +234,7 @@ extension ControlAPI {
             let raw = descriptor.release()
             worker.submit { core in
                 let attempt = OpenAttempt(
-                    service: service, acting: acting, node: node, origin: "mesh connect by uid \(uid)",
+                    service: service, acting: acting, node: node, origin: "mesh connect by uid \(user.uid)",
                     timeout: 10_000_000_000, answers: answers, firstBytes: leftover)
                 attempt.outcomeID = id
                 core.open(FileDescriptor(owning: raw), attempt)

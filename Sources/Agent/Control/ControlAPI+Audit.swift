@@ -20,8 +20,13 @@ extension ControlAPI {
         add(.get, "/v1/audit/kept", [.control, .agentService]) { [unowned self] call in
             try self.demandAdminister(call)
             return try self.answering { () throws(SealKeeper.Refusal) in
-                let nodes = try self.agent.sealKeeper.summary()
-                return .array(nodes.map { ["node": .string($0.node), "seals": JSONValue($0.count)] })
+                .array(
+                    try self.agent.sealKeeper.summary().map {
+                        [
+                            "node": .string($0.node), "seals": JSONValue($0.count),
+                            "problem": $0.problem.map { .string($0) } ?? .null,
+                        ]
+                    })
             }
         }
         add(.get, "/v1/audit/kept/{node}", [.control, .agentService]) { [unowned self] call in
@@ -111,6 +116,8 @@ extension ControlAPI {
             case .full: throw Problem("seals_full", status: 507, detail: "seals of so many nodes are not kept")
             case .store(let error):
                 throw Problem(error.code, status: 500, detail: error.description, hint: error.hint)
+            case .unread(let error):
+                throw Problem("seals_unread", status: 503, detail: error.description, hint: error.hint)
             }
         }
     }

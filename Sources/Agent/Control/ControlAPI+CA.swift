@@ -16,6 +16,7 @@ extension ControlAPI {
     /// administer this node.
     func addCARoutes() {
         addCA(.get, "/v1/ca") { [unowned self] call in try await self.showCA(call) }
+        addCA(.post, "/v1/ca/check") { [unowned self] call in try await self.checkCA(call) }
         addCA(.post, "/v1/ca/reload") { [unowned self] call in try await self.reloadCA(call) }
         addCA(.post, "/v1/ca/tokens") { [unowned self] call in try await self.createToken(call) }
         addCA(.get, "/v1/ca/tokens") { [unowned self] call in try await self.listTokens(call) }
@@ -66,6 +67,21 @@ extension ControlAPI {
                 ("by", .string(call.principal.id.description)),
             ])
         return try await showCA(call)
+    }
+
+    /// Says whether the CA could issue with the files that wait beside its own; nothing changes.
+    private func checkCA(_ call: Call) async throws -> ControlAnswer {
+        let ca = try ca(call)
+        let facts: CAService.Facts
+        do throws(CertificateError) {
+            facts = try ca.check(agent.configuration.ca, trusting: agent.documents.ledger.roots)
+        } catch {
+            throw Problem(error.code, status: 409, detail: error.description, hint: error.hint)
+        }
+        return json([
+            "node": .string(agent.shared.node), "issuer": .string(facts.subjects.issuer),
+            "root": .string(facts.subjects.root), "rootKey": .string(facts.rootKey),
+        ])
     }
 
     private func showCA(_ call: Call) async throws -> ControlAnswer {

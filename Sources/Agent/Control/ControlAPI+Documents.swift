@@ -1,4 +1,3 @@
-import Directory
 import Documents
 import HTTP
 import JSON
@@ -10,9 +9,7 @@ extension ControlAPI {
         let all: Set<Door> = [.control, .agentService, .documentsService]
         // Open to local callers whom the policy does not know: whoever makes a new one needs the version of the old.
         add(.get, "/v1/documents", all, open: [.control]) { [unowned self] call in self.documents(call) }
-        add(.get, "/v1/documents/nodes", [.control, .documentsService]) { [unowned self] call in
-            try await self.documentNodes(call)
-        }
+        addDocumentNodeRoutes()
         add(.get, "/v1/documents/{kind}", [.control, .documentsService]) { [unowned self] call in
             try self.document(call)
         }
@@ -60,17 +57,21 @@ extension ControlAPI {
         do throws(DocumentError) {
             if kind == .trust, call.door == .control, !isForced { try agent.refuseLockout(by: call.request.body) }
             outcome = try agent.documents.take(
-                call.request.body, as: kind, from: call.request.caller.description, asNext: call.door == .control,
-                base: base)
+                call.request.body, as: kind, from: call.request.caller.description, isStranger: isStranger(call),
+                asNext: call.door == .control, base: base, isStoredLater: true)
         } catch {
             throw Problem(error.code.rawValue, status: error.status, detail: error.message, hint: error.hint)
         }
         switch call.request.caller {
-        case .peer(_, let node), .bearer(let node): agent.documentPeers.received(kind, from: node)
+        case .peer(_, let node): agent.documentPeers.received(kind, from: node)
+        // Beside a link of the node that is somebody else.
+        case .bearer(let node) where !agent.supervisor.isLinked(to: node):
+            agent.documentPeers.received(kind, from: node)
         default: break
         }
         // Who is told that a document is in force can rely on it.
         await agent.settled()
+        await agent.documents.storeLate(kind)
         return json([
             "outcome": .string(outcome == .taken ? "taken" : "known"),
             "stored": .bool(!agent.documents.unstored.contains(kind)),
@@ -98,51 +99,6 @@ extension ControlAPI {
         object["text"] = document.map { .string(String(decoding: $0.payload, as: UTF8.self)) } ?? .null
         return json(.object(object))
     }
-
-    // MARK: - What nodes have
-
-    /// What every node has that this one, or the directory's, knows of.
-    private func documentNodes(_ call: Call) async throws -> ControlAnswer {
-        let own = agent.documents.ledger.versions
-        var nodes: [String: JSONValue] = [agent.shared.node: entry(own, isLinked: true, own)]
-        for peer in agent.documentPeers.known { nodes[peer.node] = entry(peer.versions, isLinked: peer.isLinked, own) }
-        guard call.door == .control else { return answer(nodes) }
-        for node in agent.routing.directory.nodes where nodes[node.name] == nil {
-            nodes[node.name] = entry(nil, isLinked: false, own)
-        }
-        // The directory's node is linked with everybody, and what it knows is fresh.
-        if let directory = agent.directoryClient?.node, directory != agent.shared.node,
-            agent.supervisor.isLinked(to: directory),
-            let reply = try? await agent.ask(
-                node: directory, service: Policy.Name.documentsService, .get, "/v1/documents/nodes"),
-            reply.head.status == 200, let list = try? JSONReader.parse(reply.body)["nodes"]?.array
-        {
-            for item in list {
-                guard let name = item["node"]?.string, name != agent.shared.node, item["versions"]?.isNull == false
-                else { continue }
-                let versions = try? DocumentVersions(json: item["versions"] ?? .null)
-                let isKnownHere = nodes[name]?["linked"]?.bool == true
-                if !isKnownHere { nodes[name] = entry(versions, isLinked: item["linked"]?.bool == true, own) }
-            }
-        }
-        return answer(nodes)
-    }
-
-    private func answer(_ nodes: [String: JSONValue]) -> ControlAnswer {
-        let list = nodes.sorted { $0.key < $1.key }.map { node -> JSONValue in
-            var object: JSONObject = ["node": .string(node.key)]
-            for member in node.value.object?.members ?? [] { object[member.key] = member.value }
-            return .object(object)
-        }
-        return json(["node": .string(agent.shared.node), "nodes": .array(list)])
-    }
-
-    private func entry(_ versions: DocumentVersions?, isLinked: Bool, _ own: DocumentVersions) -> JSONValue {
-        [
-            "linked": .bool(isLinked), "versions": versions?.json ?? .null,
-            "behind": versions.map { .init(own.newer(than: $0).map(\.rawValue)) } ?? .null,
-        ]
-    }
 }
 
 extension DocumentError {
@@ -151,7 +107,7 @@ extension DocumentError {
         switch code {
         case .malformed, .wrongKind: 400
         case .tooLarge: 413
-        case .otherMesh, .unknownOperator, .unvouchedRoot, .badSignature: 403
+        case .otherMesh, .unknownOperator, .unvouchedRoot, .rootNotInTime, .badSignature: 403
         case .older, .noOperators, .noTrustDomain, .lockout: 409
         case .badContent, .tooFarAhead: 422
         case .changed: 412

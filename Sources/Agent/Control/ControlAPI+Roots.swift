@@ -17,7 +17,7 @@ extension ControlAPI {
         var nodes = await ownView()
         if call.door == .control {
             for node in agent.routing.directory.nodes where nodes[node.name] == nil {
-                nodes[node.name] = Self.entry(nil, nil, isLinked: false)
+                nodes[node.name] = absent(node.name)
             }
             await addDirectoryView(&nodes)
         }
@@ -48,7 +48,7 @@ extension ControlAPI {
     /// This node and those that are linked with it, each with the root below which its certificate is.
     private func ownView() async -> [String: JSONValue] {
         var nodes = [
-            agent.shared.node: Self.entry(agent.identity.ownRoot, agent.identity.credentials.leaf, isLinked: true)
+            agent.shared.node: Self.entry(agent.ownRoot, agent.identity.credentials.leaf, isLinked: true)
         ]
         let list = agent.documents.ledger.rootList
         for report in await agent.reports() {
@@ -59,9 +59,21 @@ extension ControlAPI {
         }
         // Nodes that were here since this agent started, and are not now: they have to come back.
         for peer in agent.documentPeers.known where nodes[peer.node] == nil {
-            nodes[peer.node] = Self.entry(nil, nil, isLinked: false)
+            nodes[peer.node] = absent(peer.node)
         }
         return nodes
+    }
+
+    /// A node that is not linked here, and whether a document revokes it: then nobody waits for it. Where it linked since this agent
+    /// started it is its certificate that counts, which may be a newer one than those that are revoked.
+    private func absent(_ node: String) -> JSONValue {
+        let revocations = agent.documents.ledger.revocations
+        let chain = agent.supervisor.chain(of: node)
+        let entry =
+            chain.isEmpty
+            ? revocations.entry(ofNode: node)
+            : RevocationCheck(revocations: revocations, policy: agent.policy).entry(for: chain)
+        return Self.entry(nil, nil, isLinked: false, revokedBy: entry)
     }
 
     /// The directory's node is linked with everybody.
@@ -76,15 +88,25 @@ extension ControlAPI {
                 continue
             }
             object["node"] = nil
+            // One of an older version does not say it.
+            if object["linked"]?.bool != true, object["revoked"] == nil {
+                object["revoked"] = nodes[name]?["revoked"] ?? .null
+            }
             nodes[name] = .object(object)
         }
     }
 
-    private static func entry(_ root: Certificate?, _ leaf: Certificate?, isLinked: Bool) -> JSONValue {
+    private static func entry(
+        _ root: Certificate?, _ leaf: Certificate?, isLinked: Bool, revokedBy entry: RevocationEntry? = nil
+    ) -> JSONValue {
         [
             "linked": .bool(isLinked), "root": root.map { .string($0.subject) } ?? .null,
             "rootKey": root.map { .string($0.spkiSHA256) } ?? .null,
             "ends": leaf.map { .string(UTCTime.text($0.notAfter)) } ?? .null,
+            "revoked": entry.map { .string($0.name) } ?? .null,
+            "renewsWithinSeconds": leaf.map {
+                .integer((IdentityRenewal.spread(lifetime: $0.notAfter - $0.notBefore) + 999) / 1000)
+            } ?? .null,
         ]
     }
 }

@@ -24,7 +24,7 @@ extension ControlAPI {
         }
     }
 
-    func authorize(_ call: Call) throws -> ControlAnswer {
+    func authorize(_ call: Call) async throws -> ControlAnswer {
         let object = try body(call).requireObject()
         var question = Question(
             from: try object.string("principal"), verb: try verb(object.optionalString("verb")),
@@ -33,7 +33,7 @@ extension ControlAPI {
             question.attributes[member.key] = try member.value.requireStrings()
         }
         question.node = try object.optionalString("node")
-        let explanation = try explain(call, question)
+        let explanation = try await explain(call, question)
         return json([
             "allowed": .bool(explanation.allowed), "reason": .string(explanation.reason.rawValue),
             "rule": explanation.rule.map { .string($0.description) } ?? .null,
@@ -56,7 +56,7 @@ extension ControlAPI {
         if let node = try query.single("at"), node != agent.shared.node {
             return try await pass(call, to: node, .get, "/v1/why?" + HTTPQuery.encode(question.query))
         }
-        var object = try explain(call, question).json.object ?? JSONObject()
+        var object = try await explain(call, question).json.object ?? JSONObject()
         object["node"] = .string(agent.shared.node)
         object["policy"] = agent.policyJSON
         if question.verb == .link, let entry = revocation(of: question.from) {
@@ -83,9 +83,9 @@ extension ControlAPI {
     }
 
     /// The decision about somebody: for oneself and for administrators.
-    private func explain(_ call: Call, _ question: Question) throws -> Explanation {
+    private func explain(_ call: Call, _ question: Question) async throws -> Explanation {
+        let (subject, id) = try await subject(question, by: call)
         let policy = agent.policy
-        let (subject, id) = try subject(question)
         let principal = policy.principal(for: subject)
         let isOneself =
             principal.id == call.principal.id || subject == call.principal.subject
@@ -109,7 +109,7 @@ extension ControlAPI {
     }
 
     /// Who is asked about; the id where the text is one.
-    private func subject(_ question: Question) throws -> (Subject, PrincipalID?) {
+    private func subject(_ question: Question, by call: Call) async throws -> (Subject, PrincipalID?) {
         if question.from.hasPrefix("spiffe://") || question.from.hasPrefix("cn:") {
             guard let subject = agent.policy.subject(question.from) else { throw badPrincipal(question.from) }
             return (subject, nil)
@@ -120,7 +120,16 @@ extension ControlAPI {
                 "bad_attribute", status: 400, detail: "\(id) has no attributes",
                 hint: "only tokens and keys have: jwt:ISSUER/SUBJECT, key:ID")
         }
-        if let uid = id.uid { return (.user(uid: uid, name: UserName.of(uid), gids: []), id) }
+        if let uid = id.uid {
+            // Who asks about himself is who he has proven to be; of others there is only what the host's lists of users say.
+            if case .user(let user) = call.request.caller, user.uid == uid { return (user.subject, id) }
+            try demandAdminister(call)
+            do throws(UserLookupError) {
+                return (try await agent.users.user(uid).subject, id)
+            } catch {
+                throw Problem("user_unknown", status: 503, detail: error.description, hint: error.hint)
+            }
+        }
         return (
             Subject(id, trustDomain: agent.identity.trustDomain, attributes: question.attributes), id
         )

@@ -80,6 +80,14 @@ final class ControlAPI {
     }
 
     private func answer(_ request: ControlRequest, _ door: Door) async -> ControlAnswer {
+        var request = request
+        if case .user(let user) = request.caller {
+            do throws(UserLookupError) {
+                request.caller = .user(try await agent.users.named(user))
+            } catch {
+                return problem("user_unknown", 503, error.description, hint: error.hint)
+            }
+        }
         let principal = self.principal(of: request.caller)
         guard principal.isIdentified || isOpen(request, door) else {
             let reason = principal.problem ?? .notAuthenticated
@@ -88,7 +96,7 @@ final class ControlAPI {
                 [("caller", .string(request.caller.description)), ("reason", .string(reason.rawValue))])
             return problem(
                 reason.rawValue, 403, "the policy does not know \(request.caller.description)",
-                hint: "map it in the policy: { match: { uid: N }, groups: [\"operators\"] }")
+                hint: Self.mapping(of: request.caller))
         }
         switch router.match(request.head.method, request.head.path) {
         case .found(let index, let parameters):
@@ -143,7 +151,23 @@ final class ControlAPI {
                 ("caller", .string(call.request.caller.description)),
                 ("method", .string(call.request.head.method.rawValue)), ("path", .string(call.request.head.path)),
                 ("reason", .string(problem.reason)), ("detail", .string(problem.detail ?? "")),
-            ])
+            ] + AuditMeaning.strangers(isStranger(call)))
+    }
+
+    /// What to do for a caller whom the policy does not know. He cannot tell the agent to read another one.
+    private static func mapping(of caller: ControlCaller) -> String {
+        guard case .user(let user) = caller else { return "map it in the policy's identities" }
+        return
+            "map it in the policy's identities, { match: { uid: \(user.uid) }, groups: [\"operators\"] }, and restart the agent or send it "
+            + "SIGHUP, or run this as a user whom the policy knows"
+    }
+
+    /// Whether nobody knows who calls: the policy does not. A node has at least proven its name.
+    func isStranger(_ call: Call) -> Bool {
+        switch call.request.caller {
+        case .user, .loopback: !call.principal.isIdentified
+        case .peer, .bearer, .itself: false
+        }
     }
 
     private func isOpen(_ request: ControlRequest, _ door: Door) -> Bool {
@@ -163,8 +187,7 @@ final class ControlAPI {
     func principal(of caller: ControlCaller) -> Principal {
         let policy = agent.policy
         switch caller {
-        case .user(let uid, let gid):
-            return policy.principal(for: .user(uid: uid, name: UserName.of(uid), gids: [gid]))
+        case .user(let user): return policy.principal(for: user.subject)
         case .peer(let principal, _): return policy.principal(for: principal.subject)
         case .itself: return agent.own
         case .bearer, .loopback: return policy.principal(for: .anonymous)

@@ -4,7 +4,7 @@ import Policy
 /// with every request, so that a change of policy holds for open connections too.
 enum ControlCaller: Sendable {
     /// A local user, by the Unix credentials of the socket's other end.
-    case user(uid: UInt32, gid: UInt32)
+    case user(LocalUser)
     /// A node, or whom it names and may act as: the principal as the opened stream was authorised.
     case peer(Principal, node: String)
     /// A node without a right, which may bring signed documents and nothing else.
@@ -17,7 +17,7 @@ enum ControlCaller: Sendable {
     /// For logs.
     var description: String {
         switch self {
-        case .user(let uid, _): "uid:\(uid)"
+        case .user(let user): user.description
         case .peer(let principal, let node):
             principal.id.description == "node:\(node)" ? "node:\(node)" : "\(principal.id) via node:\(node)"
         case .bearer(let node): "node:\(node), which has no right to link"

@@ -138,9 +138,8 @@ final class DirectoryClient {
                 registered = nil
                 acknowledgedHash = nil
                 report("register", "\(error)")
-                // Full jitter: many nodes that lost one directory do not come back to it in step. Its link is dialled by the
-                // supervisor, in its own time.
-                await wait(UInt64.random(in: 0...backoff))
+                // Its link is dialled by the supervisor, in its own time.
+                await wait(Self.pause(error, backoff))
                 backoff = min(backoff * 2, Self.longestRetry)
             }
         }
@@ -211,7 +210,15 @@ final class DirectoryClient {
     private static func error(_ answer: HTTPResponse) -> HTTPClientError {
         let value = try? JSONReader.parse(answer.body)
         let reason = value?["reason"]?.string ?? "status \(answer.head.status)"
-        return HTTPClientError(description: "\(reason): \(value?["detail"]?.string ?? "")")
+        let seconds = answer.head.headers["Retry-After"].flatMap { UInt64($0) } ?? 0
+        return HTTPClientError(
+            description: "\(reason): \(value?["detail"]?.string ?? "")", retryAfter: min(seconds, 60) * Clock.second)
+    }
+
+    /// A pause with full jitter, behind the delay that the directory named: many nodes that were refused by one directory, or lost
+    /// it, do not come back to it in step.
+    private static func pause(_ error: any Error, _ backoff: UInt64) -> UInt64 {
+        ((error as? HTTPClientError)?.retryAfter ?? 0) + UInt64.random(in: 0...backoff)
     }
 
     private func report(_ what: String, _ problem: String) {
@@ -228,15 +235,17 @@ final class DirectoryClient {
 
     private func keepWatching() async {
         while !isStopped {
+            var pause = UInt64.random(in: 0...watchBackoff)
             do {
                 try await watchOnce()
             } catch {
+                pause = Self.pause(error, watchBackoff)
                 agent.log.debug("watch_ended", "the watch of the directory ended", [("detail", .string("\(error)"))])
             }
             watch?.close("ended")
             watch = nil
             isConnected = false
-            await wait(UInt64.random(in: 0...watchBackoff))
+            await wait(pause)
             watchBackoff = min(watchBackoff * 2, Self.longestRetry)
         }
     }
@@ -287,7 +296,7 @@ final class DirectoryClient {
         snapshot = fresh
         hasSnapshot = true
         needsSnapshot = false
-        agent.publish()
+        agent.directoryChanged()
         tell(.startOver(.compacted))
     }
 
@@ -307,7 +316,7 @@ final class DirectoryClient {
             watchEnd = "line_too_long"
         }
         // Once for all changes that came together: each snapshot costs every worker a little, and the next change a copy.
-        if snapshot.revision != before { agent.publish() }
+        if snapshot.revision != before { agent.directoryChanged() }
     }
 
     private func take(_ bytes: [UInt8]) {
@@ -349,8 +358,7 @@ final class DirectoryClient {
 
     private func wait(_ nanoseconds: UInt64) async {
         guard !isStopped else { return }
-        let timer = Alarm(self)
-        let id = ControlPlane.loop.schedule(after: nanoseconds, timer, tag: 0)
+        let id = ControlPlane.schedule(after: nanoseconds) { [self] in wake() }
         await withCheckedContinuation { wakers.append($0) }
         ControlPlane.loop.cancel(id)
     }
@@ -359,13 +367,5 @@ final class DirectoryClient {
         let waiting = wakers
         wakers = []
         for waker in waiting { waker.resume() }
-    }
-
-    private final class Alarm: TimerHandler {
-        private let client: DirectoryClient
-        init(_ client: DirectoryClient) { self.client = client }
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [client] in client.wake() }
-        }
     }
 }

@@ -55,7 +55,7 @@ final class DirectoryHost {
 
     /// Starts leases and heartbeats.
     func start() {
-        heartbeat = ControlPlane.loop.schedule(after: Self.heartbeatInterval, Beat(self), tag: 0)
+        heartbeat = ControlPlane.schedule(after: Self.heartbeatInterval) { [self] in beat() }
         turn()
     }
 
@@ -134,8 +134,10 @@ final class DirectoryHost {
 
     /// A problem as a response.
     static func answer(_ problem: DirectoryProblem) -> ControlAnswer {
-        .response(
-            Problem(problem.reason, status: problem.status, title: problem.title, detail: problem.detail).response())
+        let answer = Problem(problem.reason, status: problem.status, title: problem.title, detail: problem.detail)
+        var response = answer.response()
+        if problem.status == 503 { response.head.headers.set("Retry-After", "1") }
+        return .response(response)
     }
 
     private func start(_ id: WatchHub.WatcherID, _ stream: ControlStream) {
@@ -212,17 +214,9 @@ final class DirectoryHost {
         if let timer { ControlPlane.loop.cancel(timer) }
         timer = nil
         guard let deadline = service.nextDeadline() else { return }
-        timer = ControlPlane.loop.schedule(at: UInt64(max(deadline, 0)) * 1_000_000, Deadline(self), tag: 0)
-    }
-
-    private final class Deadline: TimerHandler {
-        private let host: DirectoryHost
-        init(_ host: DirectoryHost) { self.host = host }
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [host] in
-                host.timer = nil
-                host.turn()
-            }
+        timer = ControlPlane.schedule(at: UInt64(max(deadline, 0)) * 1_000_000) { [self] in
+            timer = nil
+            turn()
         }
     }
 
@@ -247,16 +241,8 @@ final class DirectoryHost {
     }
 
     private func beat() {
-        heartbeat = ControlPlane.loop.schedule(after: Self.heartbeatInterval, Beat(self), tag: 0)
+        heartbeat = ControlPlane.schedule(after: Self.heartbeatInterval) { [self] in beat() }
         let line = service.heartbeat
         for stream in watchers.values { stream.send(line) }
-    }
-
-    private final class Beat: TimerHandler {
-        private let host: DirectoryHost
-        init(_ host: DirectoryHost) { self.host = host }
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [host] in host.beat() }
-        }
     }
 }

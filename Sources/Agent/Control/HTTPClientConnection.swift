@@ -6,6 +6,8 @@ import HTTP
 struct HTTPClientError: Error, CustomStringConvertible {
     /// What happened.
     let description: String
+    /// When to ask again, as the other end wants it, in nanoseconds from now; 0: it did not say.
+    var retryAfter: UInt64 = 0
 }
 
 /// The client's side of HTTP on a socket of the control plane: one request after the other, or one response that goes

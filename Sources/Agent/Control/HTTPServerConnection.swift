@@ -9,7 +9,7 @@ struct ControlRequest: Sendable {
     /// Its whole body.
     let body: [UInt8]
     /// Who asks.
-    let caller: ControlCaller
+    var caller: ControlCaller
 }
 
 /// What a handler answers.
@@ -47,6 +47,13 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
     private let handler: Handler
     private let onClose: @ControlPlane @Sendable () -> Void
     private let idleTimeout: UInt64?
+    private let memory: ControlMemory?
+    /// Whose share of `memory` it takes.
+    private let owner: String
+    /// Bytes that are taken of `memory`.
+    private var charged = 0
+    /// Of them those of the request that is being answered.
+    private var inWork = 0
     private var idleTimer: TimerID?
     private var wasActive = false
     private var registration: Registration?
@@ -66,9 +73,11 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
     private var isFinishing = false
 
     /// Serves `descriptor`, which is non-blocking and belongs to the connection from now on. With an `idleTimeout` a
-    /// connection on which nothing moves for as long (twice as long at most) is closed.
+    /// connection on which nothing moves for as long (twice as long at most) is closed, unless its client waits for an answer.
+    /// What it holds is counted in `memory`.
     init(
         _ owned: consuming FileDescriptor, caller: ControlCaller, idleTimeout: UInt64? = nil,
+        memory: ControlMemory? = nil,
         handler: @escaping Handler,
         onClose: @escaping @ControlPlane @Sendable () -> Void = {}
     ) {
@@ -76,6 +85,8 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
         self.owned = consume owned
         self.caller = caller
         self.idleTimeout = idleTimeout
+        self.memory = memory
+        owner = caller.owner
         self.handler = handler
         self.onClose = onClose
         var limits = HTTPLimits()
@@ -103,7 +114,7 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
         ControlPlane.assumeIsolated {
             guard tag == Self.requestTag else {
                 idleTimer = nil
-                return wasActive ? watchIdle() : close()
+                return wasActive || (isAnswering && output.isEmpty) ? watchIdle() : close()
             }
             timer = nil
             refuse(HTTPError(.truncated, status: 408, "the request did not arrive in time"))
@@ -146,6 +157,11 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
                 case .body(let count):
                     input.withReadable { body.append(contentsOf: $0[..<count]) }
                     parser.take(count, from: &input)
+                    guard account() else {
+                        body = []
+                        return refuse(
+                            Problem("overloaded", status: 503, detail: "the agent holds all the requests that it can"))
+                    }
                 case .trailers: break
                 case .end: finishRequest()
                 }
@@ -163,6 +179,7 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
     private func finishRequest() {
         guard let head else { return }
         let request = ControlRequest(head: head, body: body, caller: caller)
+        inWork = body.count
         body = []
         isAnswering = true
         Task { @ControlPlane in
@@ -178,6 +195,7 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
             return
         }
         hasAnswered = true
+        inWork = 0
         if isFinishing { closesAfterOutput = true }
         switch answer {
         case .stream where isFinishing:
@@ -190,6 +208,7 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
             } catch {
                 return refuse(error)
             }
+            guard account() else { return close() }
             isAnswering = false
             parser.proceed()
             if inputEnded { closesAfterOutput = true }
@@ -218,14 +237,17 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
             if let registration { ControlPlane.loop.deregister(registration) }
             registration = nil
             isClosed = true
+            discharge()
             onClose()
             if let taken = owned.take() { take(taken, leftover) }
         }
     }
 
-    private func refuse(_ error: HTTPError) {
+    private func refuse(_ error: HTTPError) { refuse(Problem(error)) }
+
+    private func refuse(_ problem: Problem) {
         guard !isClosed else { return }
-        var response = Problem(error).response()
+        var response = problem.response()
         response.head.headers.set("Connection", "close")
         do throws(HTTPError) {
             try response.encode(into: &output)
@@ -248,7 +270,7 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
         output.append(String(bytes.count, radix: 16) + "\r\n")
         output.append(bytes)
         output.append("\r\n")
-        if output.count > Self.maximumWaiting { return close() }
+        if output.count > Self.maximumWaiting || !account() { return close() }
         flush()
     }
 
@@ -274,11 +296,29 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
             }
             break
         }
+        _ = account()
         if output.isEmpty {
             output.shrinkIfEmpty()
             if closesAfterOutput { return close() }
         }
         updateInterest()
+    }
+
+    /// Counts what waits here now; false where that is more than may be held, and then the count is as it was.
+    private func account() -> Bool {
+        guard let memory else { return true }
+        let now = body.count + inWork + output.count
+        guard memory.change(of: owner, from: charged, to: now) else { return false }
+        charged = now
+        return true
+    }
+
+    /// Nothing waits here any more.
+    private func discharge() {
+        body = []
+        inWork = 0
+        _ = memory?.change(of: owner, from: charged, to: 0)
+        charged = 0
     }
 
     private func updateInterest() {
@@ -323,6 +363,7 @@ final class HTTPServerConnection: EventHandler, TimerHandler {
         if let registration { ControlPlane.loop.deregister(registration) }
         registration = nil
         owned = nil
+        discharge()
         stream?.connectionClosed()
         stream = nil
         onClose()

@@ -13,11 +13,13 @@ extension Agent {
             policyChanged(to: documents.ledger.policy ?? policy)
         case .revocations:
             reviewOwnIdentity()
+            if ownRevocation == nil { renewal.reconsider() }
         case .operators: break
         case .trust: rootsChanged()
         }
         publish()
         documentPeers.changed()
+        revokedIdentity.look()
     }
 
     /// What the CA of this node has to know.

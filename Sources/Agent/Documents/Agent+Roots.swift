@@ -17,33 +17,62 @@ extension Agent {
                 ("active", .string(list.active.subject)),
                 ("roots", .init(list.entries.map { "\($0.certificate.subject): \($0.state.rawValue)" })),
             ])
+        rootsTrouble = nil
         applyRoots(list)
         warnOfPins(list)
         reviewOwnRoot()
         renewal.rootsChanged()
     }
 
+    /// Goes by a list, the node first: what is wrong with the edge does not keep it from that.
     private func applyRoots(_ list: RootList) {
         do {
             let next = try identity.using(list)
-            let edge =
-                try next.meshTrust == identity.meshTrust ? nil : edge.prepare(configuration.edge, mesh: next.meshTrust)
-            updateOCSP(next, edge?.runtime ?? self.edge.runtime)
+            updateOCSP(next, edge.runtime)
             _ = use(next)
-            if let edge { self.edge.reload(edge) }
         } catch {
             // What the list takes away is taken away all the same: retired roots count as revoked keys.
-            log.error(
+            return rootsNotApplied(
                 "roots_not_applied", "new links go by the roots before, since this node cannot go by the new ones",
-                [("detail", .string(Self.lines(of: error).joined(separator: "; ")))])
+                error)
         }
+        do {
+            try applyRootsToEdge()
+            if rootsTrouble != nil { log.info("roots_applied", "the mesh's roots are in force here by now") }
+            rootsTrouble = nil
+        } catch {
+            rootsNotApplied(
+                "edge_roots_not_applied", "the edge goes by the mesh's roots of before; it is tried again", error)
+        }
+    }
+
+    private func applyRootsToEdge() throws {
+        let mesh = identity.meshTrust
+        guard mesh != edge.runtime.mesh else { return }
+        let next = try edge.runtime.trusting(mesh)
+        updateOCSP(identity, next)
+        edge.apply(next)
+    }
+
+    /// Says it once for each cause, however often it is tried.
+    private func rootsNotApplied(_ event: String, _ text: String, _ error: any Error) {
+        let detail = Self.lines(of: error).joined(separator: "; ")
+        guard rootsTrouble != detail else { return }
+        rootsTrouble = detail
+        log.error(event, text, [("detail", .string(detail))])
+    }
+
+    /// Whether the node, and its edge, go by the list of roots in force.
+    var rootsApplied: (identity: Bool, edge: Bool) {
+        let list = documents.ledger.rootList
+        return (identity.rootList == list, edge.runtime.mesh?.rootList == list)
     }
 
     /// The longest sleep between two looks at the ends of cross-signed certificates, in seconds: clocks are set, and hosts sleep.
     private static let longestSleep: Int64 = 30
 
     /// Takes cross-signed certificates that have ended out of what is sent, and the roots whose nodes cannot come back any more out
-    /// of what is trusted in handshakes, as long as the agent runs.
+    /// of what is trusted in handshakes, as long as the agent runs. What could not be applied is tried again.
     func watchRoots() {
         Task { @ControlPlane [weak self] in
             var last = Clock.unixSeconds()
@@ -52,9 +81,12 @@ extension Agent {
                 await ControlPlane.sleep(nanoseconds: UInt64(wait) * 1_000_000_000)
                 guard let self else { return }
                 let now = Clock.unixSeconds()
-                if let list = self.documents.ledger.rootList, let end = list.nextEnd(after: last), end <= now {
-                    self.applyRoots(list)
-                    self.publish()
+                if let list = self.documents.ledger.rootList {
+                    let isBehind = self.rootsApplied != (true, true)
+                    if isBehind || list.nextEnd(after: last).map({ $0 <= now }) ?? false {
+                        self.applyRoots(list)
+                        self.publish()
+                    }
                 }
                 last = now
             }
@@ -70,7 +102,16 @@ extension Agent {
                 .key(root.spkiSHA256), revoked: issued,
                 reason: "the root \(root.subject) is retired; renew it, or join again")
         }
+            + list.gone.map { key in
+                RevocationEntry(.key(key), revoked: issued, reason: "its root was retired; join again")
+            }
     }
+
+    /// The mesh's root below which this node's own certificate is; nil for a certificate from elsewhere.
+    var ownRoot: Certificate? { identity.ownRoot(under: documents.ledger.rootList) }
+
+    /// Where that root stands in the list in force, whether this node could apply the list or not; nil where it does not name it.
+    var ownRootState: RootList.State? { ownRoot.flatMap { documents.ledger.rootList?.state(of: $0) } }
 
     /// Retired roots whose nodes may still come back, and until when.
     var lateRoots: [String: Int64] {
@@ -82,7 +123,7 @@ extension Agent {
 
     /// Says it loudly when this node's own certificate is below a retired root.
     func reviewOwnRoot() {
-        guard identity.ownRootState == .retired, let root = identity.ownRoot else { return }
+        guard ownRootState == .retired, let root = ownRoot else { return }
         log.error(
             "own_root_retired",
             "the root of this node's own certificate was retired; it links for documents only until it is renewed",
@@ -117,8 +158,8 @@ extension Agent {
         else { return }
         var next = documents.ledger
         guard (try? next.take(document, now: Clock.unixSeconds())) == .taken else { return }
-        let retired = Set(list.retired.map(\.spkiSHA256))
-        if let own = identity.ownRoot, retired.contains(own.spkiSHA256) {
+        let retired = list.retiredKeys
+        if let own = ownRoot, retired.contains(own.spkiSHA256) {
             throw Self.lockout(
                 "this node's own certificate is below \(own.subject), which would be retired",
                 hint:

@@ -10,9 +10,12 @@ struct DocumentGate {
     private var awaited: DocumentVersions?
     /// The peer lacks something that this node has, and has not acknowledged it yet.
     private var isPeerBehind = false
+    /// The peer takes documents of this mesh.
+    let isTaker: Bool
 
     /// A gate between what this node has and what the peer's HELLO said; nil where it takes no documents of this mesh.
     init(own: DocumentVersions, peer: DocumentVersions?) {
+        isTaker = peer != nil
         guard let peer else { return }
         awaited = own.covers(peer) ? nil : peer
         isPeerBehind = !peer.covers(own)

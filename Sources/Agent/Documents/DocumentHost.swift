@@ -41,6 +41,10 @@ final class DocumentHost {
     private(set) var results: [Result: UInt64] = [:]
     /// Documents that are in force and not on disk.
     private(set) var unstored: Set<DocumentKind> = []
+    /// Documents that are on their way to the disk.
+    private var storing: Set<DocumentKind> = []
+    /// Where files are written for which nothing waits.
+    private let disk: LoopThread
     /// The files as this agent left them.
     private var stamps: [DocumentKind: FileStamp?] = [:]
     /// A document of this kind came into force.
@@ -52,6 +56,7 @@ final class DocumentHost {
     init(_ identity: NodeIdentity, _ configuration: Configuration, log: Log) throws {
         self.log = log
         store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
+        disk = try LoopThread(name: "documents")
         ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.fileRoots)
         let stored = try store.load()
         for item in stored { try restore(item, configuration) }
@@ -153,14 +158,18 @@ final class DocumentHost {
         }
     }
 
-    /// Takes a document in its envelope; in force and on disk when this returns.
+    /// Takes a document in its envelope; in force and on disk when this returns, but for one for which nothing waits.
     ///
     /// - Parameters:
     ///   - source: who gave it, for the log.
+    ///   - isStranger: nobody knows who that is.
     ///   - asNext: an operator hands it over: it has to have a version of its own, and to be stored.
     ///   - base: the version that the operator started from, where that was said.
+    ///   - isStoredLater: the caller calls `storeLate` next. Revocations are in force then, and on their way to peers, before the disk has
+    ///     them: a disk that others keep busy takes a second for what a revocation has to do in one.
     func take(
-        _ envelope: [UInt8], as kind: DocumentKind, from source: String, asNext: Bool = false, base: UInt64? = nil
+        _ envelope: [UInt8], as kind: DocumentKind, from source: String, isStranger: Bool = false,
+        asNext: Bool = false, base: UInt64? = nil, isStoredLater: Bool = false
     ) throws(DocumentError) -> DocumentLedger.Outcome {
         do throws(DocumentError) {
             let document = try SignedDocument(envelope: envelope)
@@ -174,16 +183,17 @@ final class DocumentHost {
                 return .known
             }
             if asNext, kind != .revocations { try storeFirst(kind, of: next) }
+            let changes = Self.changes(kind, from: ledger, to: next)
             ledger = next
             count(kind, "taken")
-            save(kind)
+            if isStoredLater, kind == .revocations { unstored.insert(kind) } else { save(kind) }
             log.info(
                 "document_taken", "\(kind.rawValue) version \(document.version) is in force",
                 [
                     ("kind", .string(kind.rawValue)), ("version", JSONValue(document.version)),
                     ("digest", .string(document.stamp.digestText)), ("signer", .string(signerName(document))),
                     ("from", .string(source)),
-                ])
+                ] + changes)
             if kind == .operators { warnOfRetiredSigners() }
             if kind == .trust { warnOfUnvouchedOperators() }
             changed(kind)
@@ -197,7 +207,7 @@ final class DocumentHost {
                     [
                         ("kind", .string(kind.rawValue)), ("reason", .string(error.code.rawValue)),
                         ("detail", .string(error.message)), ("from", .string(source)),
-                    ])
+                    ] + AuditMeaning.strangers(isStranger))
             }
             throw error
         }
@@ -223,15 +233,63 @@ final class DocumentHost {
     private func save(_ kind: DocumentKind) {
         do throws(CertificateError) {
             try store.save(kind, of: ledger)
-            unstored.remove(kind)
-            stamps[kind] = store.stamp(kind)
+            saved(kind, nil)
         } catch {
+            saved(kind, error)
+        }
+    }
+
+    /// Writes the document of a kind that is in force and not on disk yet, while everything else goes on. Returns when it is there,
+    /// or was refused by the disk.
+    func storeLate(_ kind: DocumentKind) async {
+        while storing.contains(kind) { await ControlPlane.sleep(nanoseconds: Clock.millisecond) }
+        guard unstored.contains(kind) else { return }
+        storing.insert(kind)
+        defer { storing.remove(kind) }
+        var failure: CertificateError?
+        var written: DocumentLedger
+        // What came meanwhile is written with it: the files have to be those of the ledger.
+        repeat {
+            written = ledger
+            failure = await write(kind, of: written)
+        } while written.versions != ledger.versions
+        saved(kind, failure)
+    }
+
+    /// Whether the disk has everything that is in force, or has it within so many nanoseconds.
+    func isStored(within limit: UInt64) async -> Bool {
+        let end = Clock.monotonicNanoseconds() + limit
+        for kind in unstored { Task { @ControlPlane in await self.storeLate(kind) } }
+        while !unstored.isEmpty, Clock.monotonicNanoseconds() < end {
+            await ControlPlane.sleep(nanoseconds: Clock.millisecond)
+        }
+        return unstored.isEmpty
+    }
+
+    private func write(_ kind: DocumentKind, of ledger: DocumentLedger) async -> CertificateError? {
+        await withCheckedContinuation { continuation in
+            disk.handle.post { [store] in
+                do throws(CertificateError) {
+                    try store.save(kind, of: ledger)
+                    continuation.resume(returning: nil)
+                } catch {
+                    continuation.resume(returning: error)
+                }
+            }
+        }
+    }
+
+    private func saved(_ kind: DocumentKind, _ error: CertificateError?) {
+        if let error {
             unstored.insert(kind)
             log.error(
                 "document_not_stored",
                 "a document is in force and could not be stored: a restart would bring the version before back; it is "
                     + "tried again",
                 [("kind", .string(kind.rawValue)), ("detail", .string("\(error)"))])
+        } else {
+            unstored.remove(kind)
+            stamps[kind] = store.stamp(kind)
         }
     }
 
@@ -246,7 +304,7 @@ final class DocumentHost {
     }
 
     private func lookAtStore() {
-        for kind in DocumentKind.inOrder where ledger.documents[kind] != nil {
+        for kind in DocumentKind.inOrder where ledger.documents[kind] != nil && !storing.contains(kind) {
             if unstored.contains(kind) {
                 save(kind)
             } else if let known = stamps[kind], known != store.stamp(kind) {

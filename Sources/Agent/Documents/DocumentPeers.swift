@@ -3,6 +3,7 @@ import Documents
 import EventLoop
 import HTTP
 import JSON
+import PKI
 import Policy
 
 /// Lets documents travel: knows what each linked node has, and gives it what is newer here, over a stream to its built-in
@@ -16,6 +17,8 @@ final class DocumentPeers {
 
     private final class Peer {
         var versions = DocumentVersions()
+        /// What it proved itself with last, its own certificate first, without the root.
+        var certificates: [Certificate] = []
         /// It takes documents of this mesh.
         var speaks = false
         /// There is a link, or a session that waits for one.
@@ -31,6 +34,8 @@ final class DocumentPeers {
         let isLinked: Bool
         /// Nil where the node takes no documents of this mesh.
         let versions: DocumentVersions?
+        /// What it proved itself with last, its own certificate first, without the root.
+        let certificates: [Certificate]
     }
 
     private unowned let agent: Agent
@@ -43,6 +48,7 @@ final class DocumentPeers {
         let peer = peers[node] ?? Peer()
         peers[node] = peer
         peer.isLinked = true
+        peer.certificates = agent.supervisor.certificates(of: node)
         peer.speaks = versions != nil
         peer.versions = versions ?? DocumentVersions()
         peer.refused = [:]
@@ -86,7 +92,7 @@ final class DocumentPeers {
         peers.sorted { $0.key < $1.key }.map {
             Known(
                 node: $0.key, isLinked: agent.supervisor.isLinked(to: $0.key),
-                versions: $0.value.speaks ? $0.value.versions : nil)
+                versions: $0.value.speaks ? $0.value.versions : nil, certificates: $0.value.certificates)
         }
     }
 
@@ -147,6 +153,10 @@ final class DocumentPeers {
         let value = try JSONReader.parse(answer.body)
         if answer.head.status == 200 {
             peer.versions = try DocumentVersions(json: value["documents"] ?? .null)
+            // One that takes a document again and again and never has it is not sent it without a pause.
+            guard peer.versions.stamps[kind].map({ $0 >= stamp }) ?? false else {
+                throw HTTPClientError(description: "it was taken, and is not among the documents in force there")
+            }
             return
         }
         let reason = value["reason"]?.string ?? "status_\(answer.head.status)"

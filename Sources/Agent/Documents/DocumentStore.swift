@@ -30,10 +30,9 @@ struct DocumentStore: Sendable {
     /// Writes the document of a kind that is in force, and what belongs to it. It is on disk when this returns.
     func save(_ kind: DocumentKind, of ledger: DocumentLedger) throws(CertificateError) {
         guard let document = ledger.documents[kind] else { return }
-        // A list that does not name a signer any more must not be there without the one that does.
-        if kind == .operators {
-            for (other, witness) in ledger.witnesses { try write(witness, to: witnessPath(other)) }
-        }
+        // A list that does not name a signer any more must not be there without the one that does. With each kind, since what is
+        // written late by an older ledger may have removed them.
+        for (other, witness) in ledger.witnesses { try write(witness, to: witnessPath(other)) }
         try write(document, to: path(kind))
         for other in DocumentKind.allCases where ledger.witnesses[other] == nil { unlink(witnessPath(other)) }
         try SafeFile.write(ledger.versions.json.serialized(), to: versionsPath, mode: 0o600)

@@ -2,24 +2,6 @@ import Bytes
 import EventLoop
 import TLS
 
-/// Who uses a byte channel. Calls come from the loop, never from inside a call of the owner.
-protocol ByteChannelOwner: AnyObject {
-    /// The TLS handshake is complete; bytes flow from now on.
-    func channelSecured(_ channel: ByteChannel)
-    /// There are new bytes in `channel.input`, or its end was reached (`channel.inputEnd`).
-    func channelReceived(_ channel: ByteChannel)
-    /// What waited to be sent has shrunk below the low mark after it was above the high one.
-    func channelDrained(_ channel: ByteChannel)
-    /// Everything was sent, the end of our direction included (after `finishWriting`).
-    func channelFinished(_ channel: ByteChannel)
-    /// The channel is over, not by the owner's will. Nothing can be read or written any more.
-    func channelFailed(_ channel: ByteChannel, _ error: ChannelError)
-}
-
-extension ByteChannelOwner {
-    func channelFinished(_ channel: ByteChannel) {}
-}
-
 /// One non-blocking stream socket on a loop, plain or with TLS on either side: bytes in, bytes out, both bounded.
 ///
 /// - **In**: received bytes stand in `input`; the owner takes what it likes. Nothing is received while `input` holds
@@ -87,7 +69,7 @@ final class ByteChannel: EventHandler, TimerHandler {
     private var owned: FileDescriptor?
     private var descriptor: Int32
     private var pipe: PipeEnd?
-    private unowned let parts: ChannelLoop
+    unowned let parts: ChannelLoop
     private var registration: Registration?
     private var mayRead = false
     private var mayWrite = true
@@ -102,8 +84,10 @@ final class ByteChannel: EventHandler, TimerHandler {
     private(set) var isLingering = false
     private var lingered = 0
     private var lingerTimer: TimerID?
-    private var isActive = false
-    private var isQuiet = false
+    /// Its place among the loop's channels on which something moved lately. For `ChannelLoop`.
+    var activePlace: Int?
+    /// Nothing has moved since the last look. See `touch`.
+    var isQuiet = false
 
     /// A channel on a connected, non-blocking socket, which now belongs to it.
     init(_ owned: consuming FileDescriptor, parts: ChannelLoop, owner: (any ByteChannelOwner)? = nil) {
@@ -480,6 +464,7 @@ final class ByteChannel: EventHandler, TimerHandler {
         pipe?.close()
         pipe = nil
         output.removeAll()
+        parts.noteClosed(self)
         if let whenClosed {
             self.whenClosed = nil
             whenClosed()
@@ -498,29 +483,6 @@ final class ByteChannel: EventHandler, TimerHandler {
         } catch {
             fail(.socket(errno: error.errno))
         }
-    }
-
-    // MARK: - Memory
-
-    private func touch() {
-        isQuiet = false
-        guard !isActive else { return }
-        isActive = true
-        parts.noteActive(self)
-    }
-
-    /// For `ChannelLoop`, once a second while something moves. True when the channel needs no further look.
-    func releaseIfQuiet() -> Bool {
-        guard !isClosed else { return true }
-        guard isQuiet else {
-            isQuiet = true
-            return false
-        }
-        input.shrinkIfEmpty()
-        output.shrinkIfEmpty()
-        session?.releaseIdleMemory()
-        isActive = false
-        return true
     }
 }
 

@@ -1,18 +1,26 @@
 import Bytes
 private import CSodium
+import PKI
 
 /// HMAC-SHA256 for the caller's fields.
 struct CallerMAC: Sendable {
-    private let secret: [UInt8]
+    private let secret: Passphrase
     /// Names the secret without telling anything of it: the beginning of a hash.
     let keyID: String
 
     /// A signer with a shared secret of at least 32 bytes.
-    init(_ secret: [UInt8]) {
+    init(_ secret: Passphrase) {
         self.secret = secret
+        var state = crypto_hash_sha256_state()
         var hash = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
-        let text = Array("conduit-caller-key".utf8) + secret
-        crypto_hash_sha256(&hash, text, UInt64(text.count))
+        let label = Array("conduit-caller-key".utf8)
+        crypto_hash_sha256_init(&state)
+        crypto_hash_sha256_update(&state, label, UInt64(label.count))
+        secret.withBytes { bytes in
+            _ = crypto_hash_sha256_update(&state, bytes.bindMemory(to: UInt8.self).baseAddress, UInt64(bytes.count))
+        }
+        crypto_hash_sha256_final(&state, &hash)
+        withUnsafeMutableBytes(of: &state) { sodium_memzero($0.baseAddress!, $0.count) }
         keyID = Hex.encode(Array(hash.prefix(4)))
     }
 
@@ -20,9 +28,13 @@ struct CallerMAC: Sendable {
     func authenticate(_ message: [UInt8]) -> [UInt8] {
         var state = crypto_auth_hmacsha256_state()
         var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
-        crypto_auth_hmacsha256_init(&state, secret, secret.count)
+        secret.withBytes { bytes in
+            guard let start = bytes.bindMemory(to: UInt8.self).baseAddress else { return }
+            crypto_auth_hmacsha256_init(&state, start, bytes.count)
+        }
         crypto_auth_hmacsha256_update(&state, message, UInt64(message.count))
         crypto_auth_hmacsha256_final(&state, &code)
+        withUnsafeMutableBytes(of: &state) { sodium_memzero($0.baseAddress!, $0.count) }
         return code
     }
 }

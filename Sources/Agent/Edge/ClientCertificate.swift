@@ -1,5 +1,6 @@
 import Bytes
 import Documents
+import EventLoop
 import Gateway
 import PKI
 import TLS
@@ -22,7 +23,8 @@ struct ClientCertificate: Sendable {
 
     /// The certificate of whoever sent a request on `connection`; nil where there is none.
     ///
-    /// Throws 400 `bad_forwarded_field` where Client-Cert holds something else.
+    /// Throws 400 `bad_forwarded_field` where Client-Cert holds something else, 401 where it is out of its time: the proxy has looked
+    /// at it when the connection began, which may be long ago. 403 where it is revoked.
     static func of(_ client: ClientInfo, on connection: EdgeConnection) throws(EdgeRefusal) -> ClientCertificate? {
         guard connection.listener.trust.speaksForOthers(connection.facts) else {
             guard let session = connection.channel.session, let identity = session.peerIdentity else { return nil }
@@ -49,6 +51,7 @@ struct ClientCertificate: Sendable {
         do throws(CertificateError) {
             let leaf = try Certificate(der: der)
             if revoked.entry(for: [leaf]) != nil { throw Self.revoked }
+            try leaf.checkTime(at: Clock.unixSeconds())
             isForeign = false
             notAfter = leaf.notAfter
             let uris = leaf.spiffeURIs
@@ -57,11 +60,25 @@ struct ClientCertificate: Sendable {
             spiffe = try uris.first.map { uri throws(CertificateError) in try SPIFFEID(parsing: uri).description }
             self.thumbprint = thumbprint
         } catch {
-            if error.reason == .revoked {
-                throw EdgeRefusal(
-                    reason: "certificate_revoked", status: 403, detail: "the client's certificate is revoked")
-            }
-            throw EdgeRefusal(.badForwardedField, status: 400, "Client-Cert holds no certificate that can be used")
+            throw Self.refusal(of: error)
+        }
+    }
+
+    private static func refusal(of error: CertificateError) -> EdgeRefusal {
+        switch error.reason {
+        case .revoked:
+            EdgeRefusal(reason: "certificate_revoked", status: 403, detail: "the client's certificate is revoked")
+        // The proxy's connection stays: other clients come by it.
+        case .expired:
+            EdgeRefusal(
+                reason: "certificate_expired", status: 401, detail: "the client's certificate has expired",
+                hint: "connect to the proxy again with a new certificate")
+        case .notYetValid:
+            EdgeRefusal(
+                reason: "certificate_not_yet_valid", status: 401, detail: "the client's certificate is not valid yet",
+                hint: "see that the clocks of the issuer and of this host are right")
+        default:
+            EdgeRefusal(.badForwardedField, status: 400, "Client-Cert holds no certificate that can be used")
         }
     }
 

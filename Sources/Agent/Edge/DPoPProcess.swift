@@ -1,4 +1,5 @@
 import JOSE
+import PKI
 
 /// What the DPoP nonces of one process have in common, from its start to its end: reloads keep it, so that nonces that were
 /// given before still count.
@@ -10,14 +11,15 @@ struct DPoPProcess: Sendable {
     /// Random; tells nonces of this process from those of others with the same secret.
     private let instance: [UInt8]
     /// Random; the secret where no file has one.
-    private let ownSecret: [UInt8]
+    private let ownSecret: Passphrase
 
     /// A process that starts now.
     init(startedAt: Int64) {
         var generator = SystemRandomNumberGenerator()
         self.startedAt = startedAt
         instance = (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
-        ownSecret = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        var secret = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        ownSecret = Passphrase(wiping: &secret)
     }
 
     /// How proofs are checked.
@@ -27,7 +29,7 @@ struct DPoPProcess: Sendable {
     ///   - acceptsOthers: Whether nonces of those edges count here, too.
     ///
     /// Errors: `weak_secret`.
-    func settings(secret: [UInt8]?, acceptsOthers: Bool) throws(JOSEError) -> DPoPSettings {
+    func settings(secret: Passphrase?, acceptsOthers: Bool) throws(JOSEError) -> DPoPSettings {
         let nonces = try DPoPNonces(
             secret: secret ?? ownSecret, instance: instance, startedAt: startedAt, acceptsOthers: acceptsOthers)
         return DPoPSettings(nonces: nonces, startedAt: startedAt)

@@ -193,13 +193,13 @@ extension EdgeConnection {
             [("client", .string(clientText)), ("reason", .string(error.reason)), ("detail", .string("\(error)"))])
     }
 
-    /// Whoever gets here holds a certificate of a CA that the listener trusts.
+    /// Whoever gets here shows a certificate of a CA that the listener trusts; whether he has its key was not proven yet.
     private func noticeRefusedPin(_ error: ChannelError) {
         core.counters.pinChecked("refused")
         core.shared.log.warning(
             "pin_mismatch", "a client was refused because its certificate matches no pin",
             [
                 ("listener", .string(listenerName)), ("client", .string(clientText)), ("detail", .string("\(error)")),
-            ])
+            ] + AuditMeaning.strangers(true))
     }
 }

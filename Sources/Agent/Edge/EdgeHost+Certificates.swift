@@ -27,7 +27,7 @@ extension EdgeHost {
     private func takeCertificates() -> FileSetWatcher.Outcome {
         let prepared: Prepared
         do {
-            prepared = try prepareAgain(mesh: runtime.mesh)
+            prepared = try prepareAgain()
         } catch {
             return .refused(Agent.lines(of: error))
         }

@@ -22,11 +22,15 @@ final class EdgeHost: TimerHandler {
     private var listeners: [String: EdgeListener] = [:]
     private var development: [String: Credentials] = [:]
     private var stamps: FileSetWatcher.Stamps = [:]
+    /// Keys of session tickets in memory, as they were lately.
+    private(set) var ticketKeys = 0
     private var timer: TimerID?
     private var isStopped = false
     /// The policy's file, where there is one, and what is done when it has changed.
     private var agentFiles: [String] = []
-    private var agentFilesChanged: @ControlPlane () -> Void = {}
+    private var agentFilesChanged: @ControlPlane ([String]) -> FileSetWatcher.Outcome = { _ in
+        .applied(isDifferent: false)
+    }
     /// Certificates, client CAs and CRLs of the listeners, whoever writes them.
     private(set) var certificateWatcher: FileSetWatcher!
     private var certificateStamps: FileSetWatcher.Stamps
@@ -91,8 +95,8 @@ final class EdgeHost: TimerHandler {
         certificateWatcher.update(read: certificateStamps)
     }
 
-    /// Looks after files of the agent too, its policy and CRLs: `changed` is called when one of them is another one.
-    func watch(_ files: [String], changed: @escaping @ControlPlane () -> Void) {
+    /// Looks after files of the agent too, its policy and CRLs: `changed` is called with those that are others than before.
+    func watch(_ files: [String], changed: @escaping @ControlPlane ([String]) -> FileSetWatcher.Outcome) {
         agentFiles = files
         agentFilesChanged = changed
         // Where one was read just now, its stamp of before that stays.
@@ -122,7 +126,8 @@ final class EdgeHost: TimerHandler {
         }
     }
 
-    private func apply(_ next: EdgeRuntime) {
+    /// Takes over what was made of the runtime in force.
+    func apply(_ next: EdgeRuntime) {
         runtime = next
         for loop in shared.loops { loop.submit { core in core.apply(next) } }
     }
@@ -157,8 +162,8 @@ final class EdgeHost: TimerHandler {
     }
 
     /// Reads every file of the configuration in force again; what belongs to the agent is left to the agent.
-    func prepareAgain(mesh: MeshTrust?) throws -> Prepared {
-        var prepared = try prepare(runtime.configuration, mesh: mesh)
+    func prepareAgain() throws -> Prepared {
+        var prepared = try prepare(runtime.configuration, mesh: runtime.mesh)
         for file in agentFiles { prepared.stamps[file] = stamps[file] }
         return prepared
     }
@@ -201,8 +206,15 @@ final class EdgeHost: TimerHandler {
         ControlPlane.assumeIsolated {
             timer = nil
             lookAtFiles()
+            expireTickets()
             watch()
         }
+    }
+
+    /// Names that no client asks for keep no keys of tickets beyond their time.
+    private func expireTickets() {
+        let now = Clock.unixSeconds()
+        ticketKeys = runtime.listeners.values.flatMap(\.tickets.values).reduce(0) { $0 + $1.expire(now: now) }
     }
 
     private func lookAtFiles() {
@@ -210,11 +222,21 @@ final class EdgeHost: TimerHandler {
         let now = FileSetWatcher.stamps(of: files)
         let changed = files.filter { stamps[$0] != now[$0] }
         guard !changed.isEmpty else { return }
-        stamps = now
-        if changed.contains(where: agentFiles.contains) {
-            // Everything is read again, the other files too.
-            return agentFilesChanged()
+        let agents = changed.filter(agentFiles.contains)
+        if !agents.isEmpty {
+            switch agentFilesChanged(agents) {
+            // Everything was read again, the other files too.
+            case .applied:
+                stamps = now
+                return
+            // The files count as changed until somebody could look at them.
+            case .notNow: return
+            // What is revoked in the other files counts all the same.
+            case .refused: break
+            }
         }
+        stamps = now
+        guard changed.contains(where: { !agentFiles.contains($0) }) else { return }
         let settings = runtime.configuration.authentication
         var authenticator = runtime.authenticator
         do {

@@ -1,5 +1,6 @@
 import EventLoop
 import Gateway
+import Glibc
 import HTTP
 import JOSE
 import JSON
@@ -10,6 +11,8 @@ import TLS
 enum EdgeLoader {
     /// Largest file of keys, secrets or key sets.
     private static let maximumFile = 64 << 20
+    /// Largest file of one secret or key.
+    private static let maximumSecret = 64 << 10
 
     /// What a start or reload makes.
     struct Loaded: Sendable {
@@ -44,7 +47,7 @@ enum EdgeLoader {
         for (index, issuer) in configuration.authentication.issuers.enumerated() {
             guard let url = issuer.jwksURL else { continue }
             fetched[issuer.issuer] = try inside("edge.authentication.issuers[\(index)].jwks.ca") {
-                try HTTPFetch.Source(url: url, ca: issuer.jwksCA)
+                try HTTPFetch.Source(url: url, ca: issuer.jwksCA, under: configuration.authentication.fetchProfile)
             }
         }
         let process = previous?.process ?? DPoPProcess(startedAt: now)
@@ -65,10 +68,12 @@ enum EdgeLoader {
         }
     }
 
-    /// The content of a file that holds a secret: refused where group or others have access, as with a private key.
-    private static func readSecret(_ file: String) throws -> [UInt8] {
+    /// The content of a file that holds a secret, in guarded memory: refused where group or others have access, as with a private
+    /// key.
+    private static func readSecret(_ file: String) throws -> Passphrase {
         do {
-            return try SafeFile.readSecret(file, limit: maximumFile)
+            var bytes = try SafeFile.readSecret(file, limit: maximumSecret)
+            return Passphrase(wiping: &bytes)
         } catch {
             throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error))
         }
@@ -111,10 +116,13 @@ enum EdgeLoader {
                 preload: settings.hstsPreload) : nil
         let proxies = settings.trustedProxies.filter { $0 != "unix" }
         let kept = speaksTLS ? try ticketKeys(settings, previous: tickets) : [:]
-        let contexts = speaksTLS ? try contexts(settings, development: development, tickets: kept, mesh: mesh) : nil
+        let clientTrust = speaksTLS ? try clientTrust(settings) : nil
+        let contexts =
+            speaksTLS
+            ? try contexts(settings, clientTrust, development: development, tickets: kept, mesh: mesh) : nil
         let hosts = EdgeHosts(settings, routes: routes, contexts: contexts)
         return EdgeListenerRuntime(
-            settings: settings, tls: contexts, tickets: kept,
+            settings: settings, tls: contexts, clientTrust: clientTrust, tickets: kept,
             trust: ProxyTrust(
                 proxies: try CIDRSet(parsing: proxies), trustsUnix: settings.trustedProxies.contains("unix"),
                 dialect: ProxyTrust.Dialect(rawValue: settings.forwardedFields.rawValue) ?? .any),
@@ -140,9 +148,17 @@ enum EdgeLoader {
         return keys
     }
 
+    /// The CAs that the listener's files name for its clients; nil where it names none.
+    private static func clientTrust(_ settings: Configuration.EdgeListener) throws -> TrustBundle? {
+        guard !settings.clientCA.isEmpty else { return nil }
+        var roots: [Certificate] = []
+        for file in settings.clientCA { roots += try TrustBundle.load(file: file).roots }
+        return try TrustBundle(roots: roots)
+    }
+
     private static func contexts(
-        _ settings: Configuration.EdgeListener, development: Credentials?, tickets: [String: TicketKeys],
-        mesh: MeshTrust?
+        _ settings: Configuration.EdgeListener, _ clientTrust: TrustBundle?, development: Credentials?,
+        tickets: [String: TicketKeys], mesh: MeshTrust?
     ) throws -> TLSServerContexts {
         let minimum = TLSVersion(settings.minimumVersion)
         let parameters = try (settings.profile ?? .intermediate).parameters.choosing(
@@ -153,16 +169,13 @@ enum EdgeLoader {
             case .optional: .optional
             case .required: .required
             }
-        var trust: TrustBundle?
-        if !settings.clientCA.isEmpty {
-            var roots: [Certificate] = []
-            for file in settings.clientCA { roots += try TrustBundle.load(file: file).roots }
-            trust = try TrustBundle(roots: roots)
-        }
+        let trust = try clientTrust.map { bundle in try mesh?.clients(by: bundle) ?? bundle }
         let pins =
             settings.clientPins.isEmpty
             ? PinPolicy() : PinPolicy(rules: [try .init(node: nil, settings.clientPins, settings.clientPinMode)])
-        let revocation = try RevocationLists.load(settings.clientRevocationFiles, settings.clientRevocationMode)
+        let lists = settings.clientRevocationFiles
+        let revocation =
+            lists.isEmpty ? nil : RevocationLists(try RevocationLists.read(lists), settings.clientRevocationMode)
         func context(_ credentials: Credentials, _ name: String) throws -> TLSContext {
             var configuration = TLSContext.Configuration.edge(
                 credentials, minimumVersion: minimum, clientCertificates: asked, clientTrust: trust,
@@ -242,7 +255,7 @@ enum EdgeLoader {
         var localKeys: [UInt8]?
         if let file = settings.localIssuerKey {
             try inside("edge.authentication.localIssuer.key") {
-                let issuer = try TokenIssuer(reading: readSecret(file))
+                let issuer = try tokenIssuer(readSecret(file))
                 let audiences = settings.localIssuerAudiences.isEmpty ? ["conduit-mesh"] : settings.localIssuerAudiences
                 localKeys = Array(try issuer.keySet.json.text().utf8)
                 issuers.append(
@@ -269,6 +282,12 @@ enum EdgeLoader {
                     issuers: issuers, apiKeys: keys, revocations: revocations ?? RevocationList(), dpop: dpop)),
             localKeys
         )
+    }
+
+    private static func tokenIssuer(_ text: Passphrase) throws -> TokenIssuer {
+        var bytes = text.withBytes { Array($0) }
+        defer { bytes.withUnsafeMutableBytes { if let start = $0.baseAddress { explicit_bzero(start, $0.count) } } }
+        return try TokenIssuer(reading: bytes)
     }
 
     /// The revocations of a file; none where it is not there yet.
@@ -309,7 +328,7 @@ enum EdgeLoader {
             dpop: TrustedIssuer.DPoPMode(rawValue: issuer.dpop.rawValue) ?? .optional)
     }
 
-    private static func callerSignature(_ secret: [UInt8]) throws -> CallerSignature {
+    private static func callerSignature(_ secret: Passphrase) throws -> CallerSignature {
         guard secret.count >= 32 else {
             throw StartFailure(
                 exitCode: 78, lines: ["the secret has \(secret.count) bytes, and 32 are the least"],

@@ -18,6 +18,10 @@ enum EdgeMetrics {
             "Handshakes at listeners whose sessions can be resumed, by what became of the client's ticket.",
             samples(counters.resumptions, "result"))
         writer.family(
+            "mesh_edge_ticket_keys", .gauge,
+            "Keys of session tickets in memory; a name that nobody asks for has none after two lifetimes.",
+            Double(edge.ticketKeys))
+        writer.family(
             "mesh_edge_certificate_changes_total", .counter,
             "Changes of listeners' certificates, client CAs and CRLs that were noticed, by result.",
             edge.certificateWatcher.samples)

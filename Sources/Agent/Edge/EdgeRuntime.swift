@@ -1,6 +1,7 @@
 import Gateway
 import HTTP
 import JOSE
+import PKI
 import TLS
 
 /// Everything a loop of the edge decides with: one immutable value, made of the configuration and the files that it names,
@@ -44,6 +45,16 @@ final class EdgeRuntime: Sendable {
             configuration: configuration, listeners: listeners, routes: routes, routeSettings: routeSettings,
             authenticator: authenticator, localKeys: localKeys, mesh: mesh, process: process)
     }
+
+    /// The same under other roots of the mesh. No file is read for it, so that one which is broken holds no change of roots up.
+    ///
+    /// Errors: those of TLS.
+    func trusting(_ mesh: MeshTrust?) throws -> EdgeRuntime {
+        EdgeRuntime(
+            configuration: configuration, listeners: try listeners.mapValues { try $0.trusting(mesh) }, routes: routes,
+            routeSettings: routeSettings, authenticator: authenticator, localKeys: localKeys, mesh: mesh,
+            process: process)
+    }
 }
 
 /// A listener's settings, ready for use.
@@ -52,6 +63,8 @@ struct EdgeListenerRuntime: Sendable {
     let settings: Configuration.EdgeListener
     /// TLS, where it is spoken here.
     let tls: TLSServerContexts?
+    /// The CAs for clients that its files name, before the mesh's list of roots is applied; nil where they name none.
+    let clientTrust: TrustBundle?
     /// The keys of session tickets, by certificate; they outlive a reload.
     let tickets: [String: TicketKeys]
     /// Whose word about clients counts.
@@ -64,6 +77,22 @@ struct EdgeListenerRuntime: Sendable {
     let hosts: HostList
     /// To which hosts a plain request on a TLS port may be redirected.
     let redirectHosts: HostList
+
+    /// The same under other roots of the mesh, with what was read before.
+    fileprivate func trusting(_ mesh: MeshTrust?) throws -> EdgeListenerRuntime {
+        guard let tls, let clientTrust else { return self }
+        let trust = try mesh?.clients(by: clientTrust) ?? clientTrust
+        let entries = try tls.entries.map { entry in
+            var configuration = entry.context.configuration
+            configuration.trust = trust
+            configuration.reservedDomain = mesh?.reserved
+            return TLSServerContexts.Entry(try TLSContext(configuration), names: entry.names)
+        }
+        return EdgeListenerRuntime(
+            settings: settings, tls: try TLSServerContexts(entries, unknownName: tls.unknownName),
+            clientTrust: clientTrust, tickets: tickets, trust: self.trust, filter: filter, security: security,
+            hosts: hosts, redirectHosts: redirectHosts)
+    }
 }
 
 /// A route's settings, ready for use.

@@ -51,12 +51,15 @@ final class HTTPFetch {
         /// Whom to believe; nil where it is no TLS.
         let context: TLSContext?
         private let roots: [Certificate]
+        private let profile: TLSProfile
 
         /// The URL as it was written.
         var url: String { place.text }
 
-        /// Whether both mean the same place and believe the same roots.
-        static func == (one: Source, other: Source) -> Bool { one.place == other.place && one.roots == other.roots }
+        /// Whether both mean the same place, believe the same roots and negotiate the same.
+        static func == (one: Source, other: Source) -> Bool {
+            one.place == other.place && one.roots == other.roots && one.profile == other.profile
+        }
 
         /// Whom to connect to.
         fileprivate var target: DirectTarget {
@@ -71,17 +74,20 @@ final class HTTPFetch {
 
         /// A source by its URL, which the configuration has checked. Throws where the roots cannot be read.
         ///
-        /// - Parameter ca: PEM files with the roots of a server with TLS; the system's where there are none.
-        init(url: String, ca: [String] = []) throws {
+        /// - Parameters:
+        ///   - ca: PEM files with the roots of a server with TLS; the system's where there are none.
+        ///   - profile: what may be negotiated with it.
+        init(url: String, ca: [String] = [], under profile: TLSProfile) throws {
             guard let place = FetchURL(url) else {
                 throw StartFailure(exitCode: 78, lines: ["\(url) is no URL that can be fetched"])
             }
-            try self.init(place, ca: ca)
+            try self.init(place, ca: ca, under: profile)
         }
 
         /// A source by its place.
-        init(_ place: FetchURL, ca: [String] = []) throws {
+        init(_ place: FetchURL, ca: [String] = [], under profile: TLSProfile) throws {
             self.place = place
+            self.profile = profile
             guard place.isSecure else {
                 roots = []
                 context = nil
@@ -91,7 +97,9 @@ final class HTTPFetch {
             for file in ca { roots += try TrustBundle.load(file: file).roots }
             let trust = ca.isEmpty ? try TrustBundle.system() : try TrustBundle(roots: roots)
             self.roots = trust.roots
-            context = try TLSContext(.foreignServer(trust: trust))
+            var configuration = TLSContext.Configuration.foreignServer(trust: trust)
+            configuration.terms = profile.terms
+            context = try TLSContext(configuration)
         }
     }
 

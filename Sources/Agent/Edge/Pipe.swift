@@ -107,13 +107,18 @@ final class PipeEnd: TickHandler, TimerHandler {
 
     /// Makes a socket pair of the pipe: the peer goes on with one socket, the other one is returned. What was under way goes
     /// along.
-    func becomeSocket() throws(SystemError) -> FileDescriptor {
+    ///
+    /// - Parameter prepare: gets the socket that will be returned, before anything has changed; where it throws, nothing has.
+    func becomeSocket(
+        prepare: (Int32) throws(SystemError) -> Void = { (_: Int32) throws(SystemError) in }
+    ) throws(SystemError) -> FileDescriptor {
         guard let peer, let other = peer.handler as? any PipeSwitching else {
             throw SystemError(call: "socketpair", errno: Errno.brokenPipe)
         }
         let raw = try Socket.pair().split { ours, theirs -> (Int32, Int32) in (ours.release(), theirs.release()) }
         let ours = FileDescriptor(owning: raw.0)
         let theirs = FileDescriptor(owning: raw.1)
+        try prepare(ours.rawValue)
         // Both fit: a socket's buffer is larger than a pipe's.
         _ = inbox.withReadable { $0.isEmpty ? .done(0) : Syscall.send(theirs.rawValue, $0) }
         _ = peer.inbox.withReadable { $0.isEmpty ? .done(0) : Syscall.send(ours.rawValue, $0) }

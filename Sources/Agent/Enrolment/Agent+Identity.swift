@@ -9,27 +9,29 @@ extension Agent {
     func reloadIdentity(by caller: String) -> ReloadOutcome {
         guard !isDraining else { return .failed(["the agent drains"]) }
         let next: NodeIdentity
-        let edge: EdgeHost.Prepared?
+        let edge: EdgeRuntime?
         do {
             try EnrolmentFiles(configuration)?.pair.finishReplacing()
-            next = try NodeIdentity.load(configuration, roots: .inForce(documents.ledger.rootList))
+            next = try NodeIdentity.load(
+                configuration, roots: .inForce(documents.ledger.rootList), lists: .inForce(identity))
             guard next.node == shared.node else {
                 throw CertificateError(
                     .wrongName, "the certificate is of node \(next.node), and this agent is \(shared.node)",
                     hint: "put the certificate of \(shared.node) there")
             }
-            let trustChanged = next.servers != identity.servers || next.meshTrust != identity.meshTrust
-            edge = trustChanged ? try self.edge.prepareAgain(mesh: next.meshTrust) : nil
+            edge = next.meshTrust == self.edge.runtime.mesh ? nil : try self.edge.runtime.trusting(next.meshTrust)
         } catch {
             return .failed(Self.lines(of: error))
         }
         let isSame =
             next.credentials.chain == identity.credentials.chain && next.servers == identity.servers && edge == nil
         guard !isSame else { return .applied([], needRestart: []) }
-        updateOCSP(next, edge?.runtime ?? self.edge.runtime)
+        updateOCSP(next, edge ?? self.edge.runtime)
         let isRenewed = use(next)
+        // Other CAs may vouch for other chains.
+        recheckPeers(next)
         documents.use(next)
-        if let edge { self.edge.reload(edge) }
+        if let edge { self.edge.apply(edge) }
         if isRenewed { supervisor.identityChanged() }
         publish()
         // Its certificate may be shown at the edge and to targets, too.
@@ -57,6 +59,9 @@ extension Agent {
         ]
         if let error = renewal.lastError {
             object["renewalError"] = ["reason": .string(error.code), "detail": .string(error.message)]
+        }
+        if let word = revokedIdentity.word {
+            object["revoked"] = ["by": .string(word.by), "reason": .string(word.reason)]
         }
         return .object(object)
     }

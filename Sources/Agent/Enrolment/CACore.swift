@@ -28,6 +28,8 @@ final class CACore: AcceptHandler {
     let issuer: CAIssuer
     /// The CRLs that the agent's links go by; none of their certificates renews anything either.
     var revocationLists: RevocationLists? { didSet { context = nil } }
+    /// What may be negotiated.
+    var terms: TLSTerms { didSet { if terms != oldValue { context = nil } } }
     private let settings: Settings
     private let log: Log
     private var parts: ChannelLoop?
@@ -39,8 +41,9 @@ final class CACore: AcceptHandler {
     private var next: UInt64 = 0
     private(set) var counts: [String: UInt64] = [:]
 
-    init(issuer: CAIssuer, settings: Settings, log: Log) {
+    init(issuer: CAIssuer, settings: Settings, terms: TLSTerms, log: Log) {
         self.issuer = issuer
+        self.terms = terms
         self.settings = settings
         self.log = log
     }
@@ -153,6 +156,7 @@ final class CACore: AcceptHandler {
             peerCertificate: .optional, alpn: ["http/1.1"], trustDomains: [authority.trustDomain],
             checks: settings.checks,
             appendedCertificates: appended(now))
+        configuration.terms = terms
         configuration.expiredFor = settings.renewExpiredFor
         configuration.revocation = revocationLists
         let made = try TLSContext(configuration)
@@ -173,8 +177,10 @@ final class CACore: AcceptHandler {
         }
         let now = Clock.unixSeconds()
         let name = session.peerIdentity?.nodeName
-        // Who has proven to be a node of this mesh is counted as that node: strangers at the same address cannot starve it.
-        let party = kind == "renew" ? name.map { "node \($0)" } ?? source : source
+        // Who has proven to be a node of this mesh is counted as that node: strangers at the same address cannot starve it. By
+        // its certificate, too: neither can who has a revoked one of it.
+        let serial = session.peerChain.first?.serialHex ?? ""
+        let party = kind == "renew" ? name.map { "node \($0) with certificate \(serial)" } ?? source : source
         guard limiter.admits(party, now: Self.milliseconds) else {
             count(kind, EnrolmentError.Reason.rateLimited.rawValue)
             return response(

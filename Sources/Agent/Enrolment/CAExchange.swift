@@ -74,10 +74,13 @@ final class CAExchange {
         case .request(let error as EnrolmentError): error
         case .request(let error): Self.unreachable("the request cannot be written: \(error)")
         // The CA refused our certificate: under TLS 1.3 its alert comes when the handshake is over for us.
-        case .broken(let error, _?):
+        case .broken(let error, let alert?):
             EnrolmentError(
                 .notAuthenticated, "the CA does not accept this node's certificate: \(error)",
-                hint: "join again: mesh ca token create --node NAME at the CA, then mesh join")
+                hint: alert == .certificateExpired
+                    ? "compare the clocks of this host and the CA's (date -u, timedatectl); where both are right, join again: mesh ca "
+                        + "token create --node NAME at the CA, then mesh join"
+                    : "join again: mesh ca token create --node NAME at the CA, then mesh join")
         case .broken(let error, nil): Self.unreachable("\(endpoint): \(error)")
         case .malformed(let error): Self.unreachable("\(endpoint) does not answer as a CA: \(error.text)")
         case .closed: Self.unreachable("\(endpoint) closed the connection without an answer")
@@ -98,7 +101,22 @@ final class CAExchange {
 
     /// What a failed connection means: whoever answers with a certificate that is not the CA's is another one.
     private static func error(_ reason: String, _ detail: String) -> EnrolmentError {
-        guard CertificateReason(rawValue: reason) != nil else { return unreachable(detail) }
+        let differs: [TLSError.Code] = [.noSharedVersion, .noSharedCipher]
+        if differs.contains(where: { $0.rawValue == reason }) {
+            return EnrolmentError(
+                .unreachable, detail,
+                hint:
+                    "do tls.profile, tls.cipherSuites and tls.groups of the CA's node go together with those here (mesh join: "
+                    + "--profile)? TLS 1.3 is always needed")
+        }
+        guard let reason = CertificateReason(rawValue: reason) else { return unreachable(detail) }
+        if reason == .notYetValid || reason == .expired {
+            return EnrolmentError(
+                .wrongClock, "\(detail); the CA makes its certificate anew each day, so that a clock is wrong",
+                hint:
+                    "compare the clocks of this host and the CA's (date -u, timedatectl): timedatectl set-ntp true sets one"
+            )
+        }
         return EnrolmentError(
             .wrongCA, detail,
             hint:

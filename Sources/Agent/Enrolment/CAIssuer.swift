@@ -2,6 +2,7 @@ import Documents
 import Enrolment
 import JSON
 import PKI
+import Policy
 
 /// What the CA decides: who gets which certificate. Knows no sockets; the time is a parameter.
 final class CAIssuer {
@@ -70,6 +71,7 @@ final class CAIssuer {
                 .tokenExpired, "the token for \(token.grant.node) ended \(UTCTime.duration(now - token.expires)) ago",
                 hint: "make a new one: mesh ca token create --node \(token.grant.node)")
         }
+        try checkNotRevoked(token)
         try token.grant.check(csr, trustDomain: authority.trustDomain)
         let certificate = try issue(token.grant, csr.publicKey, now)
         try stored { (ledger) throws in try ledger.admit(token, certificate: certificate, key: key, now: now) }
@@ -185,6 +187,22 @@ final class CAIssuer {
             hint = "where it is trusted again: mesh revoke \(node) --undo, or let it join in \(wait)"
         }
         throw EnrolmentError(.revoked, "certificates of \(node) are revoked: \(entry.reason)", hint: hint)
+    }
+
+    /// Refuses a token that was made or used before its node was revoked: the thief of a host has the token beside the key, and
+    /// both together may ask again as long as the token lasts.
+    private func checkNotRevoked(_ token: CALedger.Token) throws(EnrolmentError) {
+        let node = token.grant.node
+        let revocations = mesh.revoked.revocations
+        let spiffe = "spiffe://\(authority.trustDomain)/node/\(node)"
+        let named = mesh.revoked.policy.principal(for: .node(commonName: node, spiffe: spiffe)).nodeName
+        guard let entry = revocations.entry(ofNode: node) ?? named.flatMap({ revocations.entry(ofNode: $0) }),
+            case .node(_, let time) = entry.target
+        else { return }
+        guard token.created < entry.revoked || (token.used != 0 && token.used < time) else { return }
+        throw EnrolmentError(
+            .revoked, "\(node) was revoked after its token was \(token.used == 0 ? "made" : "used"): \(entry.reason)",
+            hint: "a node that is trusted again joins anew: mesh ca token create --node \(node)")
     }
 
     /// A chain without retired roots whose nodes may still come back: a certificate under another root is what they need.

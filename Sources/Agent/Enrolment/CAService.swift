@@ -3,6 +3,7 @@ import Enrolment
 import EventLoop
 import JSON
 import PKI
+import TLS
 
 /// The mesh's CA in this agent: a thread of its own, on which handshakes, signatures and the disk hold up nobody else.
 final class CAService: Sendable {
@@ -64,7 +65,7 @@ final class CAService: Sendable {
             issuer: issuer,
             settings: CACore.Settings(
                 renewExpiredFor: ca.renewExpiredFor.components.seconds, checks: NodeIdentity.checksInForce),
-            log: log)
+            terms: try configuration.tls.enrolmentTerms, log: log)
         return try CAService(facts: Facts(authority, address: address.description), core: core)
     }
 
@@ -101,25 +102,41 @@ final class CAService: Sendable {
     ///
     /// Errors: those of the files; `unknown_ca`, `untrusted_domain`.
     func reload(_ ca: Configuration.CA, trusting roots: [Certificate]) async throws -> Facts {
-        guard let certificate = ca.certificate, let key = ca.key else { return facts }
-        try CredentialFiles(certificate: certificate, key: key).finishReplacing()
-        let authority = try Self.load(certificate, key, try ca.passphrase.load())
-        let before = facts
-        guard authority.trustDomain == before.trustDomain else {
+        guard let files = ca.files else { return facts }
+        try files.finishReplacing()
+        let authority = try judge(files, try ca.passphrase.load(), roots)
+        let next = Facts(authority, address: facts.address)
+        try await ask { core in core.use(authority) }
+        currentFacts.withLock { $0 = next }
+        return next
+    }
+
+    /// Reads the files that wait to take the place of the CA's (`CredentialFiles.candidate`), and judges them as `reload` would;
+    /// nothing changes.
+    ///
+    /// Errors: those of ``reload(_:trusting:)``.
+    func check(_ ca: Configuration.CA, trusting roots: [Certificate]) throws(CertificateError) -> Facts {
+        guard let files = ca.files else { return facts }
+        return Facts(try judge(files.candidate, try ca.passphrase.load(), roots), address: facts.address)
+    }
+
+    private func judge(
+        _ files: CredentialFiles, _ passphrase: Passphrase?, _ roots: [Certificate]
+    ) throws(CertificateError) -> CertificateAuthority {
+        let authority = try Self.load(files.certificate, files.key, passphrase)
+        guard authority.trustDomain == facts.trustDomain else {
             throw CertificateError(
                 .untrustedDomain,
-                "the CA in \(certificate) is for \(authority.trustDomain), not for \(before.trustDomain)",
+                "the CA in \(files.certificate) is for \(authority.trustDomain), not for \(facts.trustDomain)",
                 hint: "make the next root of this mesh with mesh ca rotate prepare")
         }
         guard roots.contains(authority.root) else {
             throw CertificateError(
-                .unknownCA, "the mesh does not trust the root of the CA in \(certificate), \(authority.root.subject)",
+                .unknownCA,
+                "the mesh does not trust the root of the CA in \(files.certificate), \(authority.root.subject)",
                 hint: "announce it first: mesh ca rotate prepare")
         }
-        let next = Facts(authority, address: before.address)
-        try await ask { core in core.use(authority) }
-        currentFacts.withLock { $0 = next }
-        return next
+        return authority
     }
 
     private init(facts: Facts, core: CACore) throws(SystemError) {
@@ -149,6 +166,11 @@ final class CAService: Sendable {
     /// The CRLs in force from now on.
     func use(_ lists: RevocationLists?) {
         thread.handle.post { [core] in core.value.revocationLists = lists }
+    }
+
+    /// What may be negotiated from now on.
+    func use(_ terms: TLSTerms) {
+        thread.handle.post { [core] in core.value.terms = terms }
     }
 
     /// Runs `job` on the CA's thread and gives its result.
@@ -197,5 +219,13 @@ final class CAService: Sendable {
         listening.withLock { $0 }?.forget()
         thread.handle.post { [core] in core.value.stop() }
         thread.stopAndJoin()
+    }
+}
+
+extension Configuration.CA {
+    /// The files of the CA's certificate and key; nil where the node is no CA.
+    var files: CredentialFiles? {
+        guard let certificate, let key else { return nil }
+        return CredentialFiles(certificate: certificate, key: key)
     }
 }

@@ -1,7 +1,7 @@
 public import Enrolment
 import EventLoop
 public import PKI
-import TLS
+public import TLS
 
 /// A node's side of enrolment: asks the CA, checks what it answers.
 @ControlPlane
@@ -10,22 +10,24 @@ public enum EnrolmentClient {
 
     /// The first certificate, by a token. The key is made by the caller and stays with him.
     ///
+    /// - Parameter terms: what may be negotiated, see `TLSProfile.enrolmentTerms`.
     /// - Returns: certificate and key, checked as peers will check them, and what the CA said besides.
     public static func join(
-        _ token: JoinToken, key: PrivateKey
+        _ token: JoinToken, key: PrivateKey, under terms: TLSTerms
     ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
         let request = try made { () throws(CertificateError) in
             try CertificateSigningRequest.make(node: token.node, key: key)
         }
-        return try await join(token, key: key, request: request.der)
+        return try await join(token, key: key, request: request.der, under: terms)
     }
 
     /// The same with a request that somebody else made for `key`.
     public static func join(
-        _ token: JoinToken, key: PrivateKey, request: [UInt8]
+        _ token: JoinToken, key: PrivateKey, request: [UInt8], under terms: TLSTerms
     ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
         var configuration = TLSContext.Configuration(role: .client, alpn: ["http/1.1"])
         configuration.rootFingerprint = token.fingerprint
+        configuration.terms = terms
         let issued = try await ask(token.address, configuration, JoinRequest.path) { session in
             let exporter = try session.exporter(
                 label: EnrolmentProof.exporterLabel, count: EnrolmentProof.exporterBytes)
@@ -48,14 +50,17 @@ public enum EnrolmentClient {
     /// - Parameters:
     ///   - address: where the CA listens.
     ///   - trust: the roots that vouch for the CA.
+    ///   - terms: what may be negotiated.
     public static func renew(
-        _ present: Credentials, node: String, trustDomain: String, address: String, trust: TrustBundle, key: PrivateKey
+        _ present: Credentials, node: String, trustDomain: String, address: String, trust: TrustBundle, key: PrivateKey,
+        under terms: TLSTerms
     ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
         let request = try made { () throws(CertificateError) in
             try CertificateSigningRequest.make(node: node, key: key)
         }
-        let configuration = TLSContext.Configuration(
+        var configuration = TLSContext.Configuration(
             role: .client, credentials: present, trust: trust, alpn: ["http/1.1"], trustDomains: [trustDomain])
+        configuration.terms = terms
         let issued = try await ask(address, configuration, RenewRequest.path) { _ in
             RenewRequest(request: request.der).body
         }

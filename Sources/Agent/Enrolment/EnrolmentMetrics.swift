@@ -14,6 +14,10 @@ enum EnrolmentMetrics {
                 Double(due) / 1000)
         }
         writer.family(
+            "mesh_identity_revoked", .gauge,
+            "Whether the node's certificate is revoked, by a document, or as the CA or its peers say.",
+            agent.revokedIdentity.word == nil ? 0 : 1)
+        writer.family(
             "mesh_identity_renewals_total", .counter, "Renewals of the node's certificate, by result.",
             agent.renewal.counts.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["result": $0.key]) })
         writer.family(
@@ -21,7 +25,7 @@ enum EnrolmentMetrics {
             agent.identityWatcher.samples)
         writer.family(
             "mesh_target_certificate_changes_total", .counter,
-            "Changes of the files of services' `tls` that were noticed, by result.",
+            "Changes of certificates and CAs for targets that were noticed, by result.",
             agent.targetWatcher.samples)
         if let ca = agent.ca { await add(&writer, ca) }
     }

@@ -3,6 +3,7 @@ import EventLoop
 import Glibc
 import JSON
 import PKI
+import TLS
 
 /// Sees to it that there is an identity before the agent starts: finishes what an end of power left undone, joins with a token,
 /// or lets this node's own CA issue.
@@ -34,7 +35,8 @@ enum FirstIdentity {
         if let ca {
             try await issueOwn(configuration, ca, files, key)
         } else if let token = try token(configuration) {
-            let (credentials, issued) = try await join(token, key, configuration.identity.join.patience, log)
+            let (credentials, issued) = try await join(
+                token, key, configuration.identity.join.patience, configuration.tls.enrolmentTerms, log)
             try files.write(credentials, issued, address: token.address)
         }
         log.info(
@@ -89,12 +91,12 @@ enum FirstIdentity {
         try files.write(credentials, issued, address: ca.facts.address)
     }
 
-    /// Joins with a token; asks for as long as `patience`.
+    /// Joins with a token under the terms of enrolment; asks for as long as `patience`.
     static func join(
-        _ token: JoinToken, _ key: PrivateKey, _ patience: Duration, _ log: Log
+        _ token: JoinToken, _ key: PrivateKey, _ patience: Duration, _ terms: TLSTerms, _ log: Log
     ) async throws(EnrolmentError) -> (Credentials, IssuedIdentity) {
         try await patiently(patience, token.address, log) { () async throws(EnrolmentError) in
-            let (credentials, issued) = try await EnrolmentClient.join(token, key: key)
+            let (credentials, issued) = try await EnrolmentClient.join(token, key: key, under: terms)
             return (credentials, issued)
         }
     }
@@ -112,8 +114,11 @@ enum FirstIdentity {
             } catch {
                 guard error.isTemporary, Clock.monotonicNanoseconds() + pause < deadline else { throw error }
                 log.warning(
-                    "join_delayed", "the CA does not answer yet",
-                    [("ca", .string(address)), ("reason", .string(error.code)), ("detail", .string(error.message))])
+                    "join_delayed", "the CA gives no certificate yet; it is asked again",
+                    [
+                        ("ca", .string(address)), ("reason", .string(error.code)), ("detail", .string(error.message)),
+                        ("hint", .string(error.hint)),
+                    ])
                 await ControlPlane.sleep(nanoseconds: UInt64.random(in: pause / 2...pause))
                 pause = min(pause * 2, pauses.longest)
             }

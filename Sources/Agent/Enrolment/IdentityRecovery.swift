@@ -1,3 +1,4 @@
+import Arguments
 import Documents
 import Enrolment
 import EventLoop
@@ -68,7 +69,8 @@ struct IdentityRecovery {
         if let ca {
             return try await FirstIdentity.issueOwn(configuration, ca, files, files.pair.pendingKey())
         }
-        var lines = ["the certificate of node \(stored.node) ended on \(stored.end)"]
+        let ago = UTCTime.duration(Clock.unixSeconds() - stored.credentials.leaf.notAfter)
+        var lines = ["the certificate of node \(stored.node) ended \(ago) ago, on \(stored.end)"]
         var delay: EnrolmentError?
         if let address {
             do {
@@ -76,6 +78,11 @@ struct IdentityRecovery {
             } catch {
                 log.error("renewal_failed", "the certificate was not renewed", [("detail", .string("\(error)"))])
                 lines.append("it was not renewed: \(error)")
+                if (error as? EnrolmentError)?.reason == .notAuthenticated {
+                    lines.append(
+                        "the CA renews a certificate that has ended for a while only (ca.renewExpiredFor at its node, 7d unless "
+                            + "set), and after that admits the node with a new token only")
+                }
                 delay = (error as? EnrolmentError).flatMap { $0.isTemporary ? $0 : nil }
             }
         }
@@ -98,11 +105,12 @@ struct IdentityRecovery {
     private func renewed(_ stored: Stored, at address: String, _ patience: Duration) async throws {
         let trust = try TrustBundle.load(file: files.trust).applying(rootList(stored))
         let key = try files.pair.pendingKey()
+        let terms = try configuration.tls.enrolmentTerms
         let next = try await FirstIdentity.patiently(patience, address, log) {
             () async throws(EnrolmentError) in
             try await EnrolmentClient.renew(
                 stored.credentials, node: stored.node, trustDomain: stored.trustDomain, address: address,
-                trust: trust, key: key)
+                trust: trust, key: key, under: terms)
         }
         _ = try files.renew(by: next.credentials, next.issued)
     }
@@ -112,7 +120,8 @@ struct IdentityRecovery {
             throw StartFailure(exitCode: 78, lines: ["it is for node \(token.node)"])
         }
         let key = try files.pair.pendingKey()
-        let (credentials, issued) = try await FirstIdentity.join(token, key, patience, log)
+        let (credentials, issued) = try await FirstIdentity.join(
+            token, key, patience, configuration.tls.enrolmentTerms, log)
         try files.write(credentials, issued, address: token.address)
         log.info(
             "joined", "this node has got another certificate with a token",
@@ -121,10 +130,13 @@ struct IdentityRecovery {
 
     /// The way back for a node whose certificate has ended beyond renewal.
     nonisolated static func hint(_ configuration: Configuration, node: String) -> String {
-        let place =
-            configuration.identity.join.tokenFile.map { "put it into \($0)" } ?? "name it in identity.join.tokenFile"
-        return "make a fresh token on the CA's node (mesh ca token create --node \(node) --out FILE), \(place) "
-            + "and start again"
+        let made = "make a fresh token on the CA's node (mesh ca token create --node \(node) --out FILE)"
+        if let file = configuration.identity.join.tokenFile { return "\(made), put it into \(file) and start again" }
+        guard let certificate = configuration.identity.certificate, certificate.hasSuffix("/\(node).crt") else {
+            return "\(made), name it in identity.join.tokenFile and start again"
+        }
+        let directory = ShellWord.quoted(StateDirectory.parent(of: certificate))
+        return "\(made), join anew here (mesh join --token-file FILE --out \(directory) --force) and start again"
     }
 
     // MARK: - Revoked
@@ -146,7 +158,19 @@ struct IdentityRecovery {
 
     /// Tries the token once. A revoked node runs on where that fails: its peers refuse it, and its log says so.
     private func replaceRevoked(_ stored: Stored) async {
-        await useToken(stored, "this node's certificate is revoked, and the token brought no other one")
+        await useToken(stored, Self.revokedText)
+    }
+
+    nonisolated static let revokedText = "this node's certificate is revoked, and the token brought no other one"
+
+    /// Joins anew with `token`, in a running agent whose identity is revoked; false where no identity is stored that the CA could
+    /// have issued. Nothing is changed before the CA's answer is here.
+    ///
+    /// Errors: those of `FirstIdentity.join`; `StartFailure` where the token is another node's; those of the files.
+    func rejoin(_ token: JoinToken) async throws -> Bool {
+        guard let stored = stored() else { return false }
+        try await join(stored, token, .zero)
+        return true
     }
 
     private func useToken(_ stored: Stored, _ failure: String) async {

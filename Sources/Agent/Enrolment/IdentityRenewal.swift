@@ -24,12 +24,15 @@ final class IdentityRenewal: TimerHandler {
     private unowned let agent: Agent
     private var timer: TimerID?
     private var isStopped = false
-    private var isAsking = false
+    /// The CA is being asked.
+    private(set) var isAsking = false
     private var failures = 0
     /// The certificate that the following belongs to.
     private var fingerprint = ""
     private var chance = 0.5
     private var retryAt: Int64?
+    /// When the last attempt failed, unix milliseconds.
+    private var failedAt: Int64 = 0
     /// When to ask for a certificate under the active root, unix milliseconds; nil where this one is.
     private var rootDue: Int64?
     /// For what that was decided.
@@ -66,18 +69,34 @@ final class IdentityRenewal: TimerHandler {
     }
 
     /// The longest time over which nodes spread their renewals after a change of root, in milliseconds.
-    private static let longestSpread: Int64 = 600_000
+    private nonisolated static let longestSpread: Int64 = 600_000
+
+    /// Within how many milliseconds after a change of root a node renews a certificate that lives so many seconds.
+    nonisolated static func spread(lifetime: Int64) -> Int64 { min(longestSpread, lifetime * 1000 / 20) }
 
     /// The list of roots has changed: a certificate below another root than the active one is renewed early, soon enough that a
     /// rotation comes to its end, and not by all nodes at once; below a retired one at once.
     func rootsChanged() {
-        if agent.identity.ownRootState == .retired { retryAt = nil }
+        if agent.ownRootState == .retired { retryAt = nil }
         awaitRoot()
         wait()
     }
 
+    /// The shortest time between two attempts where the CA may answer otherwise than it did, in milliseconds: links can come and go.
+    private static let shortestPause: Int64 = 10_000
+
+    /// A link has come back, or this node is not revoked any more. What the CA refused because of a revocation is asked for again
+    /// soon, not after the pause for what only somebody's doing changes: that is longer than a rotation of roots takes.
+    func reconsider() {
+        guard let reason = lastError?.reason, [.revoked, .notAuthenticated].contains(reason), let next = retryAt else {
+            return
+        }
+        retryAt = min(next, failedAt + Self.shortestPause)
+        wait()
+    }
+
     private func awaitRoot() {
-        guard let list = agent.documents.ledger.rootList, let state = agent.identity.ownRootState, state != .active
+        guard let list = agent.documents.ledger.rootList, let state = agent.ownRootState, state != .active
         else {
             (rootDue, rootAwaited) = (nil, nil)
             return
@@ -86,7 +105,7 @@ final class IdentityRenewal: TimerHandler {
         guard next != rootAwaited else { return }
         // One that was asked for in vain is asked for again after the whole time: the CA has not changed over yet.
         let isAgain = rootAwaited.map { $0.key == next.key && $0.isUrgent == next.isUrgent } ?? false
-        let spread = min(Self.longestSpread, schedule.lifetime * 1000 / 20)
+        let spread = Self.spread(lifetime: schedule.lifetime)
         let wait = next.isUrgent && !isAgain ? 0 : Int64.random(in: 0...spread) + (isAgain ? spread : 0)
         rootDue = Clock.unixMilliseconds() + wait
         rootAwaited = next
@@ -100,6 +119,7 @@ final class IdentityRenewal: TimerHandler {
             chance = .random(in: 0...1)
             retryAt = nil
             failures = 0
+            lastError = nil
             warned = .max
             if address != nil, schedule.isTooShortForAbsence {
                 agent.log.warning(
@@ -139,7 +159,9 @@ final class IdentityRenewal: TimerHandler {
         guard !isStopped else { return }
         let now = Clock.unixMilliseconds()
         var sleep = Self.longestSleep
-        if let due, !isAsking { sleep = min(sleep, UInt64(max(0, due - now)) * Clock.millisecond) }
+        if let due, !isAsking, !agent.revokedIdentity.isAsking {
+            sleep = min(sleep, UInt64(max(0, due - now)) * Clock.millisecond)
+        }
         let left = agent.identity.credentials.leaf.notAfter * 1000 - now
         if let mark = nextWarning { sleep = min(sleep, UInt64(max(0, left - mark * 1000)) * Clock.millisecond) }
         timer = ControlPlane.loop.schedule(after: sleep, self, tag: 0)
@@ -149,7 +171,9 @@ final class IdentityRenewal: TimerHandler {
         ControlPlane.assumeIsolated {
             timer = nil
             warn()
-            if let due, !isAsking, due <= Clock.unixMilliseconds(), let address { renew(at: address) }
+            if let due, !isAsking, !agent.revokedIdentity.isAsking, due <= Clock.unixMilliseconds(), let address {
+                renew(at: address)
+            }
             wait()
         }
     }
@@ -166,7 +190,7 @@ final class IdentityRenewal: TimerHandler {
                 let key = try files.pair.pendingKey()
                 let next = try await EnrolmentClient.renew(
                     present.credentials, node: present.node, trustDomain: domain, address: address,
-                    trust: present.servers, key: key)
+                    trust: present.servers, key: key, under: agent.configuration.tls.enrolmentTerms)
                 let added = try files.renew(by: next.credentials, next.issued)
                 isAsking = false
                 noteRoots(added, files.trust)
@@ -205,7 +229,8 @@ final class IdentityRenewal: TimerHandler {
         counts[known.code, default: 0] += 1
         // What the CA refuses it will refuse again until somebody has done something.
         let pause = schedule.pause(attempt: known.isTemporary ? failures : 20, chance: .random(in: 0...1))
-        retryAt = Clock.unixMilliseconds() + pause
+        failedAt = Clock.unixMilliseconds()
+        retryAt = failedAt + pause
         agent.log.warning(
             "renewal_failed", "the certificate was not renewed; the old one stays in use",
             [
@@ -213,6 +238,7 @@ final class IdentityRenewal: TimerHandler {
                 ("attempt", .init(failures)), ("nextAttemptMilliseconds", .integer(pause)),
                 ("ends", .string(UTCTime.text(agent.identity.credentials.leaf.notAfter))),
             ])
+        agent.revokedIdentity.look()
     }
 
     // MARK: - Warnings

@@ -12,6 +12,8 @@ public final class Front {
     let log: Log
     private let loader: Loader
     private(set) var effective: EffectiveFront
+    /// As it was at the start: what a reload does not change runs as this says.
+    private let started: FrontConfiguration
     let edge: EdgeHost
     private let directory: FrontDirectory
     private var threads: [FrontThread] = []
@@ -45,6 +47,7 @@ public final class Front {
         let inherited = InheritedListeners()
         try ActivatedSockets.take(into: inherited)
         let front = try Front(effective, inherited: inherited, loader: reload)
+        Agent.noteUnlockedSecrets(front.log)
         let uris: [String]
         do {
             uris = try await front.serve()
@@ -80,6 +83,7 @@ public final class Front {
     private init(_ effective: EffectiveFront, inherited: InheritedListeners, loader: @escaping Loader) throws {
         let configuration = effective.front.configuration
         self.effective = effective
+        started = effective.front
         self.loader = loader
         log = Log(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
         audit = try AuditLog.open(configuration, log: log)
@@ -171,9 +175,12 @@ public final class Front {
         let next: EffectiveFront
         let prepared: EdgeHost.Prepared
         let targets: [String: DirectTarget]
+        let targetStamps: FileSetWatcher.Stamps
         do {
             next = try loader()
             try Self.checkFiles(next.front)
+            // Before the files are read: what changes meanwhile must be seen as a change.
+            targetStamps = FileSetWatcher.stamps(of: next.front.targetFiles)
             targets = try FrontTargets.load(next.front, log: log)
             try directory.prepare(for: next.front.configuration.edge)
             prepared = try edge.prepare(next.front.configuration.edge)
@@ -184,16 +191,12 @@ public final class Front {
                 [("problems", .init(Self.lines(of: error)))])
             return
         }
-        let (old, new) = (effective.front.configuration, next.front.configuration)
-        let needRestart = [
-            old.workers == new.workers ? nil : "workers",
-            old.listen.metrics == new.listen.metrics ? nil : "listen.metrics",
-        ].compactMap { $0 }
+        let needRestart = started.changesThatNeedRestart(to: next.front)
         effective = next
         log.configure(
             minimum: next.front.configuration.log.level, format: Log.Format(next.front.configuration.log.format))
         use(targets)
-        targetWatcher.update()
+        targetWatcher.update(read: targetStamps)
         edge.reload(prepared)
         reloads.applied += 1
         for warning in next.warnings { log.warning("configuration", warning.description) }
@@ -225,11 +228,13 @@ public final class Front {
         isDraining = true
         log.info("draining", "no new connections are taken", [("why", .string(why))])
         Systemd.notify("STOPPING=1")
+        Systemd.extendStop()
         edge.drain()
         Task { @ControlPlane in
             let timeout = effective.front.configuration.shutdown.drainTimeout.nanoseconds
             let deadline = Clock.monotonicNanoseconds() + timeout
             while exitCode == nil, Clock.monotonicNanoseconds() < deadline {
+                Systemd.extendStop()
                 if await edge.activity() == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 20_000_000)
             }

@@ -6,7 +6,7 @@ extension Front: MetricsSource {
         var writer = PrometheusWriter()
         writer.family(
             "mesh_build_info", .gauge, "The running version; always 1.", [.init(1, ["version": Agent.version])])
-        writer.family("mesh_ready", .gauge, "Whether clients are served.", readiness.isReady ? 1 : 0)
+        writer.family("mesh_ready", .gauge, "Whether the process does its work.", readiness.isReady ? 1 : 0)
         EdgeMetrics.add(&writer, await edge.report(), edge)
         writer.family(
             "mesh_crl_next_update_timestamp_seconds", .gauge, "When the next CRL of an issuer is due.",
@@ -17,7 +17,7 @@ extension Front: MetricsSource {
             "mesh_target_certificate_changes_total", .counter,
             "Changes of certificates and CAs for targets that were noticed, by result.", targetWatcher.samples)
         writer.family(
-            "mesh_reloads_total", .counter, "Reloads of configuration and certificates, by result.",
+            "mesh_reloads_total", .counter, "Reloads, by result.",
             [
                 .init(Double(reloads.applied), ["result": "applied"]),
                 .init(Double(reloads.refused), ["result": "refused"]),

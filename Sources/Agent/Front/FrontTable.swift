@@ -3,7 +3,8 @@ enum FrontTable {
     /// Keys of an agent, beside the edge's, that a front has too.
     private static let shared: Set<String> = [
         "listen.metrics", "tls.acceleration", "workers", "log.level", "log.format", "shutdown.drainTimeout",
-        "audit.directory", "audit.key", "audit.maxFileSize", "audit.maxTotalSize", "audit.checkpointInterval",
+        "audit.directory", "audit.key", "audit.maxDelay", "audit.maxFileSize", "audit.maxTotalSize",
+        "audit.checkpointInterval",
         "audit.syslog", "audit.webhook.url", "audit.webhook.secretFile", "audit.webhook.ca",
     ]
 
@@ -57,5 +58,12 @@ extension Field {
             changes: { [changes] in changes($0[keyPath: path], $1[keyPath: path]) },
             keep: { [keep] running, next in keep(running[keyPath: path], &next[keyPath: path]) },
             elementKeys: elementKeys, elementSchema: elementSchema)
+    }
+}
+
+extension FrontConfiguration {
+    /// What is different in `next` and takes a new start, as people read it.
+    func changesThatNeedRestart(to next: FrontConfiguration) -> [String] {
+        FrontTable.root.flatMap { $0.changes(self, next) }.filter { $0.effect == .restart }.map(\.description)
     }
 }

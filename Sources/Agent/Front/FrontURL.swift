@@ -100,16 +100,12 @@ extension Codec where Value == FrontURL {
                     decoding.wrongType(node, words, hint: "write it like \"ws://127.0.0.1:8690\"")
                     return nil
                 }
-                do throws(Configuration.Address.ParseError) {
+                return decoding.parsed(text, at: node, as: words) {
+                    (decoding) throws(Configuration.Address.ParseError) in
                     if text.hasPrefix("unix:"), !text.hasPrefix("unix:@"), text.utf8.count > 5 {
                         return try FrontURL(parsing: "unix:" + decoding.resolved(String(text.dropFirst(5))))
                     }
                     return try FrontURL(parsing: text)
-                } catch {
-                    decoding.report(
-                        .badValue, at: node.position, "expected \(words), found \"\(text)\": \(error.message)",
-                        hint: error.hint)
-                    return nil
                 }
             },
             encode: { .string($0.description) },

@@ -50,12 +50,15 @@ extension Agent {
             let targets = try LocalRegistry.targets(of: configuration.services)
             let changed = targets.filter { registry.entries[$0.0.name]?.target != $0.1 }
             let now = Clock.unixSeconds()
-            for (service, target) in changed { try target.tls?.checkCertificate(of: service, now: now) }
+            for (service, target) in changed {
+                try target.tls?.checkCertificate(of: service, now: now)
+                try target.tls?.checkLists(of: service, now: now)
+            }
             guard !changed.isEmpty else { return .applied(isDifferent: false) }
             registry.configure(targets)
             log.info(
                 "target_certificates_applied",
-                "changed certificates or CAs of targets are in force for new connections",
+                "changed certificates, CAs or CRLs of targets are in force",
                 [("services", .init(changed.map(\.0.name)))])
             return .applied(isDifferent: true)
         } catch {
@@ -66,10 +69,18 @@ extension Agent {
 
 extension Configuration.TargetTLS {
     /// The files that it names.
-    var files: [String] { ca + [certificate, key, passphrase.file].compactMap { $0 } }
+    var files: [String] { ca + revocationFiles + [certificate, key, passphrase.file].compactMap { $0 } }
 }
 
 extension TargetTLS {
+    /// Whether the CRLs may take the place of those in force.
+    ///
+    /// Errors: those of `RevocationLists.readChanged`.
+    func checkLists(of service: Configuration.Service, now: Int64) throws(CertificateError) {
+        _ = try RevocationLists.readChanged(
+            service.tls.revocationFiles, issuers: context.configuration.trust?.roots ?? [], now: now)
+    }
+
     /// Whether a target can be expected to take our certificate; nothing is said where there is none.
     ///
     /// Errors: those of `Certificate.checkUse`, with the service.

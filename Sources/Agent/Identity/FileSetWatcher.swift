@@ -1,3 +1,4 @@
+import Arguments
 import EventLoop
 import JSON
 
@@ -5,7 +6,8 @@ import JSON
 ///
 /// The kernel tells of changes in the directories that lead to the files, also behind symlinks; and where it cannot (network
 /// file systems), the files are looked at now and then. A new set is taken over when it is good as a whole; until then, and
-/// where it never is, the old one stays in use.
+/// where it never is, the old one stays in use. One that was refused is read again now and then, although nothing has changed: what
+/// was wrong may have been the time.
 @ControlPlane
 final class FileSetWatcher: TimerHandler {
     /// What came of reading the files anew.
@@ -46,10 +48,14 @@ final class FileSetWatcher: TimerHandler {
     private let subject: Subject
     private let log: Log
     private var watch: DirectoryWatch?
+    /// Why the kernel does not tell of changes; nil where it does.
+    private var unwatched: SystemError?
     private var pollTimer: TimerID?
     private var settleTimer: TimerID?
     private var seen: Stamps = [:]
     private var failures = 0
+    /// The set that is there was refused.
+    private var isRefused = false
     private var isStopped = false
     /// Changes by result.
     private(set) var counts: [String: UInt64] = ["applied": 0, "refused": 0]
@@ -76,6 +82,7 @@ final class FileSetWatcher: TimerHandler {
         guard !isStopped else { return }
         seen = read ?? Self.stamps(of: subject.files())
         failures = 0
+        isRefused = false
         watchDirectories()
         poll()
         // What changed between the reading and the watching nobody tells of.
@@ -83,20 +90,26 @@ final class FileSetWatcher: TimerHandler {
     }
 
     /// Looks now, without being told.
-    func look() {
+    ///
+    /// - Parameter isPoll: nobody has told of a change; then a set that was refused gets another chance.
+    func look(isPoll: Bool = false) {
         guard !isStopped else { return }
         let now = Self.stamps(of: subject.files())
-        guard now != seen else { return }
+        let isChanged = now != seen
+        guard isChanged || isPoll && isRefused else { return }
         switch subject.take() {
         case .applied(let isDifferent):
             if isDifferent { counts["applied", default: 0] += 1 }
             update(read: now)
         case .refused(let lines):
+            // What nobody has changed since is not told again.
+            guard isChanged else { return }
             failures += 1
             guard failures >= Self.attempts else { return settle() }
             report(lines, changed: now.keys.filter { now[$0] != seen[$0] }.sorted())
             failures = 0
             seen = now
+            isRefused = true
         case .notNow: settle()
         }
     }
@@ -124,12 +137,25 @@ final class FileSetWatcher: TimerHandler {
                     ControlPlane.assumeIsolated { self?.settle() }
                 }
             }
-            watch?.set(Set(subject.files().flatMap { SymbolicLinks.directories(on: $0) }))
+            let failure = watch?.set(Set(subject.files().flatMap { SymbolicLinks.directories(on: $0) }))
+            complain(failure)
         } catch {
-            log.warning(
-                "\(subject.name)_not_watched", "the kernel does not tell of changes; files are looked at now and then",
-                [("detail", .string("\(error)"))])
+            complain(error)
         }
+    }
+
+    /// Says once why the kernel does not tell of changes, and what mends it.
+    private func complain(_ error: SystemError?) {
+        defer { unwatched = error }
+        guard let error, (error.call, error.errno) != (unwatched?.call, unwatched?.errno) else { return }
+        let interval = DurationText.format(.nanoseconds(Int64(clamping: subject.pollInterval())))
+        let hint = error.hint.map { "\($0); " } ?? ""
+        log.warning(
+            "\(subject.name)_not_watched", "the kernel does not tell of changes to \(subject.text)",
+            [
+                ("detail", .string("\(error)")),
+                ("hint", .string("\(hint)meanwhile they are looked at every \(interval), and at a reload")),
+            ])
     }
 
     private func poll() {
@@ -152,7 +178,7 @@ final class FileSetWatcher: TimerHandler {
             } else {
                 settleTimer = nil
             }
-            look()
+            look(isPoll: tag == Self.pollTag)
         }
     }
 }

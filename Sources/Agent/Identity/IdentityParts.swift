@@ -1,4 +1,5 @@
 import Documents
+import EventLoop
 import PKI
 
 /// Which list of roots an identity is loaded with.
@@ -7,6 +8,16 @@ enum RootSource {
     case stored
     /// The one in force in a running agent.
     case inForce(RootList?)
+}
+
+/// Which CRLs an identity is loaded with.
+enum ListSource {
+    /// Those on disk, as at a start.
+    case stored
+    /// Those on disk, where they are good to follow the ones in force (`RevocationLists.readChanged`).
+    case changed
+    /// Those that an identity is used with. Files of CRLs are looked after by themselves, and hold nothing else up.
+    case inForce(NodeIdentity)
 }
 
 /// What the files of an identity hold, before the mesh's list of roots is applied.
@@ -19,8 +30,29 @@ struct IdentityParts: Sendable {
     let clients: TrustBundle
     let pins: PinPolicy
     let transparency: TransparencyPolicy?
-    let revocation: RevocationLists?
     let checks: StrictChecks
+    /// CRLs of the files that are configured.
+    var listFiles: [CertificateRevocationList] = []
+    /// CRLs that were fetched.
+    var fetchedLists: [CertificateRevocationList] = []
+
+    /// The CRLs that peers are checked against; nil where none are configured.
+    var revocation: RevocationLists? {
+        let trust = configuration.trust
+        guard !trust.revocationFiles.isEmpty || !trust.revocationURLs.isEmpty else { return nil }
+        return RevocationLists(listFiles + fetchedLists, trust.revocationMode)
+    }
+
+    /// The CRLs that the files hold by now, judged by the CAs that this node knows under a list of roots.
+    ///
+    /// Errors: those of `RevocationLists.readChanged`.
+    func changedLists(_ list: RootList?) throws(CertificateError) -> [CertificateRevocationList] {
+        try RevocationLists.readChanged(
+            configuration.trust.revocationFiles,
+            issuers: servers.merging(clients).roots + credentials.chain.dropFirst()
+                + (list?.entries.map(\.certificate) ?? []),
+            now: Clock.unixSeconds())
+    }
 
     /// The roots of this node's mesh: those of its trust domain, and the one that issued its own certificates.
     var roots: [Certificate] {

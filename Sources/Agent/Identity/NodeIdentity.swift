@@ -34,9 +34,12 @@ struct NodeIdentity: Sendable {
 
     /// Loads everything that `configuration` names, and checks it against each other.
     ///
-    /// - Parameter roots: the list of roots to go by.
+    /// - Parameters:
+    ///   - roots: the list of roots to go by.
+    ///   - lists: the CRLs to check peers against.
     static func load(
-        _ configuration: Configuration, roots: RootSource = .stored, checks: StrictChecks = checksInForce
+        _ configuration: Configuration, roots: RootSource = .stored, lists: ListSource = .stored,
+        checks: StrictChecks = checksInForce
     ) throws(CertificateError) -> Self {
         let identity = configuration.identity
         let passphrase = try identity.passphrase.load()
@@ -59,7 +62,7 @@ struct NodeIdentity: Sendable {
         guard let node = configuration.node.name ?? leaf.commonName else {
             throw CertificateError(
                 .noIdentity, "the certificate names no node",
-                hint: "set node.name, or issue one with mesh ca issue NODE")
+                hint: "set node.name, or make one that does: \(NewCertificate.commands())")
         }
         // Without a URI it is the policy that maps the common name to a node.
         if let proven = spiffe.flatMap({ try? SPIFFEID(parsing: $0) })?.nodeName, proven != node {
@@ -67,24 +70,51 @@ struct NodeIdentity: Sendable {
                 .wrongName, "the certificate is of node \(proven), and node.name says \(node)",
                 hint: wrongNameHint(node, configuration))
         }
-        let parts = IdentityParts(
+        var parts = IdentityParts(
             configuration: configuration, credentials: credentials, node: node, trustDomain: domain, servers: servers,
             clients: clients, pins: try PinPolicy(configuration.tls.pins),
-            transparency: try TransparencyPolicy.load(configuration.tls.transparency),
-            revocation: try RevocationLists.load(
-                configuration.trust.revocationFiles + ListKeeper.files(configuration),
-                configuration.trust.revocationMode, areWanted: !configuration.trust.revocationURLs.isEmpty),
-            checks: checks)
-        switch roots {
-        case .stored: return try make(parts, parts.storedRoots)
-        case .inForce(let list): return try make(parts, list)
+            transparency: try TransparencyPolicy.load(configuration.tls.transparency), checks: checks)
+        let list =
+            switch roots {
+            case .stored: parts.storedRoots
+            case .inForce(let list): list
+            }
+        switch lists {
+        case .stored:
+            parts.listFiles = try RevocationLists.read(configuration.trust.revocationFiles)
+            parts.fetchedLists = ListKeeper.stored(configuration)
+        case .changed:
+            parts.listFiles = try parts.changedLists(list)
+            parts.fetchedLists = try ListKeeper.readable(configuration)
+        case .inForce(let identity):
+            parts.listFiles = identity.files.listFiles
+            parts.fetchedLists = identity.files.fetchedLists
         }
+        return try make(parts, list)
     }
 
     /// The same files under another list of roots.
     ///
     /// Errors: those of validation and TLS: peers would refuse this node under the list.
     func using(_ list: RootList?) throws(CertificateError) -> Self { try Self.make(files, list) }
+
+    /// The same identity with the CRLs that have been fetched by now.
+    ///
+    /// Errors: as ``using(_:)``; `unreadable_file` for one that cannot be read at the moment.
+    func usingFetchedLists() throws(CertificateError) -> Self {
+        var parts = files
+        parts.fetchedLists = try ListKeeper.readable(parts.configuration)
+        return try Self.make(parts, rootList)
+    }
+
+    /// The same identity with the CRLs that its files hold by now.
+    ///
+    /// Errors: as ``using(_:)``, and those of `RevocationLists.readChanged`.
+    func usingListFiles() throws(CertificateError) -> Self {
+        var parts = files
+        parts.listFiles = try parts.changedLists(rootList)
+        return try Self.make(parts, rootList)
+    }
 
     private static func make(_ parts: IdentityParts, _ list: RootList?) throws(CertificateError) -> Self {
         let (configuration, credentials, checks) = (parts.configuration, parts.credentials, parts.checks)
@@ -99,7 +129,8 @@ struct NodeIdentity: Sendable {
                 trust: TrustBundle(roots: servers.merging(clients).roots + late), trustDomains: domains,
                 legacyCertificates: configuration.tls.legacyCertificates, now: now)
         } catch {
-            throw list?.explain(error, of: credentials) ?? error
+            throw (list?.explain(error, of: credentials) ?? error).inFile(
+                configuration.identity.certificate ?? configuration.identity.pkcs12)
         }
         let (chain, appended) = try RootList.presented(credentials, list, at: now)
         let (pins, revocation) = (parts.pins, parts.revocation)
@@ -137,7 +168,7 @@ struct NodeIdentity: Sendable {
     private static func wrongNameHint(_ node: String, _ configuration: Configuration) -> String {
         let joined = FilePath.join(configuration.node.stateDirectory, "identity")
         guard let file = configuration.identity.certificate, StateDirectory.parent(of: file) == joined else {
-            return "issue one with mesh ca issue \(node), or correct node.name"
+            return "make one for it (\(NewCertificate.commands(node))), or correct node.name"
         }
         return "correct node.name, or remove the directory \(joined) and join as \(node) with a token for it: "
             + "mesh ca token create --node \(node)"
@@ -157,14 +188,13 @@ struct NodeIdentity: Sendable {
     var fileRoots: [Certificate] { files.roots }
 
     /// The mesh's root below which the node's own certificate is; nil for a certificate from elsewhere.
-    var ownRoot: Certificate? {
-        let known = files.roots + (rootList?.entries.map(\.certificate) ?? [])
+    ///
+    /// - Parameter list: the list of roots in force, whether this identity could go by it or not.
+    func ownRoot(under list: RootList?) -> Certificate? {
+        let known = files.roots + (list?.entries.map(\.certificate) ?? [])
         let last = credentials.chain[credentials.chain.count - 1]
         return known.first { $0 == last } ?? known.first { last.isBelow($0) }
     }
-
-    /// Where the root of the node's own certificate stands; nil where the list does not name it.
-    var ownRootState: RootList.State? { ownRoot.flatMap { rootList?.state(of: $0) } }
 
     private static func trust(_ files: [String]) throws(CertificateError) -> TrustBundle {
         var roots: [Certificate] = []

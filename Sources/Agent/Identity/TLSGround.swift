@@ -16,6 +16,13 @@ enum TLSGround {
     }
 }
 
+extension Configuration.TLS {
+    /// What is negotiated with the mesh's CA, by whom it serves and by whom it is asked.
+    var enrolmentTerms: TLSTerms {
+        get throws(TLSError) { try profile.enrolmentTerms(suites: cipherSuites, groups: groups) }
+    }
+}
+
 extension TLSVersion {
     /// The version that a configuration means.
     init(_ configured: Configuration.TLSVersion) {

@@ -122,7 +122,22 @@ extension WorkerCore {
             (reason, outcome) = (.policyChanged, .pinMismatch)
         default: return
         }
+        shared.log.warning(
+            Self.event(of: error), "a session that waits for a link ends: \(error.message)",
+            [
+                ("node", .string(session.link.node)), ("reason", .string(error.code)),
+                ("detail", .string(error.message)), ("hint", .string(error.hint)),
+            ])
         endParked(session.link.lane, reason, outcome: outcome, "\(error.code): \(error.message)")
+    }
+
+    /// The security event that the end of a link, or of a session, for such an error is.
+    private static func event(of error: CertificateError) -> String {
+        switch error.reason {
+        case .revoked: "identity_revoked"
+        case .pinMismatch: "pin_mismatch"
+        default: "revocation_unknown"
+        }
     }
 
     private func notice(_ outcome: PinPolicy.Outcome, of link: LinkConnection) {

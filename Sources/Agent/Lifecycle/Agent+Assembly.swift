@@ -11,10 +11,11 @@ extension Agent {
     /// Makes everything that serves; nothing is accepted or dialled yet.
     func assemble() throws {
         let targets = try LocalRegistry.targets(of: configuration.services)
-        let (shared, routing) = (shared, routing)
+        let (shared, routing, polling) = (shared, routing, configuration.polling)
         shared.workers = try (0..<max(1, configuration.workers)).map { index in
             try Worker(index: index) { loop in
-                WorkerCore(index: index, loop: loop, shared: shared, routing: routing)
+                if polling == .auto { loop.pollBeforeSleeping() }
+                return WorkerCore(index: index, loop: loop, shared: shared, routing: routing)
             }
         }
         shared.supervisor = supervisor
@@ -39,10 +40,14 @@ extension Agent {
             if isUp {
                 self.directoryClient?.linked(node)
                 self.documentPeers.linked(node, self.supervisor.documents(of: node))
+                self.revokedIdentity.linked()
+                self.renewal.reconsider()
             } else {
                 self.documentPeers.unlinked(node)
+                self.revokedIdentity.look()
             }
         }
+        supervisor.saidRevoked = { [unowned self] in self.revokedIdentity.said(by: $0, $1) }
         supervisor.laneEstablished = { [unowned self] in self.documentPeers.laneLinked($0) }
         documents.changed = { [unowned self] in self.documentChanged($0) }
         watchAudit()
@@ -76,6 +81,7 @@ extension Agent {
         certificateWatch = CertificateWatch(self, log: log)
         for warning in effective.warnings { log.warning("configuration", warning.description) }
         reviewOwnIdentity()
+        revokedIdentity.look()
         reviewOwnRoot()
         for warning in policy.warnings { log.warning("policy", warning.description) }
         log.info(
@@ -84,7 +90,8 @@ extension Agent {
                 ("node", .string(shared.node)), ("version", .string(Self.version)),
                 ("mesh", .string(configuration.listen.mesh?.description ?? "none")),
                 ("control", .string(configuration.listen.control)),
-                ("workers", .init(shared.workers.count)), ("boot", .string(shared.bootID.description)),
+                ("workers", .init(shared.workers.count)), ("polling", .string(configuration.polling.rawValue)),
+                ("boot", .string(shared.bootID.description)),
                 ("aes_gcm", .string(Self.aesGCM(of: configuration).text)),
             ])
         Systemd.notify("READY=1\nSTATUS=node \(shared.node)")
@@ -129,9 +136,7 @@ extension Agent {
 
     func watchPolicy() {
         let files = [configuration.policy.file].compactMap { $0 } + configuration.trust.revocationFiles
-        edge.watch(files) { [unowned self] in
-            _ = self.reload(by: "a changed file of policy or CRLs")
-        }
+        edge.watch(files) { [unowned self] in self.policyFilesChanged($0) }
     }
 
     var permanentPeers: [String: Endpoint] {

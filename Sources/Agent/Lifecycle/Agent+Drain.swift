@@ -31,10 +31,12 @@ extension Agent {
         _ = await directoryClient?.synchronise()
     }
 
-    /// Applications' streams, connections and requests under way; those of the agents themselves do not count.
+    /// Applications' streams, connections and requests under way; those of the agents themselves do not count. Never too few: what
+    /// changes its worker meanwhile may be counted twice.
     func activity() async -> Int {
+        let start = shared.handovers.now
         var activity = await edge.activity()
         for worker in shared.workers { activity += await worker.ask { $0.activity } }
-        return activity
+        return activity + shared.handovers.missed(since: start)
     }
 }

@@ -20,6 +20,7 @@ extension Agent {
         isDraining = true
         log.info("draining", "no new connections are taken", [("why", .string(why))])
         Systemd.notify("STOPPING=1")
+        Systemd.extendStop()
         meshDoor?.close()
         meshDoor = nil
         Task { @ControlPlane in
@@ -30,6 +31,7 @@ extension Agent {
             for worker in shared.workers { worker.submit { $0.drain() } }
             let deadline = Clock.monotonicNanoseconds() + configuration.shutdown.drainTimeout.nanoseconds
             while Clock.monotonicNanoseconds() < deadline {
+                Systemd.extendStop()
                 if await activity() == 0 { break }
                 await ControlPlane.sleep(nanoseconds: 50_000_000)
             }
@@ -54,6 +56,7 @@ extension Agent {
         renewal.stop()
         sealCourier.stop()
         identityWatcher.stop()
+        unapplied.stop()
         targetWatcher.stop()
         ca?.stop()
         for worker in shared.workers { worker.stop() }

@@ -84,7 +84,9 @@ extension Agent {
     private func acceptControl(_ descriptor: consuming FileDescriptor) {
         do throws(SystemError) {
             let peer = try Socket.peerCredentials(descriptor.rawValue)
-            serveHTTP(descriptor, .user(uid: peer.uid, gid: peer.gid), api.serve(.control))
+            let groups = try Socket.peerGroups(descriptor.rawValue)
+            let user = LocalUser(uid: peer.uid, name: nil, gids: [peer.gid] + groups.filter { $0 != peer.gid })
+            serveHTTP(descriptor, .user(user), api.serve(.control))
         } catch {
             log.warning("control_denied", "a caller without credentials was refused", [("detail", .string("\(error)"))])
         }
@@ -95,17 +97,7 @@ extension Agent {
         _ descriptor: consuming FileDescriptor, _ caller: ControlCaller,
         _ handler: @escaping HTTPServerConnection.Handler
     ) {
-        let number = nextControlConnection
-        nextControlConnection += 1
-        let connection = HTTPServerConnection(
-            descriptor, caller: caller, handler: handler,
-            onClose: { [weak self] in self?.controlConnections[number] = nil })
-        do throws(SystemError) {
-            try connection.start()
-            controlConnections[number] = connection
-        } catch {
-            log.error("control_failed", "a connection could not be served", [("detail", .string("\(error)"))])
-        }
+        controlConnections.serve(descriptor, caller, handler)
     }
 
     // MARK: - For another process
@@ -155,7 +147,5 @@ extension Agent {
     }
 
     /// Ends the conversations of the control API and of built-in services; each gets the answer that it waits for.
-    func closeControlConnections() {
-        for connection in Array(controlConnections.values) { connection.finish() }
-    }
+    func closeControlConnections() { controlConnections.finish() }
 }

@@ -33,6 +33,10 @@ extension Agent {
         /// Upstreams that are new, bound already.
         let added: [UpstreamListener]
         let edge: EdgeHost.Prepared
+        /// The webhook of the audit log, where there is one.
+        let webhook: HTTPFetch.Source?
+        /// What the CA of this node negotiates, where it serves one.
+        let enrolment: TLSTerms
         /// Another listener for links, open already; nil where it stays the same.
         let meshListener: MeshListenerChange?
     }
@@ -41,7 +45,8 @@ extension Agent {
         let read = try loader()
         let next = read.keepingWhatRuns(configuration)
         try TLSGround.prepare(next.configuration)
-        let identity = try NodeIdentity.load(read.configuration, roots: .inForce(documents.ledger.rootList))
+        let identity = try NodeIdentity.load(
+            read.configuration, roots: .inForce(documents.ledger.rootList), lists: .changed)
         guard identity.node == shared.node else {
             throw StartFailure(
                 exitCode: 78,
@@ -50,6 +55,7 @@ extension Agent {
         let configured = try PolicyLoading.load(next.configuration)
         try documents.configure(identity, next.configuration)
         let targets = try LocalRegistry.targets(of: next.configuration.services)
+        for (service, target) in targets { try target.tls?.checkLists(of: service, now: Clock.unixSeconds()) }
         var added: [UpstreamListener] = []
         for upstream in next.configuration.upstreams where upstreams[Self.origin(upstream)] == nil {
             added.append(try bindUpstream(upstream))
@@ -58,6 +64,8 @@ extension Agent {
             read: read, next: next, identity: identity, policy: documents.ledger.policy ?? configured,
             notes: supersededPolicyNotes(configured), targets: targets, added: added,
             edge: try edge.prepare(next.configuration.edge, mesh: identity.meshTrust),
+            webhook: try WebhookOutput.Settings.source(next.configuration.audit),
+            enrolment: try next.configuration.tls.enrolmentTerms,
             // The last one, since it accepts already.
             meshListener: try prepareMeshListener(next.configuration.listen.mesh))
     }
@@ -82,6 +90,10 @@ extension Agent {
         use(reloading.meshListener)
         updateOCSP(identity, reloading.edge.runtime)
         let isRenewed = use(identity)
+        unapplied.applied(.files)
+        unapplied.applied(.urls)
+        ca?.use(reloading.enrolment)
+        if let webhook = reloading.webhook { audit?.webhook?.use(webhook) }
         if policyChanged { self.policy = policy }
         recheckPeers(identity)
         log.configure(minimum: configuration.log.level, format: Log.Format(configuration.log.format))
@@ -92,6 +104,7 @@ extension Agent {
         targetWatcher.update()
         renewal.update()
         sealCourier.update()
+        updateLinks()
         shared.lanes = configuration.laneCounts
         supervisor.keep(permanentPeers)
         supervisor.lanesChanged()

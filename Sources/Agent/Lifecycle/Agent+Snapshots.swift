@@ -18,6 +18,12 @@ extension Agent {
         }
     }
 
+    /// The directory has something new.
+    func directoryChanged() {
+        publish()
+        supervisor.addressesChanged()
+    }
+
     /// Waits until every worker decides with what was published last.
     func settled() async {
         for worker in shared.workers { await worker.ask { _ in } }

@@ -1,6 +1,7 @@
 import EventLoop
 import Glibc
 import JSON
+import PKI
 import TLS
 
 /// From a configuration to an agent that serves.
@@ -80,6 +81,7 @@ extension Agent {
 
     /// Before a key is read.
     private static func protectMemory(_ configuration: Configuration, _ log: Log) {
+        noteUnlockedSecrets(log)
         guard !configuration.node.coreDumps else {
             return log.warning(
                 "core_dumps_allowed", "core dumps and debuggers may show this node's keys (node.coreDumps)")
@@ -89,6 +91,21 @@ extension Agent {
         } catch {
             log.error(
                 "memory_not_protected", "core dumps cannot be switched off", [("detail", .string("\(error)"))])
+        }
+    }
+
+    /// Says so, once, when a secret lies in memory that may be written to swap.
+    nonisolated static func noteUnlockedSecrets(_ log: Log) {
+        GuardedMemory.whenUnlocked {
+            log.warning(
+                "secrets_not_locked",
+                "memory for secrets cannot be locked, so that they may be written to swap; everything works all the same",
+                [
+                    (
+                        "hint",
+                        "raise the limit of locked memory (LimitMEMLOCK= of the unit, ulimit -l), or have no swap or an encrypted one"
+                    )
+                ])
         }
     }
 

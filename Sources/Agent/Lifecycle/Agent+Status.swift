@@ -13,8 +13,8 @@ extension Agent {
         var reasons: [String] = []
         if isDraining || isOutOfService || isHandedOver { reasons.append("draining") }
         if identity.credentials.leaf.notAfter <= Clock.unixSeconds() { reasons.append("identity_expired") }
-        if ownRevocation != nil { reasons.append("identity_revoked") }
-        if identity.ownRootState == .retired { reasons.append("identity_root_retired") }
+        if revokedIdentity.word != nil { reasons.append("identity_revoked") }
+        if ownRootState == .retired { reasons.append("identity_root_retired") }
         if isAuditClosed { reasons.append("audit_not_written") }
         if let directoryClient, !directoryClient.hasSnapshot { reasons.append("directory_not_reached") }
         return (reasons.isEmpty, reasons)
@@ -36,6 +36,7 @@ extension Agent {
             "directory": [
                 "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
                 "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),
+                "nodes": .init(routing.directory.nodeCount), "services": .init(routing.directory.serviceCount),
             ],
             "failedReload": failedReload.map { failure -> JSONValue in
                 [

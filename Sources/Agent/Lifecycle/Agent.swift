@@ -33,6 +33,8 @@ public final class Agent {
     var effective: EffectiveConfiguration
     /// Changed by `use` only.
     var identity: NodeIdentity
+    /// Why the list of roots in force is not gone by here, as it was told last; nil where it is.
+    var rootsTrouble: String?
     /// The policy in force: that of the documents where there is one, else the configuration's.
     var policy: PolicyDocument
     let documents: DocumentHost
@@ -44,6 +46,8 @@ public final class Agent {
     let staples: StapleKeeper
     /// CRLs that are fetched.
     let lists: ListKeeper
+    /// CRLs that could not be put in force.
+    private(set) var unapplied: UnappliedLists!
     /// What responders say of peers' certificates.
     let peerStatus: PeerStatus
     /// What is revoked by documents and by responders, and the documents' part of it.
@@ -56,6 +60,7 @@ public final class Agent {
     let sealKeeper: SealKeeper
     private(set) var sealCourier: SealCourier!
     private(set) var renewal: IdentityRenewal!
+    private(set) var revokedIdentity: RevokedIdentity!
     private(set) var identityWatcher: FileSetWatcher!
     private(set) var targetWatcher: FileSetWatcher!
     private(set) var directoryHost: DirectoryHost?
@@ -85,8 +90,9 @@ public final class Agent {
     var controlDoor: Door?
     var takeoverHost: TakeoverHost?
     var metricsDoor: MetricsDoor?
-    var controlConnections: [UInt64: HTTPServerConnection] = [:]
-    var nextControlConnection: UInt64 = 0
+    /// The host's users.
+    private(set) lazy var users = LocalUsers(log: log)
+    private(set) lazy var controlConnections = ControlConnections(of: self)
     var certificateWatch: CertificateWatch?
     var upstreams: [String: UpstreamListener] = [:]
     var relaunch: Relaunch?
@@ -124,30 +130,20 @@ public final class Agent {
         identity = try NodeIdentity.load(configuration)
         let configured = try PolicyLoading.load(configuration)
         try StateDirectory.prepare(configuration.node.stateDirectory)
-        sealKeeper = SealKeeper(stateDirectory: configuration.node.stateDirectory)
+        sealKeeper = SealKeeper(stateDirectory: configuration.node.stateDirectory, log: log)
         documents = try DocumentHost(identity, configuration, log: log)
         // What came with the first certificate may bring other roots than those that were stored.
         if documents.ledger.rootList != identity.rootList {
             identity = try identity.using(documents.ledger.rootList)
         }
         policy = documents.ledger.policy ?? configured
-        var session = SessionConfiguration()
-        session.initialCredit = configuration.streams.initialCredit
-        session.maximumWindow = configuration.streams.window
-        session.pingInterval = configuration.links.pingInterval.nanoseconds
-        session.deadPeerTimeout = configuration.links.idleTimeout.nanoseconds
-        session.maximumPeerStreams = configuration.limits.maxStreams
-        // A peer has proven who it is, and its applications may drop all their connections at once: the flood limit is
-        // for agents that do nothing else.
-        session.resetBurst = 20_000
-        session.resetsPerSecond = 5_000
         var random = SystemRandomNumberGenerator()
         shared = AgentShared(
             node: identity.node, bootID: .random(using: &random), predecessor: predecessor?.bootID,
             version: "conduit-mesh/\(Self.version)", log: log,
-            budget: ReceiveBudget(limit: configuration.limits.receiveBudget), session: session,
-            handshakeTimeout: configuration.links.handshakeTimeout.nanoseconds,
-            servesDirectory: configuration.directory.serve, maximumLinks: configuration.limits.maxLinks,
+            budget: ReceiveBudget(limit: configuration.limits.receiveBudget),
+            streams: StreamQuota(limit: configuration.limits.maxStreams), links: LinkSettings(configuration),
+            servesDirectory: configuration.directory.serve,
             parking: ParkingSpace(
                 resumeFor: configuration.links.resumeFor.nanoseconds, limit: configuration.limits.parkedMemory),
             lanes: configuration.laneCounts, tls: identity.contexts, ocsp: OCSPGate(OCSPSettings(configuration.ocsp)))
@@ -155,16 +151,11 @@ public final class Agent {
         let ocsp = OCSPSettings(configuration.ocsp)
         staples = StapleKeeper(ocsp, stateDirectory: configuration.node.stateDirectory, log: log)
         lists = ListKeeper(stateDirectory: configuration.node.stateDirectory, log: log)
-        peerStatus = PeerStatus(timeout: ocsp.timeout, log: log)
+        peerStatus = PeerStatus(ocsp, log: log)
         edge = try EdgeHost(
             configuration.edge, mesh: identity.meshTrust, stateDirectory: configuration.node.stateDirectory,
             inherited: inherited, log: log)
-        supervisor = LinkSupervisor(
-            shared: shared,
-            settings: LinkSupervisor.Settings(
-                reconnectMinimum: configuration.links.reconnectMin.nanoseconds,
-                reconnectMaximum: configuration.links.reconnectMax.nanoseconds,
-                reconnectMaximumPermanent: configuration.links.reconnectMaxPermanent.nanoseconds))
+        supervisor = LinkSupervisor(shared: shared, settings: LinkSupervisor.Settings(configuration.links))
         registry = LocalRegistry(file: configuration.node.stateDirectory + "/registrations.json", log: log)
         routing = RoutingSnapshot(
             node: identity.node, own: policy.principal(for: identity.subject), policy: policy,
@@ -175,8 +166,14 @@ public final class Agent {
         api = ControlAPI(agent: self)
         sealCourier = SealCourier(agent: self)
         renewal = IdentityRenewal(agent: self)
+        revokedIdentity = RevokedIdentity(agent: self)
         identityWatcher = makeIdentityWatcher()
         targetWatcher = makeTargetWatcher()
+        unapplied = UnappliedLists(
+            every: { [unowned self] in
+                min(self.configuration.identity.renew.pollInterval.nanoseconds, UnappliedLists.longestPause)
+            },
+            retry: { [unowned self] in self.retryListFiles() })
         if configuration.directory.serve {
             directoryHost = try DirectoryHost(agent: self, path: configuration.directory.store)
         }

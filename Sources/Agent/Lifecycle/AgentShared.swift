@@ -1,5 +1,6 @@
 import EventLoop
 import Link
+import PKI
 import Policy
 import Synchronization
 import TLS
@@ -17,14 +18,10 @@ final class AgentShared: Sendable {
     let log: Log
     /// The bound on memory promised to peers.
     let budget: ReceiveBudget
-    let session: SessionConfiguration
-    /// From TCP connection to HELLO, in nanoseconds.
-    let handshakeTimeout: UInt64
+    /// The bound on the number of streams that peers have open here.
+    let streams: StreamQuota
     /// This node answers for the directory.
     let servesDirectory: Bool
-    /// The most links.
-    let maximumLinks: Int
-
     /// What parked sessions may hold, and for how long.
     let parking: ParkingSpace
 
@@ -34,9 +31,13 @@ final class AgentShared: Sendable {
     /// Streams from here to each instance.
     let load = InstanceLoad()
 
+    /// What is between two workers.
+    let handovers = HandoverCount()
+
     /// How streams of `mesh connect` ended.
     let outcomes = StreamOutcomes()
 
+    private let linkSettings: Locked<LinkSettings>
     private let laneCounts: Locked<LaneCounts>
     private let tls: Locked<(contexts: TLSContexts, generation: UInt64)>
     private let workerList = Locked<[Worker]>([])
@@ -44,8 +45,7 @@ final class AgentShared: Sendable {
 
     init(
         node: String, bootID: BootID, predecessor: BootID?, version: String, log: Log, budget: ReceiveBudget,
-        session: SessionConfiguration,
-        handshakeTimeout: UInt64, servesDirectory: Bool, maximumLinks: Int, parking: ParkingSpace,
+        streams: StreamQuota, links: LinkSettings, servesDirectory: Bool, parking: ParkingSpace,
         lanes: LaneCounts, tls: TLSContexts, ocsp: OCSPGate
     ) {
         self.node = node
@@ -54,14 +54,19 @@ final class AgentShared: Sendable {
         self.version = version
         self.log = log
         self.budget = budget
-        self.session = session
-        self.handshakeTimeout = handshakeTimeout
+        self.streams = streams
+        linkSettings = Locked(links)
         self.servesDirectory = servesDirectory
-        self.maximumLinks = maximumLinks
         self.parking = parking
         laneCounts = Locked(lanes)
         self.tls = Locked((tls, 0))
         self.ocsp = ocsp
+    }
+
+    /// Limits and times of links; replaced by a reload.
+    var links: LinkSettings {
+        get { linkSettings.withLock { $0 } }
+        set { linkSettings.withLock { $0 = newValue } }
     }
 
     /// How many lanes this node takes; replaced by a reload.
@@ -109,4 +114,7 @@ struct TLSContexts: Sendable {
     let client: TLSContext
     /// For links that peers dial.
     let server: TLSContext
+
+    /// When the oldest root began by which peers are judged, seconds since 1970.
+    var authoritySince: Int64? { client.configuration.trust?.roots.map(\.notBefore).min() }
 }

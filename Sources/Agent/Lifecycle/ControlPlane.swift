@@ -45,16 +45,8 @@ public actor ControlPlane {
     @ControlPlane
     static func sleep(nanoseconds: UInt64) async {
         await withCheckedContinuation { continuation in
-            loop.schedule(after: nanoseconds, Sleep(continuation), tag: 0)
+            _ = schedule(after: nanoseconds) { continuation.resume() }
         }
-    }
-
-    private final class Sleep: TimerHandler {
-        private let continuation: CheckedContinuation<Void, Never>
-
-        init(_ continuation: CheckedContinuation<Void, Never>) { self.continuation = continuation }
-
-        func timerFired(tag: Int, loop: EventLoop) { continuation.resume() }
     }
 
     private static func startThread() -> LoopThread {

@@ -3,6 +3,22 @@ import Glibc
 
 /// Tells systemd how the service is doing (sd_notify(3)), where it asks for that.
 enum Systemd {
+    /// Asked for at a time, in microseconds: several times what lies between two calls of `extendStop`.
+    private static let stopExtension = 30_000_000
+    /// So often it is asked for, in nanoseconds.
+    private static let extensionInterval: UInt64 = 5_000_000_000
+    @ControlPlane private static var extendedAt: UInt64 = 0
+
+    /// The end takes longer: asks that the time after which the service would be killed (`TimeoutStopSec`) be extended. To be
+    /// called again and again while it goes on; tells systemd once in a while.
+    @ControlPlane
+    static func extendStop() {
+        let now = Clock.monotonicNanoseconds()
+        guard extendedAt == 0 || now - extendedAt >= extensionInterval else { return }
+        extendedAt = now
+        notify("EXTEND_TIMEOUT_USEC=\(stopExtension)")
+    }
+
     /// Sends `state` to the socket that `NOTIFY_SOCKET` names; does nothing without one.
     static func notify(_ state: String) {
         guard let name = getenv("NOTIFY_SOCKET") else { return }

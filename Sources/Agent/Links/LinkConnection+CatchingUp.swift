@@ -36,7 +36,9 @@ extension LinkConnection {
     }
 
     /// Whether a stream to `service` may be opened on the link, by either end.
-    func carries(_ service: String) -> Bool { !isCatchingUp || service == Policy.Name.documentsService }
+    func carries(_ service: String) -> Bool {
+        !isCatchingUp && parting == nil || service == Policy.Name.documentsService
+    }
 
     /// Whether the right to the link has to wait for what the peer brings.
     var awaitsDocuments: Bool { isCatchingUp && (isLate || !gate.admitsPeer) }

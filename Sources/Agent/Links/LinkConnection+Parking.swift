@@ -17,6 +17,7 @@ extension LinkConnection {
             if fate?.isComplete == true {
                 // The socket takes the rest in its own time, and is closed then.
                 if let attempt = local.attempt { core.opening.ended(attempt) }
+                core.linger(local)
                 continue
             }
             if let attempt = local.attempt, !attempt.isAccepted, let fate, fate.neverProcessed || fate.bytesSent == 0 {

@@ -7,8 +7,15 @@ import Link
 extension LinkConnection {
     // MARK: - The lane that the opener leaves
 
-    /// Asks the peer to go on with `stream` on `route`. False where it has to stay.
-    func transfer(_ stream: StreamHandle, to route: LaneRoute, _ reason: TransferReason) -> Bool {
+    /// Asks the peer to go on with the stream of `local` on `route`. False where it has to stay.
+    func transfer(_ local: LocalConnection, to route: LaneRoute, _ reason: TransferReason) -> Bool {
+        guard let stream = local.stream, session.mayLeave(stream) else { return false }
+        // Once the peer has been asked there is no way back.
+        guard local.becomeSocket() else {
+            core.counters.streamStayed("no_descriptor")
+            local.mayMoveAt = core.loop.now &+ WorkerCore.refusalTime
+            return false
+        }
         guard let request = session.leave(stream, lane: lane.number) else { return false }
         let transfer = StreamTransfer(
             id: core.shared.newLinkID(), reason: reason, from: lane, fromWorker: core.index, stream: stream,
@@ -65,7 +72,7 @@ extension LinkConnection {
         return local
     }
 
-    /// Nil where the socket cannot go to another worker; it is reset then.
+    /// Nil where the connection cannot go to another worker any more; it is reset then.
     private func cargo(_ detached: DetachedStream, _ local: LocalConnection?) -> TransferCargo? {
         guard let local else { return TransferCargo(detached: detached, local: nil) }
         guard !local.isClosed else { return TransferCargo(detached: detached, local: nil) }
@@ -166,7 +173,8 @@ extension LinkConnection {
             return localFailed(local)
         }
         local.mayBalanceAt = core.loop.now &+ Self.restTime
-        // A change of policy may have reached neither lane with it.
+        // A change of policy, or a revocation, may have reached neither lane with it.
+        if let parting { return withdraw(local, parting.reason.name) }
         reevaluate(local)
     }
 
@@ -215,7 +223,7 @@ extension LinkConnection {
     /// Gives the stream of an offer away; nil where there is none that could go.
     func give(_ offer: TransferOffer) -> TransferCargo? {
         guard PeerNames(peer) == offer.peer, let stream = session.givable(offer.request),
-            local(stream)?.isPortable != false, let given = session.give(offer.request)
+            local(stream).map({ $0.isPortable && $0.becomeSocket() }) ?? true, let given = session.give(offer.request)
         else { return nil }
         return cargo(given.detached, removeFromTable(given.stream))
     }

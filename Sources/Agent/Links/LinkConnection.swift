@@ -46,7 +46,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// Streams on their way from or to another lane.
     var transfers = LinkTransfers()
     var roundTrip: UInt64?
-    private var toldClock: Int64?
+    /// What the control plane knows of the peer's clock.
+    var toldClock: Int64?
     var isRetiring = false
     /// The peer takes no new streams here, because another run of its agent does.
     var hasSuccessor = false
@@ -72,6 +73,10 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     var isCatchingUp = false
     /// The root of the peer's certificate is retired: it may only get documents, until it has another certificate.
     var isLate = false
+    /// See `part`.
+    var parting: Parting?
+    /// Nobody but this worker knows of the link (`WorkerCore.visit`).
+    var isGuest = false
     /// Whether the peer is known to have the session on this link; the dialler of one that resumes it learns that from the
     /// first frame.
     var isConfirmed = true
@@ -144,6 +149,8 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func ready(_ readiness: Readiness, loop: EventLoop) {
         guard !isClosed else { return }
         if !isHeard || successor != nil { return readyWhileMoving(readiness) }
+        takeLeftoverOfMove()
+        guard !isClosed else { return }
         if !readiness.isDisjoint(with: [.readable, .hangup, .error, .readHangup]) { receive() }
         if !isClosed, readiness.contains(.writable) { scheduleFlush() }
     }
@@ -151,6 +158,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func timerFired(tag: Int, loop: EventLoop) {
         if tag == Self.catchUpTag { return catchUpTimedOut() }
         if tag == Self.memoryTag { return memoryMayBeBack() }
+        if tag == Self.partingTag { return partingEnded(isAcknowledged: false) }
         deadline = nil
         guard !isClosed else { return }
         if bytesReceived == quietSince { tls.releaseIdleMemory() }
@@ -171,12 +179,17 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     func tickEnded(loop: EventLoop) {
         flushScheduled = false
         guard !isClosed, successor == nil else { return }
-        if hasLeftover, isHeard {
-            hasLeftover = false
-            takeLeftover()
-        }
+        takeLeftoverOfMove()
         guard !isClosed else { return }
         pump()
+    }
+
+    /// What came along with the handshake of a link that a session moves to. It goes before everything that is received, which
+    /// may be in the tick in which the link was registered.
+    private func takeLeftoverOfMove() {
+        guard hasLeftover, isHeard else { return }
+        hasLeftover = false
+        takeLeftover()
     }
 
     /// Asks for one pump at the end of this tick; frames of one tick go out together.
@@ -280,112 +293,13 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         guard opcode == .close else { return }
         if case .success(let close) = ClosePayload.parse(payload) {
             let reason = close.code.flatMap { LinkReason(closeCode: $0.rawValue) } ?? .normal
+            if reason == .identityRevoked { core.saidRevoked(by: node, close.reason) }
             // It has the session parked, and gives up a link that it never used, unless it says something that lasts.
             let leavesSession = !isConfirmed && reason.retry != .unlikely
             lost(
                 reason, close.reason.isEmpty ? "the peer closed the link" : close.reason, leavesSession: leavesSession)
         } else {
             lost(.protocolError, "the peer sent a malformed close frame")
-        }
-    }
-
-    func handle(_ event: SessionEvent, _ frame: UnsafeRawBufferPointer) {
-        switch event {
-        case .none: break
-        case .data(let stream, let range, let finished):
-            guard let local = local(stream) else {
-                arrivedEarly(stream, UnsafeRawBufferPointer(rebasing: frame[range]), finished: finished)
-                break
-            }
-            guard let taken = local.deliver(UnsafeRawBufferPointer(rebasing: frame[range])) else {
-                return localFailed(local)
-            }
-            if taken > 0 { session.consumed(stream, taken) }
-            if finished { peerFinished(local, stream) }
-        case .finished(let stream):
-            guard let local = local(stream) else {
-                arrivedEarly(stream, UnsafeRawBufferPointer(start: nil, count: 0), finished: true)
-                break
-            }
-            peerFinished(local, stream)
-        case .opened(let stream):
-            if let request = session.lastRequest { core.serving.opened(stream, request, on: self) }
-        case .accepted(let stream):
-            if let local = local(stream), let attempt = local.attempt { core.opening.accepted(local, attempt) }
-        case .refused(let stream, let reason):
-            guard let local = removeLocal(stream) else {
-                transferRefused(stream, reason)
-                break
-            }
-            refused(local, reason, session.lastNotice)
-        case .transferOffered(let stream): transferOffered(stream)
-        case .taken(let stream): transferTaken(stream)
-        case .reset(let stream, let reason):
-            transferReset(stream, reason)
-            guard let local = removeLocal(stream) else { break }
-            core.counters.resetByPeer(reason.name)
-            if reason != .accessWithdrawn {
-                local.attempt?.observer?(.broken(reason: reason.name))
-            } else {
-                let detail = session.lastNotice.detail
-                local.attempt?.observer?(.ended(reason: PolicyReason(rawValue: detail)?.rawValue ?? reason.name))
-            }
-            local.detach()
-            local.reset()
-        case .writable: break
-        case .pong(let roundTrip):
-            self.roundTrip = roundTrip
-            tellOfClock()
-            if isProbed, !session.isProbing { probeEnded(answered: true) }
-        case .switched: peerSwitched()
-        case .moveLost: lost(.linkLost, "the peer moved to a link that was lost")
-        case .moveWanted: core.moveWanted(lane)
-        case .lanes(let count): peerTakes(lanes: count)
-        case .goAway(let reason):
-            isRetiring = true
-            hasSuccessor = reason == .goingAway && session.lastNotice.retryAfter > 0
-            for case let local? in locals where local.attempt?.isAccepted == true { local.attempt?.observer?(.leaving) }
-            core.linkRetiring(self, reason, session.lastNotice)
-        case .violation(let reason):
-            close(reason, session.lastNotice.detail)
-        }
-    }
-
-    /// The control plane knows clocks to a second: for refusals that a wrong one explains.
-    private func tellOfClock() {
-        guard let offset = session.clockEstimate?.offsetMilliseconds else { return }
-        if let told = toldClock, (told - offset).magnitude < 1_000 { return }
-        toldClock = offset
-        ControlPlane.post { [shared = core.shared, node] in shared.supervisor?.clockSeen(node: node, offset: offset) }
-    }
-
-    func peerFinished(_ local: LocalConnection, _ stream: StreamHandle) {
-        local.finishWriting()
-        releaseIfDone(local, stream)
-    }
-
-    /// The peer's agent said no to a stream of ours: the licence to try another instance, first bytes included.
-    func refused(_ local: LocalConnection, _ reason: LinkReason, _ notice: Notice) {
-        let detail = notice.detail
-        local.detach()
-        guard let attempt = local.attempt else { return local.reset() }
-        switch reason {
-        case .denied, .actAsDenied:
-            core.opening.ended(attempt)
-            core.opening.giveUp(
-                local, attempt,
-                OpenFailure(
-                    // The peer's text is a reason only if it is one of ours: it becomes a label of a counter.
-                    kind: .denied, reason: PolicyReason(rawValue: detail)?.rawValue ?? reason.name,
-                    detail: "node \(node) denied it"))
-        case .goingAway where hasSuccessor: core.opening.again(local, attempt)
-        case .noSuchService, .noSuchInstance:
-            core.opening.failed(local, .notFound, "node \(node): \(detail)", reason: reason.name)
-        case .goingAway where !lane.isFirst: core.opening.laneFailed(local, attempt, lane, "node \(node): \(detail)")
-        default:
-            core.opening.failed(
-                local, .unreachable, "node \(node): \(detail.isEmpty ? reason.name : detail)", reason: reason.name,
-                retryAfter: notice.retryAfter)
         }
     }
 
@@ -494,66 +408,5 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
             let reading: Interest = isHeard ? [.readable] : []
             core.loop.modify(registration, wants ? reading.union(.writable) : reading)
         }
-    }
-
-    // MARK: - The end
-
-    /// Ends the link in order: the peer is told why.
-    func close(_ reason: LinkReason, _ text: String) {
-        guard !isClosed else { return }
-        // GOAWAY would say that the session is over, too.
-        if !reason.leavesSession {
-            session.goAway(reason, detail: text)
-            session.flushControl(now: core.loop.now)
-        }
-        seal()
-        guard !isClosed else { return }
-        _ = CloseFrame.encode(reason, text, masked: isDialler).withUnsafeBytes { tls.write($0) }
-        tls.shutdown()
-        // A reason that ends the session must arrive, or the peer waits for a link that will not come.
-        if reason.leavesSession || !farewell() { transmit() }
-        lost(reason, text)
-    }
-
-    /// The link is gone. Its session waits for another one, unless the reason says that it is over.
-    func lost(_ reason: LinkReason, _ text: String, leavesSession: Bool = false) {
-        guard !isClosed else { return }
-        if let successor { return successor.predecessorLost(reason, text) }
-        if hasNoSession { return retire() }
-        isClosed = true
-        dropPredecessor()
-        if let deadline { core.loop.cancel(deadline.id) }
-        deadline = nil
-        leaveLoop()
-        let isParked = (leavesSession || reason.leavesSession) && core.park(self)
-        core.linkClosed(self, reason, text, isParked: isParked)
-        if !isParked { endStreams(reason, text) }
-    }
-
-    /// The socket is of no more use.
-    func leaveLoop() {
-        if let registration { core.loop.deregister(registration) }
-        registration = nil
-        owned = nil
-    }
-
-    /// Applications' streams bytes, not the agents' own.
-    var applicationStreams: Int {
-        locals.count { local in
-            guard let service = local?.attempt?.service ?? local?.inbound?.service else { return false }
-            return !Policy.Name.isReserved(service)
-        }
-    }
-
-    /// What operators see of the link.
-    var status: LinkStatus {
-        LinkStatus(
-            lane: lane, id: id, worker: core.index, isDialler: isDialler, establishedAt: establishedAt,
-            roundTrip: roundTrip, streams: session.streamCount, streamsTaken: transfers.taken,
-            bytesReceived: bytesReceived, bytesSent: bytesSent,
-            retained: session.retainedBytes, tlsVersion: tls.protocolVersion?.description ?? "",
-            cipher: tls.cipherName ?? "",
-            peerExpires: peer.notAfter, peerChain: tls.peerChain, pins: pins,
-            clockOffset: session.clockEstimate.map { $0.offsetMilliseconds })
     }
 }

@@ -1,5 +1,7 @@
 import EventLoop
 import Link
+import PKI
+import TLS
 
 /// A dial as the control plane orders it.
 struct LinkDial: Sendable {
@@ -39,4 +41,23 @@ struct LinkFailure: Sendable {
     /// By how many seconds this host's clock would have to be set for the peer's certificate to be valid, where that is what
     /// is wrong.
     var clockGap: Int64?
+    /// The alert with which the peer refused this node's certificate, where it did.
+    var refusal: TLSAlert?
+    /// Who was refused because his certificate is revoked.
+    var revoked: RevokedPeer?
+}
+
+/// Somebody with a revoked certificate: the name is that of the certificate, which may be in wrong hands. So it is for people, and
+/// nothing is decided by it about the node that has the name.
+struct RevokedPeer: Sendable {
+    /// The name in the certificate.
+    let node: String
+    /// The certificate's serial number, in hex.
+    let serial: String
+
+    /// The names of an identity.
+    init(_ identity: PeerIdentity) {
+        node = identity.nodeName ?? identity.commonName ?? ""
+        serial = identity.serial
+    }
 }

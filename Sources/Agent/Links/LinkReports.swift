@@ -58,4 +58,6 @@ struct EstablishedLink: Sendable {
     let saidLanes: Int
     /// How busy the lane is.
     let load: LaneLoad
+    /// The peer's certificate and those above it.
+    let peerChain: [Certificate]
 }

@@ -10,7 +10,7 @@ extension LinkSetup {
 
     /// Waits for the peer's next sign of life. What this end has to do itself does not count.
     func awaitPeer() {
-        guard let patience = dial?.patience.map({ min($0, core.shared.handshakeTimeout) }) else { return }
+        guard let patience = dial?.patience.map({ min($0, core.shared.links.handshakeTimeout) }) else { return }
         if let silence { core.loop.cancel(silence) }
         silence = nil
         guard registration != nil else { return }
@@ -22,7 +22,7 @@ extension LinkSetup {
     }
 
     private func expectPeer(within time: UInt64) {
-        guard time < core.shared.handshakeTimeout else { return }
+        guard time < core.shared.links.handshakeTimeout else { return }
         silence = core.loop.schedule(after: time, self, tag: Self.silenceTag)
     }
 }

@@ -16,7 +16,8 @@ struct PendingMove {
 /// The end of a setup whose link the session of another one moves to. That one goes on meanwhile, and stays when this comes
 /// to nothing.
 extension LinkSetup {
-    /// Bytes of the new link that are held while the old one is not at its end; beyond that the peer has to wait.
+    /// Bytes that are held while the old link is not at its end, or the control plane has not decided; beyond that the peer has to
+    /// wait.
     private static let heldBytes = 1 << 20
 
     /// The link whose session could move to this one: of the same running agent and the same identity.
@@ -41,14 +42,7 @@ extension LinkSetup {
         do throws(ResumptionError) {
             let claim = try link.session.offerMove(hint: hint)
             move = PendingMove(link: link.id, epoch: claim.epoch)
-            var answer = ownHello(.move)
-            answer.resumptionEpoch = claim.epoch
-            let (resumption, frames) = LinkResumption.offer(claim, proof)
-            phase = .resuming(resumption, hello)
-            for frame in [handshake.answer(answer)] + frames {
-                send(LinkHandshake.wireMessage(frame, role: .acceptor, masks: core.maskKeys))
-            }
-            takePlaintext()
+            offer(claim, proof, handshake, hello, answer: ownHello(.move))
         } catch {
             giveUp(.resumeRefused, "the session cannot move: \(error.code)")
         }
@@ -67,7 +61,7 @@ extension LinkSetup {
             // The peer's SWITCH comes behind what it has sent before, which may be much on a slow path. A link that is dead
             // is found by its own means.
             if let timer { core.loop.cancel(timer) }
-            timer = core.loop.schedule(after: core.shared.session.deadPeerTimeout, self, tag: 0)
+            timer = core.loop.schedule(after: core.shared.links.session.deadPeerTimeout, self, tag: 0)
             for frame in resumption.answer(own) {
                 send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys))
             }
@@ -138,9 +132,10 @@ extension LinkSetup {
         if case .switching = phase { true } else { false }
     }
 
-    /// Keeps what comes on the new link, within bounds.
-    func holdWhileSwitching() {
+    /// Keeps what comes before it can be worked on, within bounds.
+    func holdBack() {
         guard plain.count > Self.heldBytes, let registration else { return }
-        core.loop.modify(registration, [])
+        // What is still to be said goes on.
+        core.loop.modify(registration, (tls?.pendingOutput ?? 0) > 0 ? .writable : [])
     }
 }

@@ -32,16 +32,25 @@ extension LinkSetup {
         guard let proof = proof(held.link.key, hello)?.value else { return }
         do throws(ResumptionError) {
             let claim = try held.session.offerResumption(hint: hint)
-            answer.resumptionEpoch = claim.epoch
-            let (resumption, frames) = LinkResumption.offer(claim, proof)
-            phase = .resuming(resumption, hello)
-            for frame in [handshake.answer(answer)] + frames {
-                send(LinkHandshake.wireMessage(frame, role: .acceptor, masks: core.maskKeys))
-            }
-            takePlaintext()
+            offer(claim, proof, handshake, hello, answer: answer)
         } catch {
             giveUp(.resumeRefused, "the session cannot be offered: \(error.code)")
         }
+    }
+
+    /// Answers the peer's HELLO with ours, `answer`, and offers to go on with a session.
+    func offer(
+        _ claim: ResumeClaim, _ proof: ResumptionProof, _ handshake: consuming LinkHandshake, _ hello: Hello,
+        answer: Hello
+    ) {
+        var answer = answer
+        answer.resumptionEpoch = claim.epoch
+        let (resumption, frames) = LinkResumption.offer(claim, proof)
+        phase = .resuming(resumption, hello)
+        for frame in [handshake.answer(answer)] + frames {
+            send(LinkHandshake.wireMessage(frame, role: .acceptor, masks: core.maskKeys))
+        }
+        takePlaintext()
     }
 
     /// Takes the next frame of the exchange; false when there is nothing more to do with what has arrived.
@@ -53,6 +62,7 @@ extension LinkSetup {
         switch step {
         case .more: return true
         case .refused(let notice):
+            if isDialler, notice.reason == .identityRevoked { saidRevoked(notice.detail) }
             fail(
                 notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
                 retryAfter: notice.retryAfter)

@@ -41,6 +41,8 @@ extension LinkSetup {
             ControlPlane.post { [shared = core.shared] in shared.supervisor?.canGreet(lane, link: id) }
         case .deciding(_, let hello) where !isDialler:
             guard let identity = tls?.peerIdentity else { return }
+            // It stands beside whatever link the node of that name has or gets.
+            guard !isRevoked else { return decided(.accept) }
             let incoming = IncomingLink(
                 link: id, worker: core.index, lane: lane, peer: PeerNames(identity), bootID: hello.bootID,
                 intent: hello.intent, remote: remote, predecessor: hello.predecessor)

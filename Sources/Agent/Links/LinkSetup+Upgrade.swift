@@ -159,6 +159,7 @@ extension LinkSetup {
                 shared.supervisor?.answered(lane, link: id, bootID: bootID, peer: peer)
             }
         case .refused(let notice):
+            if isDialler, notice.reason == .identityRevoked { saidRevoked(notice.detail) }
             fail(
                 notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
                 retryAfter: notice.retryAfter)
@@ -188,17 +189,19 @@ extension LinkSetup {
             return false
         }
         let routing = core.routing
-        (isCatchingUp, isLate) = (false, false)
+        (isCatchingUp, isLate, isRevoked) = (false, false, false)
         if let tls, let error = core.objection(to: tls, isDialler: isDialler) {
             let reason: LinkReason = error.reason == .revoked ? .identityRevoked : .linkDenied
             refuse(reason, error.code)
-            fail(error.code, error.message, hint: error.hint, reason: reason)
+            fail(
+                error.code, error.message, hint: error.hint, reason: reason,
+                revoked: error.reason == .revoked ? RevokedPeer(identity) : nil)
             return false
         }
         if let tls, let (entry, chain) = core.revocation(of: tls, isDialler: isDialler) {
             isLate = routing.isLate(chain, now: Clock.unixSeconds()) && mayGetDocuments(identity)
-            if !isLate, mayCatchUp(identity) { return true }
-            if !isLate { return refuseRevoked(identity, entry) }
+            isRevoked = !isLate
+            if isRevoked { return mayCatchUp(identity) || refuseRevoked(identity, entry) }
         }
         let principal = routing.policy.principal(
             for: .node(commonName: identity.commonName, spiffe: identity.spiffe?.description))
@@ -249,7 +252,7 @@ extension LinkSetup {
             hint:
                 "mesh revoke --list shows the entry \(entry.name), unless it comes from an OCSP responder; issue the node a "
                 + "new certificate with a new key",
-            reason: .identityRevoked)
+            reason: .identityRevoked, revoked: RevokedPeer(identity))
         return false
     }
 

@@ -1,10 +1,7 @@
 import Bytes
-import Documents
 import EventLoop
 import HTTP
-import JSON
 import Link
-import PKI
 import Policy
 import TLS
 import WebSocket
@@ -20,6 +17,15 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     static let path = "/mesh"
     /// The longest HTTP head that is taken from a peer here.
     static let maximumHead = 8 << 10
+    /// What is taken of it.
+    static let headLimits: HTTPLimits = {
+        var limits = HTTPLimits()
+        limits.head = maximumHead
+        limits.startLine = 1 << 10
+        limits.fieldLine = 4 << 10
+        limits.body = 0
+        return limits
+    }()
 
     enum Phase {
         case connecting
@@ -67,10 +73,15 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     var move: PendingMove?
     /// How many lanes this end's HELLO said that it takes.
     var saidLanes = 1
+    /// The limits that this end's HELLO said: a reload may bring others before the link stands. Nil before HELLO.
+    var saidLimits: SessionConfiguration?
     /// Which of this node's identities the link was made with (`AgentShared.identity`).
     var generation: UInt64 = 0
     /// The peer has no right to link, and may only bring newer documents (`LinkConnection.isCatchingUp`).
     var isCatchingUp = false
+    /// The peer's certificate is revoked: it may only bring newer documents, and what becomes of its link is nothing to the node
+    /// that has its name.
+    var isRevoked = false
     /// The root of the peer's certificate is retired (`LinkConnection.isLate`).
     var isLate = false
 
@@ -115,6 +126,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         intent = other.intent
         generation = other.generation
         isCatchingUp = other.isCatchingUp
+        isRevoked = other.isRevoked
         isLate = other.isLate
         descriptor = other.descriptor
         owned = other.owned.take()
@@ -124,7 +136,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     /// Goes on on this worker.
     func goOn() {
-        timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
+        timer = core.loop.schedule(after: core.shared.links.handshakeTimeout, self, tag: 0)
         do throws(SystemError) {
             registration = try core.loop.register(descriptor, [.readable], self)
         } catch {
@@ -144,13 +156,13 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
 
     /// Starts; ends by itself, one way or the other, within the handshake timeout.
     func start() {
-        timer = core.loop.schedule(after: core.shared.handshakeTimeout, self, tag: 0)
+        timer = core.loop.schedule(after: core.shared.links.handshakeTimeout, self, tag: 0)
         if let dial {
             guard let endpoint = dial.endpoints.first else {
                 return fail("no_address", "no address is known for node \(dial.lane.node)", hint: nil)
             }
             connector = Connector(
-                to: endpoint, timeout: core.shared.handshakeTimeout, longestShare: dial.patience ?? .max,
+                to: endpoint, timeout: core.shared.links.handshakeTimeout, longestShare: dial.patience ?? .max,
                 loop: core.loop, handler: self)
         } else {
             startTLS()
@@ -172,134 +184,6 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         self.connector = nil
         fail(error.code.rawValue, error.description, hint: nil)
     }
-
-    // MARK: - TLS
-
-    func startTLS() {
-        let (contexts, generation) = core.shared.identity
-        self.generation = generation
-        do {
-            if descriptor >= 0 {
-                try? Socket.setNoDelay(descriptor)
-                try? Socket.setNotSentLowat(descriptor, Self.notSentLowat)
-                try Socket.setKeepAlive(descriptor, idle: 30, interval: 10, count: 3)
-                try? Socket.setUserTimeout(descriptor, milliseconds: Self.userTimeout)
-            }
-            if let dial {
-                let name = dial.endpoints.first?.address == nil ? dial.endpoints.first?.host : nil
-                tls = try TLSSession(context: contexts.client, serverName: name, expecting: .node(dial.lane.node))
-            } else {
-                tls = try TLSSession(context: contexts.server, expecting: .anyIdentity)
-            }
-            registration = try core.loop.register(descriptor, [.readable], self)
-        } catch let error as TLSError {
-            return fail(error.reason, error.message, hint: error.hint)
-        } catch {
-            return fail("internal_error", "\(error)", hint: nil)
-        }
-        phase = .tls
-        shakeHands()
-        awaitPeer()
-    }
-
-    /// Unsent bytes in the kernel above which a link's socket is not writable: little enough that a small message does
-    /// not sit behind much, and enough to keep a fast path full between two turns of the loop.
-    static let notSentLowat: Int32 = 128 << 10
-
-    /// A path on which nothing sent arrives for so long, in milliseconds, is given up for a new one: sooner than a quiet
-    /// link is (`links.idleTimeout`), since applications wait, and later than retransmissions get through a bad moment.
-    static let userTimeout: Int32 = 10_000
-
-    func shakeHands() {
-        guard let tls else { return }
-        switch tls.handshake() {
-        case .wantsInput: transmit()
-        case .failed(let error): failTLS(error)
-        case .complete:
-            transmit()
-            guard case .tls = phase else { return }
-            authenticated(tls)
-        }
-    }
-
-    func failTLS(_ error: TLSError) {
-        transmit()
-        if let certificate = error.certificate, case .tls = phase { core.counters.validated(certificate.code) }
-        if error.certificate?.reason == .pinMismatch { core.counters.pinChecked("refused") }
-        if let reason = error.certificate?.reason, isDialler, [.stapleMissing, .badStaple].contains(reason) {
-            core.counters.stapleReviewed(reason.rawValue)
-        }
-        core.noticeTransparency(tls?.transparency, of: node, use: "link")
-        fail(
-            error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint,
-            clockGap: error.certificate?.clockGap)
-    }
-
-    func authenticated(_ tls: TLSSession) {
-        core.counters.validated("ok")
-        core.counters.negotiated(tls.protocolVersion?.description ?? "", tls.cipherName ?? "")
-        core.counters.handshakeSeconds.observe(seconds: Double(core.loop.now &- startedAt) / 1e9)
-        if let identity = tls.peerIdentity, !identity.allowances.isEmpty {
-            core.shared.log.warning(
-                "legacy_certificate", "a peer was let in with a certificate that the plain rules refuse",
-                [
-                    ("peer", .string(remote)), ("cn", .string(identity.commonName ?? "")),
-                    ("allowances", .init(identity.allowances.map(\.rawValue))),
-                    ("fingerprint", .string(identity.fingerprint)),
-                ])
-        }
-        noticePins(tls)
-        noticeStaple(tls)
-        core.noticeTransparency(tls.transparency, of: node, use: "link")
-        guard isDialler else {
-            phase = .serverUpgrade(RequestParser(limits: Self.headLimits))
-            return takePlaintext()
-        }
-        let key = Handshake.key(random: (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max)))
-        var parser = ResponseParser(limits: Self.headLimits)
-        parser.expect(.get, offersUpgrade: true)
-        do throws(Handshake.InvalidHeader) {
-            let request = try Handshake.clientRequest(
-                host: dial?.endpoints.first?.description ?? "mesh", path: Self.path, protocols: [Self.subprotocol],
-                key: key)
-            phase = .clientUpgrade(parser, key: key)
-            send(request)
-        } catch {
-            return fail("internal_error", "\(error)", hint: nil)
-        }
-        takePlaintext()
-    }
-
-    private func noticePins(_ tls: TLSSession) {
-        guard let result = tls.pinOutcome.code else { return }
-        core.counters.pinChecked(result)
-        guard case .mismatch(let error) = tls.pinOutcome else { return }
-        core.shared.log.warning(
-            "pin_mismatch", "a peer was let in although its certificate matches no pin (report only)",
-            [
-                ("peer", .string(remote)), ("node", .string(tls.peerIdentity?.nodeName ?? "")),
-                ("detail", .string(error.message)), ("hint", .string(error.hint)),
-                ("fingerprint", .string(tls.peerIdentity?.fingerprint ?? "")),
-            ])
-    }
-
-    private func noticeStaple(_ tls: TLSSession) {
-        guard let staple = tls.staple else { return }
-        core.counters.stapleReviewed(staple.code)
-        guard case .ignored(let error) = staple else { return }
-        core.shared.log.info(
-            "staple_ignored", "what a node has stapled to its certificate says nothing of it",
-            [("node", .string(node)), ("reason", .string(error.code.rawValue)), ("detail", .string(error.message))])
-    }
-
-    static let headLimits: HTTPLimits = {
-        var limits = HTTPLimits()
-        limits.head = maximumHead
-        limits.startLine = 1 << 10
-        limits.fieldLine = 4 << 10
-        limits.body = 0
-        return limits
-    }()
 
     // MARK: - The loop
 
@@ -332,8 +216,9 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
             }
         }
         readPlaintext(tls)
-        if case .switching = phase { return holdWhileSwitching() }
+        if case .switching = phase { return holdBack() }
         takePlaintext()
+        holdBack()
     }
 
     func readPlaintext(_ tls: TLSSession) {
@@ -401,167 +286,5 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         fail(
             "handshake_timeout", "\(step) took too long",
             hint: "check that the peer is a mesh agent and is not overloaded")
-    }
-
-    // MARK: - The control plane's decisions
-
-    /// The control plane's answer.
-    func decided(_ verdict: LinkVerdict) {
-        defer { awaitPeer() }
-        switch (verdict, phase) {
-        case (.greet(let intent), .greeting):
-            self.intent = intent
-            let hello = ownHello(intent)
-            let (handshake, frame) = LinkHandshake.dial(hello)
-            phase = .hello(handshake)
-            send(LinkHandshake.wireMessage(frame, role: .dialler, masks: core.maskKeys))
-            takePlaintext()
-        case (.accept, .deciding(let handshake, let hello)):
-            // The decision may have taken a probe's time, and policy may have changed meanwhile: from here on the link is
-            // tracked, so this is the check that no change slips behind.
-            guard authorize() else { return }
-            begin(handshake, hello)
-        case (.refuse(let reason, let detail, let retryAfter), _):
-            refuse(reason, detail, retryAfter: retryAfter)
-            fail(reason.name, detail, hint: nil, reason: nil)
-        default: break
-        }
-    }
-
-    /// The setup is not needed any more.
-    func abandon() {
-        refuse(.superseded, "another link is used")
-        fail("superseded", "another link is used", hint: nil)
-    }
-
-    func ownHello(_ intent: LinkIntent) -> Hello {
-        var hello = Hello(
-            bootID: core.shared.bootID, intent: intent, unixMilliseconds: UInt64(Clock.unixMilliseconds()),
-            agent: core.shared.version, configuration: core.shared.session)
-        hello.lane = number
-        hello.lanes = core.shared.lanes.count(node)
-        saidLanes = hello.lanes ?? 1
-        hello.predecessor = core.shared.predecessor
-        if core.routing.trustDomain != nil { hello.documents = core.routing.documents.encoded }
-        if core.shared.parking.resumeFor > 0 {
-            hello.takesTransfers = true
-            hello.resumptionEpoch = (core.parked[lane]?.session ?? core.links[lane]?.session)?.resumptionEpoch ?? 0
-        }
-        return hello
-    }
-
-    /// The mesh documents that the peer has; nil where it takes none of this mesh. A node of another trust domain speaks of
-    /// other documents.
-    func documents(_ hello: Hello) -> DocumentVersions? {
-        guard let domain = core.routing.trustDomain, tls?.peerIdentity?.spiffe?.trustDomain ?? domain == domain
-        else { return nil }
-        return hello.documents.flatMap { DocumentVersions(encoded: $0) }
-    }
-
-    /// The link stands. It carries the session `held`, or a new one.
-    func establish(_ hello: Hello, _ held: ParkedSession?) {
-        guard let tls, let identity = tls.peerIdentity, let principal, let owned = owned.take() else { return }
-        leave()
-        var random = SystemRandomNumberGenerator()
-        let key = held?.link.key ?? (core.shared.parking.resumeFor > 0 ? try? SessionKey(exportedFrom: tls) : nil)
-        let session =
-            held?.session
-            ?? Session(
-                role: isDialler ? .dialler : .acceptor,
-                parity: StreamParity(local: core.routing.node, peer: node), configuration: core.shared.session,
-                peer: hello,
-                budget: core.shared.budget, pool: core.segments, masks: core.maskKeys, seed: random.next(),
-                now: core.loop.now, unixMilliseconds: UInt64(Clock.unixMilliseconds()))
-        if let key, held == nil { session.name = key.name }
-        var leftover: [UInt8] = []
-        plain.withReadable { leftover.append(contentsOf: $0) }
-        let link = LinkConnection(
-            owned, id: id, lane: lane, peer: identity, principal: principal, isDialler: isDialler, tls: tls,
-            frames: frames, session: session, key: key,
-            gate: DocumentGate(own: core.routing.documents, peer: documents(hello)), leftover: leftover, core: core)
-        if let held {
-            link.continueStreams(of: held.link)
-            link.isConfirmed = !isDialler
-        }
-        link.isLate = isLate
-        if isCatchingUp {
-            link.catchUp()
-            if core.parked[lane] != nil { return core.visit(link) }
-        }
-        core.establish(link)
-        let status = status(of: link, hello, isResumed: held != nil)
-        ControlPlane.post { [shared = core.shared] in shared.supervisor?.established(status) }
-    }
-
-    /// What the control plane is told of the link that came of this.
-    func status(of link: LinkConnection, _ hello: Hello, isResumed: Bool) -> EstablishedLink {
-        EstablishedLink(
-            link: id, worker: core.index, lane: lane, remote: remote, peer: PeerNames(link.peer),
-            peerVersion: hello.agent, isDialler: isDialler, isResumed: isResumed, peerExpires: link.peer.notAfter,
-            generation: generation, documents: documents(hello), lanes: hello.lanes, saidLanes: saidLanes,
-            load: link.load)
-    }
-
-    /// The setup has come to its end well; its socket goes on as a link.
-    func leave() {
-        leaveLoop()
-        phase = .over
-        core.setupEnded(self)
-    }
-
-    // MARK: - The end
-
-    /// Tells the peer why, as far as the protocol got.
-    func refuse(_ reason: LinkReason, _ detail: String, retryAfter: UInt32 = 0) {
-        switch phase {
-        case .hello(var handshake), .deciding(var handshake, _):
-            let notice = Notice(reason, retryAfter: retryAfter, detail: detail)
-            let role: LinkRole = isDialler ? .dialler : .acceptor
-            send(LinkHandshake.wireMessage(handshake.refuse(notice), role: role, masks: core.maskKeys))
-            send(CloseFrame.encode(reason, detail, masked: isDialler))
-        case .resuming where !isDialler:
-            // The dialler may have the session on this link by now, where GOAWAY would be one of the session's frames.
-            send(CloseFrame.encode(reason, detail, masked: false))
-        case .resuming(var resumption, _):
-            let notice = Notice(reason, retryAfter: retryAfter, detail: detail)
-            send(LinkHandshake.wireMessage(resumption.refuse(notice), role: .dialler, masks: core.maskKeys))
-            send(CloseFrame.encode(reason, detail, masked: true))
-        case .greeting: send(CloseFrame.encode(reason, detail, masked: true))
-        case .switching: send(CloseFrame.encode(reason, detail, masked: isDialler))
-        case .connecting, .tls, .clientUpgrade, .serverUpgrade, .over: break
-        }
-    }
-
-    func fail(
-        _ code: String, _ text: String, hint: String?, reason: LinkReason? = nil, retryAfter: UInt32 = 0,
-        clockGap: Int64? = nil
-    ) {
-        if case .over = phase { return }
-        phase = .over
-        moveFailed(code)
-        connector?.cancel()
-        connector = nil
-        if let tls, descriptor >= 0 {
-            tls.shutdown()
-            transmit()
-        }
-        leaveLoop()
-        owned = nil
-        core.setupEnded(self)
-        core.counters.handshakeFailed(code)
-        let failure = LinkFailure(
-            code: code, text: text, hint: hint, reason: reason, retryAfter: retryAfter, clockGap: clockGap)
-        let (id, lane, remote, isDialler) = (self.id, self.lane, self.remote, self.isDialler)
-        ControlPlane.post { [shared = core.shared] in
-            shared.supervisor?.setupFailed(lane, link: id, remote: remote, isDialler: isDialler, failure)
-        }
-    }
-
-    func leaveLoop() {
-        for timer in [timer, silence].compactMap({ $0 }) { core.loop.cancel(timer) }
-        timer = nil
-        silence = nil
-        if let registration { core.loop.deregister(registration) }
-        registration = nil
     }
 }

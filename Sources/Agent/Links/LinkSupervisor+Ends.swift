@@ -33,7 +33,7 @@ extension LinkSupervisor {
         // A dial that gave way to the peer's: who waits for a link waits for that one.
         let text = failure.code == "superseded" ? nil : failure.text
         // Nothing was dialled where there was no address, or came to harm where the peer's own dial was preferred.
-        let isHarmless = failure.code == "superseded" || failure.code == "no_address"
+        let isHarmless = ["superseded", "no_address", Self.linksFull.code].contains(failure.code)
         goOn(
             peer, text, reason: failure.reason, retryAfter: failure.retryAfter,
             cause: failure.retryAfter > 0 ? .hint : isHarmless ? .linkLost : .failed)
@@ -51,7 +51,8 @@ extension LinkSupervisor {
     ) {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.arbiter.isIdle else { return }
         peer.isRetiring = false
-        if peer.isWanted, peer.successor == nil, let text { failWishes(peer, text) }
+        // The session is expected back, or its end: who wants a stream meanwhile waits like the streams that it has.
+        if peer.isWanted, peer.successor == nil, peer.parkedOn == nil, let text { failWishes(peer, text) }
         let now = Clock.monotonicNanoseconds()
         guard peer.timer == nil, !peer.pause.lasts(now) else { return }
         let delay = beginPause(peer, cause, reason: reason, retryAfter: retryAfter, now: now)
@@ -74,6 +75,17 @@ extension LinkSupervisor {
         if reason == .stopping { peer.returnsAfter = retryAfter }
         peer.isRetiring = true
         if lane.isFirst { linkStateChanged(node, false) }
+    }
+
+    /// A link that only brings documents, beside the node's own, is gone.
+    func guestLeft(_ lane: Lane, link: UInt64) {
+        workerOfSetup[link] = nil
+        incoming[link] = nil
+        guard let peer = peers[lane], peer.link?.link != link else { return }
+        // It was taken when this end's own dial had failed, which was not repeated for its sake.
+        let stoodForNode = peer.arbiter.established == LinkID(link)
+        perform(peer.arbiter.lost(LinkID(link)), peer)
+        if stoodForNode { goOn(peer, "somebody with a revoked certificate came in its place", reason: nil) }
     }
 
     /// A link is gone.
@@ -126,7 +138,7 @@ extension LinkSupervisor {
         peer.returnsAfter = 0
         goOn(
             peer, "the link was lost: \(text)", reason: reason, retryAfter: retryAfter,
-            cause: hasStood ? .linkLost : .failed)
+            cause: retryAfter > 0 ? .hint : hasStood ? .linkLost : .failed)
     }
 
     /// A parked session is over.
@@ -136,6 +148,11 @@ extension LinkSupervisor {
         if lane.isFirst { endLanes(of: lane.node, .resumeRefused, Self.noFirstLane) }
         guard peer.link == nil else { return }
         if lane.isFirst { linkStateChanged(lane.node, false) }
+        // Who waited for the session has nothing to wait for any more; a dial under way tells them its own end.
+        if peer.isWanted, peer.attempt == nil, peer.successor == nil, peer.arbiter.isIdle {
+            let text = peer.lastError?.text ?? "it did not come back in time"
+            failWishes(peer, "the session with the node is over: \(text)")
+        }
         guard !peer.isPermanent, !peer.isWanted, !isLaneWanted(peer), let timer = peer.timer else { return }
         ControlPlane.loop.cancel(timer)
         peer.timer = nil

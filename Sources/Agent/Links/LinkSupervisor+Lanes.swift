@@ -147,7 +147,7 @@ extension LinkSupervisor {
     }
 
     private func scheduleSweep() {
-        laneSweep = ControlPlane.loop.schedule(after: Self.sweepInterval, LaneSweep(self), tag: 0)
+        laneSweep = ControlPlane.schedule(after: Self.sweepInterval) { [self] in sweep() }
     }
 
     private func sweep() {
@@ -163,16 +163,5 @@ extension LinkSupervisor {
         }
         for first in Set(due.map(\.lane.first)).compactMap({ peers[$0] }) { announce(first, again: true) }
         if hasLostLanes || !due.isEmpty { scheduleSweep() }
-    }
-
-    /// Looks after lanes that are not needed any more.
-    private final class LaneSweep: TimerHandler {
-        private let supervisor: LinkSupervisor
-
-        init(_ supervisor: LinkSupervisor) { self.supervisor = supervisor }
-
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor] in supervisor.sweep() }
-        }
     }
 }

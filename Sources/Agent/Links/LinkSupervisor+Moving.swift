@@ -6,7 +6,7 @@ import Link
 enum MoveReason: String, Sendable {
     /// This node has another certificate.
     case identity
-    /// The peer has another configured address.
+    /// The peer has another address, by the configuration or the directory.
     case address
     /// The peer's certificate ends soon; it may have a newer one.
     case expiry
@@ -57,6 +57,19 @@ extension LinkSupervisor {
         }
     }
 
+    /// The directory says where nodes are. A session whose link was dialled to where its node is not to be found any more moves: the
+    /// way that still carries it may be gone for the next link.
+    func addressesChanged() {
+        for peer in peers.values {
+            guard let link = peer.link, link.isDialler, peers[peer.lane.first]?.configured == nil,
+                peer.move.reason == nil
+            else { continue }
+            let known = endpoints(of: peer)
+            guard !known.isEmpty, !known.contains(where: { $0.description == link.remote }) else { continue }
+            wantMove(peer, .address)
+        }
+    }
+
     /// A peer asks this end to dial.
     func moveWanted(_ lane: Lane) {
         guard let peer = peers[lane], peer.move.reason == nil, !endpoints(of: peer).isEmpty else { return }
@@ -73,7 +86,11 @@ extension LinkSupervisor {
 
     private func scheduleMove(_ peer: Peer, after delay: UInt64) {
         if let timer = peer.move.timer { ControlPlane.loop.cancel(timer) }
-        peer.move.timer = ControlPlane.loop.schedule(after: delay, MoveTimer(self, peer.lane), tag: MoveTimer.attempt)
+        peer.move.timer = ControlPlane.schedule(after: delay) { [self, lane = peer.lane] in
+            guard let peer = peers[lane] else { return }
+            peer.move.timer = nil
+            tryMove(peer)
+        }
     }
 
     /// Dials a link to move to, or asks the peer to, where this end has no address to dial.
@@ -81,7 +98,8 @@ extension LinkSupervisor {
         guard !isStopped, let link = peer.link, let reason = peer.move.reason, peer.move.attempt == nil else { return }
         // Whether it comes to anything or not, until the session has moved this is not over.
         scheduleMove(peer, after: nextDelay(peer))
-        let known = reason == .address ? peers[peer.lane.first]?.configured.map { [$0] } ?? [] : endpoints(of: peer)
+        let configured = reason == .address ? peers[peer.lane.first]?.configured : nil
+        let known = configured.map { [$0] } ?? endpoints(of: peer)
         guard let endpoint = known.randomElement() else { return ask(peer, link) }
         let id = shared.newLinkID()
         guard case .dial = peer.arbiter.dialMove(LinkID(id)) else { return }
@@ -167,8 +185,11 @@ extension LinkSupervisor {
         let left = link.peerExpires - Clock.unixSeconds()
         let lead = min(Self.expiryLead, max(left, 0) / 3)
         let wait = min(max(left - lead, 1), Self.expiryLead)
-        peer.move.expiry = ControlPlane.loop.schedule(
-            after: UInt64(wait) * 1_000_000_000, MoveTimer(self, peer.lane), tag: MoveTimer.expiry)
+        peer.move.expiry = ControlPlane.schedule(after: UInt64(wait) * 1_000_000_000) { [self, lane = peer.lane] in
+            guard let peer = peers[lane] else { return }
+            peer.move.expiry = nil
+            expiryDue(peer)
+        }
     }
 
     private func expiryDue(_ peer: Peer) {
@@ -180,32 +201,5 @@ extension LinkSupervisor {
         }
         if left <= Self.expiryLead, peer.move.reason == nil { wantMove(peer, .expiry) }
         watchExpiry(of: link, peer)
-    }
-
-    /// Tells the supervisor that it is time.
-    private final class MoveTimer: TimerHandler {
-        static let attempt = 0
-        static let expiry = 1
-
-        private let supervisor: LinkSupervisor
-        private let lane: Lane
-
-        init(_ supervisor: LinkSupervisor, _ lane: Lane) {
-            self.supervisor = supervisor
-            self.lane = lane
-        }
-
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor, lane] in
-                guard let peer = supervisor.peers[lane] else { return }
-                if tag == Self.attempt {
-                    peer.move.timer = nil
-                    supervisor.tryMove(peer)
-                } else {
-                    peer.move.expiry = nil
-                    supervisor.expiryDue(peer)
-                }
-            }
-        }
     }
 }

@@ -64,6 +64,20 @@ extension LinkSupervisor {
         return delay
     }
 
+    /// Other pauses are configured. Those that last are drawn anew, but for delays that peers have named.
+    func use(_ settings: Settings) {
+        guard settings != self.settings else { return }
+        self.settings = settings
+        let now = Clock.monotonicNanoseconds()
+        for peer in peers.values {
+            peer.backoff = backoff(permanent: peer.isPermanent || !peer.lane.isFirst)
+            guard let timer = peer.timer, peer.pause.cause != .hint, peer.pause.lasts(now), peer.parkedOn == nil
+            else { continue }
+            ControlPlane.loop.cancel(timer)
+            schedule(peer, after: beginPause(peer, peer.pause.cause, reason: nil, retryAfter: 0, now: now))
+        }
+    }
+
     /// The peer may be dialled at once.
     func endPause(_ peer: Peer) {
         peer.pause.over()

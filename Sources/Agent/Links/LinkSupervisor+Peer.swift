@@ -1,5 +1,6 @@
 import EventLoop
 import Link
+import PKI
 
 extension LinkSupervisor {
     /// One lane to a node: which of its links is in use, and what becomes of its session between two of them.
@@ -12,7 +13,9 @@ extension LinkSupervisor {
         var backoff: Backoff
         /// Since the last dial that came to nothing, or since the link was lost.
         var pause = DialPause()
-        var link: EstablishedLink?
+        var link: EstablishedLink? { didSet { if let link { chain = link.peerChain } } }
+        /// What it proved itself with last; empty where it never did since this agent started.
+        private(set) var chain: [Certificate] = []
         /// When the link in use was established, in monotonic nanoseconds.
         var linkedAt: UInt64 = 0
         var attempt: UInt64?
@@ -30,6 +33,8 @@ extension LinkSupervisor {
         /// Until then another run of its agent is expected, after the one before has said that it goes away. Dials that fail
         /// meanwhile are repeated, and who waits for a link goes on waiting.
         var successor: TimerID?
+        /// Workers are told soon that the link is there.
+        var telling: TimerID?
         var redials = ParkedRedials()
         /// When its agent, which stops, wants to be dialled again after the end of the link, in milliseconds; 0: at any time.
         var returnsAfter: UInt32 = 0

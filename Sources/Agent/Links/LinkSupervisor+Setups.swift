@@ -27,8 +27,7 @@ extension LinkSupervisor {
 
     /// A peer said HELLO.
     func arrived(_ link: IncomingLink) {
-        let isKnown = !link.lane.isFirst || peers[link.lane]?.link != nil
-        guard !isStopped, isKnown || linkCount < shared.maximumLinks else {
+        guard !isStopped, mayLink(link.lane) else {
             if isHandedOver { return passBy(link) }
             let (reason, text) =
                 isStopped
@@ -118,17 +117,19 @@ extension LinkSupervisor {
         let failure = doubtingClocks(failure, of: node)
         guard isDialler else {
             if !node.isEmpty || strangers.admit(failure.code, now: Clock.monotonicNanoseconds()) {
-                shared.log.warning(
-                    "handshake_failed", "a connection did not become a link",
-                    [
-                        ("remote", .string(remote)), ("node", .string(node)), ("reason", .string(failure.code)),
-                        ("detail", .string(failure.text)), ("hint", failure.hint.map { .string($0) } ?? .null),
-                        ("unreported", .init(strangers.takeHidden())),
-                    ])
+                var fields: [Log.Field] = [
+                    ("remote", .string(remote)), ("node", .string(failure.revoked?.node ?? node)),
+                    ("reason", .string(failure.code)), ("detail", .string(failure.text)),
+                    ("hint", failure.hint.map { .string($0) } ?? .null),
+                    ("unreported", .init(strangers.takeHidden())),
+                ]
+                if let revoked = failure.revoked { fields.append(("serial", .string(revoked.serial))) }
+                shared.log.warning("handshake_failed", "a connection did not become a link", fields)
             }
             guard let peer = peers[lane] else { return }
             perform(peer.arbiter.lost(LinkID(link)), peer)
-            return goOn(peer, failure.text, reason: failure.reason)
+            // Whoever has the certificate: the node of that name, which may have another one, is dialled as if he had not come.
+            return goOn(peer, failure.text, reason: failure.revoked == nil ? failure.reason : nil)
         }
         guard let peer = peers[lane] else { return }
         let action = peer.arbiter.lost(LinkID(link))

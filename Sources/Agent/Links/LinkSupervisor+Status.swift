@@ -1,6 +1,8 @@
 import Documents
 import EventLoop
 import Link
+import PKI
+import TLS
 
 /// What is known about links, seen from outside.
 extension LinkSupervisor {
@@ -53,6 +55,15 @@ extension LinkSupervisor {
     /// The mesh documents that `node` had when its link was made; nil where it takes none of this mesh.
     func documents(of node: String) -> DocumentVersions? { peers[Lane(node)]?.link?.documents }
 
+    /// The certificates with which `node` linked last, its own first; empty where it did not since this agent started.
+    func chain(of node: String) -> [Certificate] { peers[Lane(node)]?.chain ?? [] }
+
+    /// The certificate with which `node` linked last, and those above it but the root.
+    func certificates(of node: String) -> [Certificate] {
+        let chain = chain(of: node)
+        return chain.count > 1 ? chain.dropLast() : chain
+    }
+
     /// Whether there is a link to `node`.
     func isLinked(to node: String) -> Bool { peers[Lane(node)]?.link != nil }
 
@@ -61,12 +72,36 @@ extension LinkSupervisor {
 
     /// A certificate that was refused for its time, with what is known of clocks where that explains it.
     func doubtingClocks(_ failure: LinkFailure, of node: String) -> LinkFailure {
-        guard let gap = failure.clockGap, let doubt = ClockDoubt(gap: gap, node: node, offsets: clocks) else {
-            return failure
-        }
+        if let alert = failure.refusal { return doubtingClocks(failure, refused: alert, by: node) }
+        guard let gap = failure.clockGap else { return failure }
+        let began = shared.identity.contexts.authoritySince
+        guard
+            let doubt = ClockDoubt(gap: gap, node: node, offsets: clocks)
+                ?? ClockDoubt(
+                    gap: gap, now: Clock.unixSeconds(), authoritySince: began, knowsClocks: !clocks.isEmpty)
+        else { return failure }
         var failure = failure
         failure.text += "; " + doubt.text(node: node)
-        failure.hint = doubt.hint(node: node)
+        // Where nothing is known, what the certificate itself suggests is as likely.
+        if case .alone = doubt, let hint = failure.hint {
+            failure.hint = hint + "; " + doubt.hint(node: node)
+        } else {
+            failure.hint = doubt.hint(node: node)
+        }
+        return failure
+    }
+
+    /// The peer refused this node's certificate.
+    private func doubtingClocks(_ failure: LinkFailure, refused alert: TLSAlert, by node: String) -> LinkFailure {
+        guard let leaf = shared.identity.contexts.client.configuration.credentials?.leaf,
+            leaf.notBefore < leaf.notAfter,
+            let doubt = OwnCertificateDoubt(
+                validity: leaf.notBefore..<leaf.notAfter, now: Clock.unixSeconds(),
+                saysTime: alert == .certificateExpired, offset: clocks[node])
+        else { return failure }
+        var failure = failure
+        failure.text += "; " + doubt.text(node: node)
+        failure.hint = doubt.hint
         return failure
     }
 }

@@ -25,7 +25,9 @@ extension LinkSupervisor {
     func expectSuccessor(_ peer: Peer) {
         guard !isStopped else { return }
         forgetSuccessor(peer)
-        peer.successor = ControlPlane.loop.schedule(after: Self.successorTime, SuccessorTimer(self, peer.lane), tag: 0)
+        peer.successor = ControlPlane.schedule(after: Self.successorTime) { [self, lane = peer.lane] in
+            if let peer = peers[lane] { successorMissing(peer) }
+        }
     }
 
     /// Nobody waits for it any more.
@@ -76,21 +78,5 @@ extension LinkSupervisor {
             [("node", .string(peer.node))])
         if peer.lane.isFirst { linkStateChanged(peer.node, false) }
         goOn(peer, "another run of its agent was to come, and did not", reason: .goingAway)
-    }
-
-    private final class SuccessorTimer: TimerHandler {
-        private let supervisor: LinkSupervisor
-        private let lane: Lane
-
-        init(_ supervisor: LinkSupervisor, _ lane: Lane) {
-            self.supervisor = supervisor
-            self.lane = lane
-        }
-
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor, lane] in
-                if let peer = supervisor.peers[lane] { supervisor.successorMissing(peer) }
-            }
-        }
     }
 }

@@ -47,7 +47,7 @@ extension LinkSupervisor {
     func watchBalance() {
         guard balanceTimer == nil, !isStopped, peers.values.contains(where: { !$0.lane.isFirst && $0.link != nil })
         else { return }
-        balanceTimer = ControlPlane.loop.schedule(after: Self.balanceInterval, BalanceTimer(self), tag: 0)
+        balanceTimer = ControlPlane.schedule(after: Self.balanceInterval) { [self] in balance() }
     }
 
     private func balance() {
@@ -76,16 +76,6 @@ extension LinkSupervisor {
         case .none: break
         case .measure(let from): submit(from) { $0.measureTraffic($1) }
         case .move(let from, let to): submit(from) { $0.moveBulk($1, to: to) }
-        }
-    }
-
-    private final class BalanceTimer: TimerHandler {
-        private let supervisor: LinkSupervisor
-
-        init(_ supervisor: LinkSupervisor) { self.supervisor = supervisor }
-
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor] in supervisor.balance() }
         }
     }
 }

@@ -6,7 +6,7 @@ import Link
 @ControlPlane
 final class LinkSupervisor {
     /// How links are kept.
-    struct Settings: Sendable {
+    struct Settings: Sendable, Equatable {
         /// The first reconnect comes within this time, in nanoseconds.
         var reconnectMinimum: UInt64
         /// The longest time between two reconnects.
@@ -16,7 +16,7 @@ final class LinkSupervisor {
     }
 
     let shared: AgentShared
-    let settings: Settings
+    var settings: Settings
     /// Wishes for links that came while a pause between two dials lasted.
     var heldWishes = HeldWishes()
     var peers: [Lane: Peer] = [:]
@@ -39,6 +39,8 @@ final class LinkSupervisor {
     var linksChanged: @ControlPlane ([String: [LaneRoute]]) -> Void = { _ in }
     /// A link to a node was established or lost.
     var linkStateChanged: @ControlPlane (_ node: String, _ isUp: Bool) -> Void = { _, _ in }
+    /// A peer has refused or ended a link because this node's certificate is revoked, as it says.
+    var saidRevoked: @ControlPlane (_ by: String, _ text: String) -> Void = { _, _ in }
     /// A link of another lane to a node was established.
     var laneEstablished: @ControlPlane (_ node: String) -> Void = { _ in }
 
@@ -75,13 +77,28 @@ final class LinkSupervisor {
     func want(_ node: String) {
         guard node != shared.node, !isStopped else { return }
         let peer = peer(Lane(node))
-        if peer.link != nil {
-            return shared.workers.forEach { $0.submit { $0.opening.linkAvailable(node) } }
-        }
+        if peer.link != nil { return tellSoon(peer) }
         if peer.isRetiring {
             return shared.workers.forEach { $0.submit { $0.opening.linkFailed(node, "it takes no new streams") } }
         }
         wish(peer)
+    }
+
+    /// A worker wants a link that there is, because it has not heard of it yet, or this end not of its end. Who waits looks again soon,
+    /// once however many have asked: each look of each of them may ask again.
+    private func tellSoon(_ peer: Peer) {
+        guard peer.telling == nil else { return }
+        peer.telling = ControlPlane.schedule(after: Self.tellDelay) { [self, lane = peer.lane] in tell(lane) }
+    }
+
+    /// In nanoseconds.
+    private nonisolated static let tellDelay: UInt64 = 1_000_000
+
+    private func tell(_ lane: Lane) {
+        guard let peer = peers[lane] else { return }
+        peer.telling = nil
+        guard peer.link != nil else { return want(lane.node) }
+        for worker in shared.workers { worker.submit { $0.opening.linkAvailable(lane.node) } }
     }
 
     func peer(_ lane: Lane) -> Peer {
@@ -91,7 +108,7 @@ final class LinkSupervisor {
         return peer
     }
 
-    private func backoff(permanent: Bool) -> Backoff {
+    func backoff(permanent: Bool) -> Backoff {
         Backoff(
             base: settings.reconnectMinimum,
             cap: permanent ? settings.reconnectMaximumPermanent : settings.reconnectMaximum)
@@ -101,6 +118,7 @@ final class LinkSupervisor {
         guard !isStopped, peer.link == nil, peer.attempt == nil, peer.timer == nil else { return }
         guard peer.lane.isFirst || peer.parkedOn != nil || isLaneWanted(peer) else { return }
         peer.pause.over()
+        guard mayLink(peer.lane) else { return dialEnded(peer, Self.linksFull) }
         guard let endpoint = endpoints(of: peer).randomElement() else {
             // Whoever dialled the first lane dials the others.
             guard peer.lane.isFirst || peer.parkedOn != nil else { return }
@@ -143,7 +161,7 @@ final class LinkSupervisor {
 
     /// Dials later.
     func schedule(_ peer: Peer, after delay: UInt64) {
-        peer.timer = ControlPlane.loop.schedule(after: delay, Redial(self, peer.lane), tag: 0)
+        peer.timer = ControlPlane.schedule(after: delay) { [self, lane = peer.lane] in redial(lane) }
     }
 
     private func redial(_ lane: Lane) {
@@ -174,21 +192,6 @@ final class LinkSupervisor {
             if let timer = peer.timer { ControlPlane.loop.cancel(timer) }
             peer.timer = nil
             forgetMove(peer)
-        }
-    }
-
-    /// Dials again when its time has come.
-    private final class Redial: TimerHandler {
-        private let supervisor: LinkSupervisor
-        private let lane: Lane
-
-        init(_ supervisor: LinkSupervisor, _ lane: Lane) {
-            self.supervisor = supervisor
-            self.lane = lane
-        }
-
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [supervisor, lane] in supervisor.redial(lane) }
         }
     }
 }

@@ -4,7 +4,8 @@ import Link
 import TLS
 
 /// The key of a session, exported from the mutual TLS of its first link and never sent: whoever has it is one of the two
-/// agents between which the session began.
+/// agents between which the session began. Wiped after use, and not in locked memory: there is one for each session, and locked
+/// memory takes four of the kernel's mappings a piece, of which a process has 65,530 (docs/adr/0025).
 final class SessionKey: Sendable {
     /// Written by `init` and wiped by `deinit` only.
     private nonisolated(unsafe) let key: UnsafeMutableRawBufferPointer
@@ -25,9 +26,7 @@ final class SessionKey: Sendable {
 
     /// Tells the session from all others between the two agents, for both ends alike (`Session.name`).
     var name: UInt64 {
-        var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
-        let message = Array("conduit.link.v1 transfer\0".utf8)
-        crypto_auth_hmacsha256(&code, message, UInt64(message.count), key.baseAddress!)
+        let code = authenticate(Array("conduit.link.v1 transfer\0".utf8))
         return max(code.withUnsafeBytes { $0.loadBE64() }, 1)
     }
 
@@ -35,10 +34,13 @@ final class SessionKey: Sendable {
     func proof(on tls: TLSSession, dialler: BootID, acceptor: BootID) throws(TLSError) -> ResumptionProof {
         let exporter = try tls.exporter(label: ResumptionProof.linkLabel, count: ResumptionProof.size)
         return ResumptionProof(
-            authenticate: { [self] message in
-                var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
-                crypto_auth_hmacsha256(&code, message, UInt64(message.count), key.baseAddress!)
-                return code
-            }, exporter: exporter, dialler: dialler, acceptor: acceptor)
+            authenticate: { [self] in authenticate($0) }, exporter: exporter, dialler: dialler, acceptor: acceptor)
+    }
+
+    private func authenticate(_ message: [UInt8]) -> [UInt8] {
+        var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
+        guard let start = key.bindMemory(to: UInt8.self).baseAddress else { return code }
+        _ = crypto_auth_hmacsha256(&code, message, UInt64(message.count), start)
+        return code
     }
 }

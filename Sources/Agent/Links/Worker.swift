@@ -14,7 +14,10 @@ final class Worker: Sendable {
         self.index = index
         let box = CoreBox()
         self.box = box
-        thread = try LoopThread(name: "worker-\(index)") { loop in box.core = makeCore(loop) }
+        thread = try LoopThread(name: "worker-\(index)") { loop in
+            LoopThread.preferShortTurns()
+            box.core = makeCore(loop)
+        }
     }
 
     /// What other threads may use of the worker's loop.

@@ -111,7 +111,9 @@ extension WorkerCore {
     func moveSetup(_ id: UInt64, to index: Int, then: @escaping @Sendable (_ worker: Int) -> Void) {
         guard let setup = takeSetup(id) else { return }
         let box = Handover(setup)
+        shared.handovers.begin()
         shared.workers[index].submit { core in
+            core.shared.handovers.end()
             core.adopt(LinkSetup(box.value, core: core))
             then(core.index)
         }

@@ -3,8 +3,8 @@ import Link
 
 /// Streams that change their lane: the jobs that the two lanes' workers have for each other.
 extension WorkerCore {
-    /// So long a stream whose transfer was refused stays, in nanoseconds.
-    private static let refusalTime: UInt64 = 5_000_000_000
+    /// So long a stream stays that could not change its lane, in nanoseconds.
+    static let refusalTime: UInt64 = 5_000_000_000
     /// The most streams that begin to leave a lane in one go: each looks through what the lane has not had acknowledged.
     private static let batch = 128
     /// What a stream has to move between two looks to count as bulk, in bytes.
@@ -38,10 +38,9 @@ extension WorkerCore {
                     number: route.number, isHere: route.worker == index, isBulk: route.load.isBulk(now: now),
                     streams: route.load.count + coming[route.number, default: 0])
             }
-            guard let best = LaneChoice.best(candidates), let route = routes.first(where: { $0.number == best.number }),
-                let stream = local.stream
+            guard let best = LaneChoice.best(candidates), let route = routes.first(where: { $0.number == best.number })
             else { return }
-            guard link.transfer(stream, to: route, reason) else { continue }
+            guard link.transfer(local, to: route, reason) else { continue }
             coming[route.number, default: 0] += 1
             left -= 1
         }
@@ -60,13 +59,13 @@ extension WorkerCore {
         guard !isHandedOver, !routing.isDraining, let link = links[lane], link.session.streamCount > 1,
             let route = otherLanes(lane).first(where: { $0.number == number })
         else { return }
-        var best: (stream: StreamHandle, traffic: UInt64)?
+        var best: (local: LocalConnection, traffic: UInt64)?
         for local in movable(on: link) where local.mayBalanceAt <= loop.now {
             guard let stream = local.stream else { continue }
             let moved = link.session.traffic(of: stream) &- local.seenTraffic
-            if moved >= Self.bulkTraffic, moved > best?.traffic ?? 0 { best = (stream, moved) }
+            if moved >= Self.bulkTraffic, moved > best?.traffic ?? 0 { best = (local, moved) }
         }
-        if let best { _ = link.transfer(best.stream, to: route, .rebalanced) }
+        if let best { _ = link.transfer(best.local, to: route, .rebalanced) }
     }
 
     /// Streams that this node's applications opened and that could go to another lane now.
@@ -165,11 +164,13 @@ extension WorkerCore {
 
     /// A connection of this worker goes on on another one.
     func handedOver(_ handover: LocalHandover) {
+        shared.handovers.begin()
         if case .application(let attempt) = handover.role, !attempt.isBuiltIn { localCount -= 1 }
     }
 
     /// A connection of another worker goes on here.
     func takeOver(_ handover: LocalHandover) -> LocalConnection {
+        shared.handovers.end()
         if case .application(let attempt) = handover.role, !attempt.isBuiltIn { localCount += 1 }
         return LocalConnection(handover, core: self)
     }

@@ -23,6 +23,8 @@ final class WorkerCore: TimerHandler {
     private(set) var setups: [UInt64: LinkSetup] = [:]
     private var pairs: [ObjectIdentifier: LocalPair] = [:]
     private var bridges: [ObjectIdentifier: TargetBridge] = [:]
+    /// See `linger`.
+    var lingering: [ObjectIdentifier: LocalConnection] = [:]
     var upstreams: [ObjectIdentifier: UpstreamListener] = [:]
     /// Another process has taken the listeners over: what goes on here goes on to its end.
     var isHandedOver = false
@@ -30,6 +32,7 @@ final class WorkerCore: TimerHandler {
     var counters = WorkerCounters()
     /// What was said of servers' SCTs.
     var transparency = TransparencyNotices()
+    var targets = TargetNotices()
     /// What the policy was asked here about peers, for `mesh policy replay`.
     var decisions = DecisionMemory()
     private var usable: [String: [Instance]] = [:]
@@ -38,6 +41,9 @@ final class WorkerCore: TimerHandler {
 
     /// Links on their way at once; a node with more peers takes them one after the other.
     private static let maximumSetups = 1_024
+    /// Links of one lane that take no new streams and are still there, on one worker: as many runs of its agent as a node has left
+    /// behind with streams that last.
+    private static let maximumRetiring = 16
 
     /// One receive of a link.
     let ciphertext = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
@@ -48,7 +54,7 @@ final class WorkerCore: TimerHandler {
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
     /// What this worker's byte channels share.
     private(set) lazy var channels = ChannelLoop(loop)
-    let segments = SegmentPool()
+    let segments: SegmentPool
     /// The pool's timer runs: only while there are free segments, so that an idle worker does not wake up.
     private var isTrimming = false
     let maskKeys = MaskKeys()
@@ -63,6 +69,7 @@ final class WorkerCore: TimerHandler {
         self.loop = loop
         self.shared = shared
         self.routing = routing
+        segments = SegmentPool(limit: shared.links.retainedSegments)
         opening = StreamOpening(core: self)
         serving = StreamServing(core: self)
         segments.becameFree = { [unowned self] in scheduleTrim() }
@@ -110,26 +117,30 @@ final class WorkerCore: TimerHandler {
         let connections = Array(links.values) + Array(retiring.values)
         if hasNewDocuments { for link in connections { link.gate.have(next.documents) } }
         if next.policy !== previous.policy || next.revocations !== previous.revocations {
-            reevaluate()
+            reevaluate(isTold: hasNewDocuments)
             policyChanged?()
         } else if hasNewDocuments, connections.contains(where: { $0.isCatchingUp }) {
-            reevaluate()
+            reevaluate(isTold: hasNewDocuments)
         }
+        recheckTargets(since: previous)
         if hasNewDocuments {
             for link in links.values where link.gate.isOpen { opening.linkAvailable(link.node) }
         }
+        if next.directory.revision != previous.directory.revision { instancesChanged() }
         for node in opening.awaitedNodes where !links.of(node).isEmpty || next.links[node] != nil {
             opening.linkAvailable(node)
         }
     }
 
-    private func reevaluate() {
+    /// - Parameter isTold: peers get the documents by which this is decided.
+    private func reevaluate(isTold: Bool) {
         var closedStreams = 0
-        for link in Array(links.values) + Array(retiring.values) where !link.awaitsDocuments {
+        for link in Array(links.values) + Array(retiring.values) where !link.awaitsDocuments && link.parting == nil {
             if let (entry, _) = revocation(of: link.tls, isDialler: link.isDialler) {
                 closedStreams += link.session.streamCount
                 noteRevoked(link, entry)
-                link.close(.identityRevoked, "the certificate of node \(link.node) is revoked: \(entry.reason)")
+                let text = "the certificate of node \(link.node) is revoked: \(entry.reason)"
+                end(link, LinkConnection.Parting(.identityRevoked, text), isTold: isTold)
                 continue
             }
             link.principal = routing.policy.principal(for: link.subject)
@@ -142,7 +153,7 @@ final class WorkerCore: TimerHandler {
             } else {
                 closedStreams += link.session.streamCount
                 counters.denied(decision.reason.rawValue)
-                link.close(.policyChanged, decision.reason.rawValue)
+                end(link, LinkConnection.Parting(.policyChanged, decision.reason.rawValue), isTold: isTold)
             }
         }
         closedStreams += reevaluateParked()
@@ -158,6 +169,15 @@ final class WorkerCore: TimerHandler {
             shared.log.info(
                 "policy_applied", "streams lost their right and were closed",
                 [("streams", .integer(Int64(closedStreams))), ("worker", .integer(Int64(index)))])
+        }
+    }
+
+    /// Ends a link that has lost its right; where a document says so, its peer gets that first.
+    private func end(_ link: LinkConnection, _ parting: LinkConnection.Parting, isTold: Bool) {
+        if isTold, link.canPart, links[link.lane] === link {
+            link.part(parting)
+        } else {
+            link.close(parting.reason, parting.text)
         }
     }
 
@@ -227,7 +247,9 @@ final class WorkerCore: TimerHandler {
     }
 
     /// A link is established: it can carry streams from now on.
-    func establish(_ link: LinkConnection) {
+    ///
+    /// - Parameter status: what the control plane is told of it.
+    func establish(_ link: LinkConnection, _ status: EstablishedLink) {
         if let old = links[link.lane] {
             links[link.lane] = nil
             old.close(.replaced, "a newer link of the same agent took its place")
@@ -236,6 +258,9 @@ final class WorkerCore: TimerHandler {
         endParked(link.lane, .resumeRefused, outcome: .refused, "a new session took its place")
         links[link.lane] = link
         counters.linksEstablished &+= 1
+        // Before anything that came with the handshake is worked on: GOAWAY may be among it, and the control plane must not hear of
+        // the end of a link before its beginning.
+        ControlPlane.post { [shared] in shared.supervisor?.established(status) }
         do throws(SystemError) {
             try link.start()
         } catch {
@@ -246,9 +271,14 @@ final class WorkerCore: TimerHandler {
         opening.linkAvailable(link.node)
     }
 
-    /// A link for mesh documents alone, of a node whose session waits here for another link: who has no right to that session
-    /// does not get at it. When the documents give the node its right, it dials again.
+    /// A link for mesh documents alone, of a node whose session waits here for another link, or whose certificate is revoked: who has
+    /// no right to that session, or to the node's name, does not get at it. When the documents give the node its right, it dials
+    /// again.
     func visit(_ link: LinkConnection) {
+        // One of a kind: the others have had their time.
+        for other in retiring.values where link.isGuest && other.isGuest && other.lane == link.lane {
+            other.close(.replaced, "a newer link for documents takes its place")
+        }
         retiring[link.id] = link
         do throws(SystemError) {
             try link.start()
@@ -262,10 +292,18 @@ final class WorkerCore: TimerHandler {
         guard links[link.lane] === link else { return }
         links[link.lane] = nil
         retiring[link.id] = link
+        boundRetiring(link.lane)
         let (lane, id, retryAfter) = (link.lane, link.id, notice.retryAfter)
         ControlPlane.post { [shared] in
             shared.supervisor?.retiring(lane, link: id, reason: reason, retryAfter: retryAfter)
         }
+    }
+
+    /// A node whose agent is replaced again and again while streams last leaves a link behind each time: the oldest has to go then.
+    private func boundRetiring(_ lane: Lane) {
+        let left = retiring.values.filter { $0.lane == lane }
+        guard left.count > Self.maximumRetiring, let oldest = left.min(by: { $0.id < $1.id }) else { return }
+        oldest.close(.overloaded, "node \(lane.node) has left \(left.count) links behind, whose streams go on")
     }
 
     /// The link is gone.
@@ -275,18 +313,29 @@ final class WorkerCore: TimerHandler {
         counters.linkClosed(reason.name)
         counters.closedLinkBytesReceived &+= link.bytesReceived
         counters.closedLinkBytesSent &+= link.bytesSent
+        guard !link.isGuest else {
+            // It may have been the link that a newcomer was about to get before its certificate was revoked.
+            ControlPlane.post { [shared, lane = link.lane, id = link.id] in shared.supervisor?.guestLeft(lane, link: id)
+            }
+            return shared.log.warning(
+                "link_lost", "a link for mesh documents of somebody with a revoked certificate ended",
+                [("node", .string(link.node)), ("reason", .string(reason.name)), ("detail", .string(text))])
+        }
         let (lane, id, endedInOrder, roundTrip) = (link.lane, link.id, link.endedInOrder, link.roundTrip)
         ControlPlane.post { [shared] in
             shared.supervisor?.lost(
                 lane, link: id, reason: reason, text: text, isParked: isParked, endedInOrder: endedInOrder,
                 roundTrip: roundTrip)
         }
+        // Who came in its last moment waits for a link of which nobody has been asked for another.
+        if link.parting != nil { opening.linkAvailable(link.node) }
     }
 
     /// The peer has acknowledged every mesh document that is in force here.
     func peerHasDocuments(_ node: String) {
         for link in links.of(node) {
             link.gate.peerCaughtUp()
+            link.partingEnded(isAcknowledged: true)
             if link.gate.isOpen { opening.linkAvailable(node) }
         }
     }
@@ -299,6 +348,11 @@ final class WorkerCore: TimerHandler {
 
     private func link(_ id: UInt64) -> LinkConnection? {
         retiring[id] ?? links.values.first { $0.id == id }
+    }
+
+    /// An authenticated peer has refused or ended a link because this node's certificate is revoked, as it says.
+    func saidRevoked(by node: String, _ text: String) {
+        ControlPlane.post { [shared] in shared.supervisor?.saidRevoked(node, text) }
     }
 
     /// Asks the control plane for a link.
@@ -333,7 +387,15 @@ final class WorkerCore: TimerHandler {
 
     /// The door for everything local that wants a service.
     func open(_ descriptor: consuming FileDescriptor, _ attempt: OpenAttempt) {
-        let local = LocalConnection(descriptor, role: .application(attempt), core: self)
+        start(LocalConnection(descriptor, role: .application(attempt), core: self), attempt)
+    }
+
+    /// The same for the edge on this worker, whose end of the pipe is on this loop too.
+    func open(_ pipe: PipeEnd, _ attempt: OpenAttempt) {
+        start(LocalConnection(pipe, role: .application(attempt), core: self), attempt)
+    }
+
+    private func start(_ local: LocalConnection, _ attempt: OpenAttempt) {
         if !attempt.isBuiltIn { localCount += 1 }
         do throws(SystemError) {
             try local.register()
@@ -346,20 +408,11 @@ final class WorkerCore: TimerHandler {
     /// Keeps a bridge until it says that it is over.
     func keep(_ bridge: TargetBridge) { bridges[ObjectIdentifier(bridge)] = bridge }
 
+    /// The bridges to targets of a service.
+    func bridges(to service: String) -> [TargetBridge] { bridges.values.filter { $0.service == service } }
+
     /// The bridge's sockets are closed.
     func forget(_ bridge: TargetBridge) { bridges[ObjectIdentifier(bridge)] = nil }
-
-    /// The same for the edge on this worker, whose end of the pipe is on this loop too.
-    func open(_ pipe: PipeEnd, _ attempt: OpenAttempt) {
-        let local = LocalConnection(pipe, role: .application(attempt), core: self)
-        if !attempt.isBuiltIn { localCount += 1 }
-        do throws(SystemError) {
-            try local.register()
-        } catch {
-            return local.reset()
-        }
-        opening.start(local)
-    }
 
     /// An application's connection goes on in another process.
     func passedOn() { localCount -= 1 }
@@ -371,6 +424,7 @@ final class WorkerCore: TimerHandler {
 
     /// A local connection is over.
     func localClosed(_ local: LocalConnection) {
+        lingering[ObjectIdentifier(local)] = nil
         if let attempt = local.attempt {
             if !attempt.isBuiltIn { localCount -= 1 }
             opening.closed(attempt)
@@ -408,7 +462,7 @@ final class WorkerCore: TimerHandler {
     /// Applications' streams and connections that are still under way; those of the agents themselves do not count.
     var activity: Int {
         (Array(links.values) + Array(retiring.values)).reduce(0) { $0 + $1.applicationStreams }
-            + pairs.values.count { $0.application.attempt?.isBuiltIn != true }
+            + pairs.values.count { $0.application.attempt?.isBuiltIn != true } + lingering.count
     }
 
     /// Closes everything.
@@ -420,6 +474,7 @@ final class WorkerCore: TimerHandler {
         let reason = isHandedOver ? LinkReason.goingAway : .stopping
         for link in Array(links.values) + Array(retiring.values) { link.close(reason, "the agent stops") }
         for pair in Array(pairs.values) { pair.withdraw(pair.application, "the agent stops") }
+        resetLingering()
     }
 
     /// What this worker shows of itself.
@@ -428,6 +483,6 @@ final class WorkerCore: TimerHandler {
             index: index, counters: counters,
             links: (Array(links.values) + Array(retiring.values)).map(\.status), parked: parked.values.map(\.status),
             localConnections: localCount,
-            segmentsInUse: segments.segmentsInUse, wakeUps: UInt64(loop.handle.wakeUpCount))
+            segmentsInUse: segments.segmentsInUse, polls: loop.polls)
     }
 }

@@ -7,7 +7,7 @@ extension Agent {
     func certificates() async -> [KnownCertificate] {
         let list = documents.ledger.rootList
         var found = Collected(list: list)
-        found.add(.identity, shared.node, identity.credentials.chain, below: identity.ownRoot)
+        found.add(.identity, shared.node, identity.credentials.chain, below: ownRoot)
         for bundle in [identity.contexts.client, identity.contexts.server].compactMap(\.configuration.trust) {
             for root in bundle.roots { found.add(.trust, root.commonName ?? root.subject, [root], below: root) }
         }

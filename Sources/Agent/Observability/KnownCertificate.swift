@@ -31,8 +31,11 @@ struct KnownCertificate: Sendable {
     /// The node, listener, service, issuer or CA.
     let name: String
     let subject: String
+    let issuer: String
     let serial: String
     let fingerprint: String
+    /// SHA-256 of SubjectPublicKeyInfo, base64.
+    let publicKey: String
     let expiry: CertificateExpiry
     /// What is stapled to it, where responses are fetched for it.
     var staple: StapleKeeper.Status?
@@ -45,8 +48,10 @@ struct KnownCertificate: Sendable {
         self.use = use
         self.name = name
         subject = certificate.subject
+        issuer = certificate.issuer
         serial = certificate.serialHex
         fingerprint = certificate.fingerprintSHA256
+        publicKey = certificate.spkiSHA256
         expiry = CertificateExpiry(certificate)
         notBefore = certificate.notBefore
     }
@@ -54,8 +59,9 @@ struct KnownCertificate: Sendable {
     /// As the control API has it.
     func json(now: Int64) -> JSONValue {
         var object: JSONObject = [
-            "use": .string(use.rawValue), "name": .string(name), "subject": .string(subject), "serial": .string(serial),
-            "fingerprint": .string(fingerprint), "begins": .integer(notBefore),
+            "use": .string(use.rawValue), "name": .string(name), "subject": .string(subject),
+            "issuer": .string(issuer), "serial": .string(serial),
+            "fingerprint": .string(fingerprint), "spkiSHA256": .string(publicKey), "begins": .integer(notBefore),
             "expires": .string(Timestamp.rfc3339(milliseconds: expiry.notAfter * 1000)),
             "secondsRemaining": .integer(expiry.notAfter - now), "valid": .bool(now < expiry.notAfter),
             "expiringSoon": .bool(expiry.isSoon(at: now)),

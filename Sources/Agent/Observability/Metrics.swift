@@ -23,7 +23,7 @@ enum Metrics {
         writer.family(
             "mesh_build_info", .gauge, "The running version; always 1.",
             [.init(1, ["version": Agent.version, "node": agent.shared.node])])
-        writer.family("mesh_ready", .gauge, "Whether the agent does its work.", agent.readiness.isReady ? 1 : 0)
+        writer.family("mesh_ready", .gauge, "Whether the process does its work.", agent.readiness.isReady ? 1 : 0)
         writer.family(
             "mesh_draining", .gauge, "Whether the node takes no new streams (mesh drain, or it stops).",
             agent.isOutOfService || agent.isDraining || agent.isHandedOver ? 1 : 0)
@@ -32,6 +32,13 @@ enum Metrics {
         writer.family(
             "mesh_tls_acceleration_info", .gauge, "Where AES-GCM of new links comes from; always 1.",
             [.init(1, ["aes_gcm": Agent.aesGCM(of: agent.configuration).code])])
+        writer.family(
+            "mesh_secrets", .gauge,
+            "Secrets that this process holds itself, by whether their memory is locked; OpenSSL's private keys are not among them.",
+            [
+                .init(Double(GuardedMemory.usage.locked), ["memory": "locked"]),
+                .init(Double(GuardedMemory.usage.unlocked), ["memory": "unlocked"]),
+            ])
         writer.family(
             "mesh_tls_profile_info", .gauge, "What may be negotiated on links; always 1.",
             [.init(1, ["profile": agent.configuration.tls.profile.rawValue])])
@@ -50,13 +57,14 @@ enum Metrics {
             ])
         addParked(&writer, reports.flatMap(\.parked), totals)
         addStreams(&writer, agent, reports, links, totals)
+        addControl(&writer, agent.controlConnections)
         addDirectory(&writer, agent)
         if agent.edge.hasListeners { EdgeMetrics.add(&writer, await agent.edge.report(), agent.edge) }
         writer.family(
             "mesh_policy_info", .gauge, "The policy in force; always 1.",
             [.init(1, ["fingerprint": agent.policy.fingerprint])])
         writer.family(
-            "mesh_reloads_total", .counter, "Reloads of configuration, certificates and policy, by result.",
+            "mesh_reloads_total", .counter, "Reloads, by result.",
             [
                 .init(Double(agent.reloads.applied), ["result": "applied"]),
                 .init(Double(agent.reloads.failed), ["result": "refused"]),
@@ -102,6 +110,13 @@ enum Metrics {
         writer.family(
             "mesh_document_peers_behind", .gauge, "Linked nodes that have not acknowledged a document in force here.",
             Double(agent.documentPeers.behind))
+        let applied = agent.rootsApplied
+        writer.family(
+            "mesh_trust_roots_applied", .gauge,
+            "Whether a list of roots in force is gone by here.",
+            [
+                .init(applied.identity ? 1 : 0, ["use": "identity"]), .init(applied.edge ? 1 : 0, ["use": "edge"]),
+            ])
         if let list = documents.ledger.rootList {
             writer.family(
                 "mesh_trust_roots", .gauge, "Roots of the mesh by where they stand in a rotation.",
@@ -110,7 +125,7 @@ enum Metrics {
                 })
             writer.family(
                 "mesh_identity_root_active", .gauge, "Whether the node's certificate is below the active root.",
-                agent.identity.ownRootState == .active ? 1 : 0)
+                agent.ownRootState == .active ? 1 : 0)
         }
         writer.family(
             "mesh_revocations", .gauge, "Entries of the list of revocations in force.",
@@ -141,13 +156,19 @@ enum Metrics {
             "mesh_pin_checks_total", .counter, "Certificates of nodes that were compared with their pins, by result.",
             samples(totals.pinChecks, "result"))
         writer.family(
+            "mesh_target_checks_total", .counter,
+            "Targets over TLS that were dialled for a stream, by what was looked at and its result; live: those left since.",
+            totals.targetChecks.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map {
+                .init(Double($0.value), ["check": $0.key[0], "result": $0.key[1]])
+            })
+        writer.family(
             "mesh_ct_checks_total", .counter,
             "Servers that were dialled and whose SCTs were looked at, by result and what became of the connection.",
             totals.transparency.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map {
                 .init(Double($0.value), ["use": $0.key[0], "result": $0.key[1], "action": $0.key[2]])
             })
         writer.family(
-            "mesh_link_streams", .gauge, "Open streams, by node and lane.",
+            "mesh_link_streams", .gauge, "Open streams of a link, by node and lane.",
             links.map { .init(Double($0.streams), ["node": $0.node, "lane": "\($0.lane.number)"]) })
         writer.family(
             "mesh_link_rtt_seconds", .gauge, "Round trip of the last ping, by node and lane.",
@@ -179,10 +200,10 @@ enum Metrics {
             "mesh_sessions_parked", .gauge, "Sessions that lost their link and wait for another one.",
             Double(parked.count))
         writer.family(
-            "mesh_sessions_parked_streams", .gauge, "Streams of these sessions.",
+            "mesh_sessions_parked_streams", .gauge, "Streams of sessions that wait for another link.",
             Double(parked.reduce(0) { $0 + $1.streams }))
         writer.family(
-            "mesh_sessions_parked_bytes", .gauge, "Sent bytes of these sessions that peers have not acknowledged.",
+            "mesh_sessions_parked_bytes", .gauge, "Unacknowledged bytes of sessions that wait for another link.",
             Double(parked.reduce(0) { $0 + $1.retained }))
         writer.family(
             "mesh_link_resumptions_total", .counter, "Sessions that had lost their link, by what became of them.",
@@ -216,7 +237,12 @@ enum Metrics {
             ])
         writer.family(
             "mesh_stream_refusals_total", .counter, "Streams of peers that were refused, by reason.",
-            samples(totals.refusals, "reason"))
+            samples(refusals(totals, agent.shared.streams), "reason"))
+        writer.family(
+            "mesh_peer_streams", .gauge, "Streams that peers have open here.", Double(agent.shared.streams.used))
+        writer.family(
+            "mesh_peer_streams_limit", .gauge, "The most streams that peers may have open here.",
+            Double(agent.shared.streams.limit))
         writer.family(
             "mesh_stream_resets_total", .counter, "Streams that a peer reset, by reason.",
             samples(totals.resets, "reason"))
@@ -235,6 +261,13 @@ enum Metrics {
             "mesh_local_connections", .gauge, "Connections of local applications.",
             Double(reports.reduce(0) { $0 + $1.localConnections }))
         writer.family(
+            "mesh_worker_polls_total", .counter,
+            "How often a worker looked for its next event before sleeping, by what came of it.",
+            [
+                .init(reports.reduce(0) { $0 + Double($1.polls.found) }, ["result": "event"]),
+                .init(reports.reduce(0) { $0 + Double($1.polls.missed) }, ["result": "nothing"]),
+            ])
+        writer.family(
             "mesh_receive_budget_bytes", .gauge, "Memory promised to peers.", Double(agent.shared.budget.used))
         writer.family(
             "mesh_receive_budget_limit_bytes", .gauge, "The bound on memory promised to peers.",
@@ -246,9 +279,11 @@ enum Metrics {
             writer.family(
                 "mesh_directory_reached", .gauge, "Whether the directory is being watched.", client.isConnected ? 1 : 0)
             writer.family(
-                "mesh_directory_revision", .gauge, "The revision of the local copy.", Double(client.snapshot.revision))
+                "mesh_directory_revision", .gauge, "The revision of the local copy of the directory.",
+                Double(client.snapshot.revision))
             writer.family(
-                "mesh_directory_services", .gauge, "Services in the local copy.", Double(client.snapshot.serviceCount))
+                "mesh_directory_services", .gauge, "Services in the local copy of the directory.",
+                Double(client.snapshot.serviceCount))
         }
         if let host = agent.directoryHost {
             writer.family(
@@ -265,6 +300,29 @@ enum Metrics {
             agent.registry.entries.keys.sorted().map {
                 .init(agent.registry.isHealthy($0) ? 1 : 0, ["service": $0])
             })
+    }
+
+    private static func addControl(_ writer: inout PrometheusWriter, _ connections: ControlConnections) {
+        writer.family(
+            "mesh_control_connections", .gauge, "Conversations of the control API, of users and of nodes.",
+            Double(connections.count))
+        writer.family(
+            "mesh_control_bytes", .gauge, "Requests and answers of the control API that wait.",
+            Double(connections.bytes))
+        writer.family(
+            "mesh_control_refusals_total", .counter,
+            "Conversations of the control API that were refused or ended at a limit, by whose it is.",
+            ControlConnections.Refusal.allCases.map {
+                .init(Double(connections.refusals[$0] ?? 0), ["limit": $0.rawValue])
+            })
+    }
+
+    private static func refusals(_ totals: WorkerCounters, _ streams: StreamQuota) -> [String: UInt64] {
+        var all = totals.refusals
+        // Those that the session gives itself.
+        all[LinkReason.tooManyStreams.name] = streams.refusals.tooMany
+        all[LinkReason.streamOverloaded.name] = streams.refusals.overloaded
+        return all.filter { $0.value > 0 }
     }
 
     private static func samples(_ counts: [String: UInt64], _ label: String) -> [PrometheusWriter.Sample] {

@@ -35,6 +35,7 @@ struct WorkerCounters: Sendable {
     private(set) var resumptions: [String: UInt64] = [:]
     private(set) var pinChecks: [String: UInt64] = [:]
     private(set) var stapleReviews: [String: UInt64] = [:]
+    private(set) var targetChecks: [[String]: UInt64] = [:]
     /// Servers whose SCTs were looked at: by use, result and action.
     private(set) var transparency: [[String]: UInt64] = [:]
     private(set) var validations: [String: UInt64] = [:]
@@ -64,6 +65,9 @@ struct WorkerCounters: Sendable {
     /// What a dialled node has stapled was looked at: the outcome, or why the node was refused for it.
     mutating func stapleReviewed(_ result: String) { stapleReviews[result, default: 0] += 1 }
 
+    /// A target over TLS was dialled: what was looked at (`certificate`, `pin`, `staple`), and what came of it.
+    mutating func targetChecked(_ check: String, _ result: String) { targetChecks[[check, result], default: 0] += 1 }
+
     /// The SCTs of a server that was dialled were looked at; `use` is `link` or `target`.
     mutating func transparencyReviewed(_ review: TransparencyReview, use: String) {
         transparency[[use, review.result.rawValue, review.action], default: 0] += 1
@@ -74,8 +78,8 @@ struct WorkerCounters: Sendable {
 
     /// A stream changed its lane.
     mutating func streamMoved(_ reason: TransferReason) { streamMoves[reason.rawValue, default: 0] += 1 }
-    /// A stream of this node was to change its lane and did not: `refused` by the peer, `no_room` on the other lane, `over` on
-    /// its own before, or `lost` with the other lane.
+    /// A stream of this node was to change its lane and did not: `refused` by the peer, `no_room` on the other lane, `no_descriptor` for
+    /// the socket that its pipe has to become, `over` on its own before, or `lost` with the other lane.
     mutating func streamStayed(_ outcome: String) { streamStays[outcome, default: 0] += 1 }
 
     /// A peer's certificate was judged: `ok`, or why it was refused.
@@ -107,6 +111,7 @@ struct WorkerCounters: Sendable {
         validations.merge(other.validations, uniquingKeysWith: +)
         negotiated.merge(other.negotiated, uniquingKeysWith: +)
         pinChecks.merge(other.pinChecks, uniquingKeysWith: +)
+        targetChecks.merge(other.targetChecks, uniquingKeysWith: +)
         stapleReviews.merge(other.stapleReviews, uniquingKeysWith: +)
         transparency.merge(other.transparency, uniquingKeysWith: +)
         moves.merge(other.moves, uniquingKeysWith: +)
@@ -123,5 +128,6 @@ struct WorkerReport: Sendable {
     let parked: [ParkedStatus]
     let localConnections: Int
     let segmentsInUse: Int
-    let wakeUps: UInt64
+    /// How often its loop looked for an event before sleeping.
+    let polls: (found: UInt64, missed: UInt64)
 }

@@ -7,8 +7,8 @@ enum ActingAs: Sendable, Hashable, CustomStringConvertible {
     case node
     /// A service identity that the node holds or may act as.
     case service(String)
-    /// A local user, by Unix credentials; opens as the service identity named, where one is.
-    case user(uid: UInt32, gid: UInt32, service: String?)
+    /// A local user; opens as the service identity named, where one is.
+    case user(LocalUser, service: String?)
     /// A client from outside of the mesh, by its verified token (`jwt:…`) or API key (`key:…`), with what that tells
     /// about it (all of it, so that a later policy can ask for more); only the edge makes these.
     case external(PrincipalID, attributes: Subject.Attributes)
@@ -18,7 +18,7 @@ enum ActingAs: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .node: nil
         case .service(let name): .service(name)
-        case .user(let uid, _, let service): service.flatMap { .service($0) } ?? .uid(uid)
+        case .user(let user, let service): service.flatMap { .service($0) } ?? .uid(user.uid)
         case .external(let id, _): id
         }
     }
@@ -26,6 +26,15 @@ enum ActingAs: Sendable, Hashable, CustomStringConvertible {
     /// What is told about whom OPEN names.
     var attributes: Subject.Attributes {
         if case .external(_, let attributes) = self { attributes } else { [:] }
+    }
+
+    /// Whether whoever wants the stream has proven who he is. A service's identity is that of an upstream, which anybody uses who
+    /// reaches it; and a node itself speaks for clients of its edge that nobody asked.
+    var isProven: Bool {
+        switch self {
+        case .node, .service: false
+        case .user, .external: true
+        }
     }
 
     /// The same as OPEN writes it.
@@ -36,7 +45,7 @@ enum ActingAs: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .node: "the node itself"
         case .service(let name): "service:\(name)"
-        case .user(let uid, _, let service): service.map { "uid:\(uid) as service:\($0)" } ?? "uid:\(uid)"
+        case .user(let user, let service): service.map { "\(user) as service:\($0)" } ?? user.description
         case .external(let id, _): id.description
         }
     }

@@ -54,7 +54,7 @@ final class LocalConnection: EventHandler, TimerHandler {
     private(set) weak var carrier: (any StreamCarrier)?
 
     private var owned: FileDescriptor?
-    private let descriptor: Int32
+    private var descriptor: Int32
     /// Instead of a socket, for the edge's own streams.
     private var pipe: PipeEnd?
     private var registration: Registration?
@@ -144,8 +144,10 @@ final class LocalConnection: EventHandler, TimerHandler {
     /// `epoll_ctl`.
     func register() throws(SystemError) {
         if let pipe { return pipe.start(self) }
-        registration = try core.loop.register(descriptor, [.readable, .writable, .edgeTriggered], self)
+        registration = try core.loop.register(descriptor, Self.interest, self)
     }
+
+    private static let interest: Interest = [.readable, .writable, .edgeTriggered]
 
     /// Gives up after `nanoseconds` unless `cancelTimer` comes first.
     func startTimer(_ nanoseconds: UInt64) {
@@ -254,7 +256,7 @@ final class LocalConnection: EventHandler, TimerHandler {
             return .bytes(replayed, drained: false)
         }
         guard mayRead, !isClosed, !connecting else { return .wouldBlock }
-        switch pipe?.read(into: room) ?? Syscall.read(descriptor, room) {
+        switch pipe?.read(into: room) ?? Syscall.recv(descriptor, room) {
         case .done(0):
             mayRead = false
             if attempt?.abort?.isSet == true { return .failed }
@@ -344,6 +346,8 @@ final class LocalConnection: EventHandler, TimerHandler {
     private func shutdownWriting() {
         guard !wroteShutdown, !isClosed else { return }
         wroteShutdown = true
+        // Everything was read: closing ends our direction as well.
+        if sentFinish, pipe == nil { return close() }
         // ENOTCONN: the application is gone already, which reading tells too.
         if let pipe { pipe.shutdownWrite() } else { try? Syscall.shutdownWrite(descriptor) }
         if sentFinish { close() }
@@ -363,7 +367,7 @@ final class LocalConnection: EventHandler, TimerHandler {
 
     private func end(isReset: Bool) {
         guard !isClosed else { return }
-        leaveLoop()
+        leaveLoop(closing: true)
         // Before the other end can see it.
         if isReset, let id = attempt?.outcomeID { core.shared.outcomes.wasReset(noting: id) }
         owned = nil
@@ -402,13 +406,31 @@ final class LocalConnection: EventHandler, TimerHandler {
     /// Whether the connection could go to another worker: a bridge to its target keeps it here.
     var isPortable: Bool { !isClosed && !connecting && !isBridged && !closesWhenWritten }
 
+    /// Makes a socket of a pipe, so that the connection can go to another worker (`handOver`). False, and as it was, where that is
+    /// not possible: no descriptors are left, say.
+    func becomeSocket() -> Bool {
+        guard let pipe, !isClosed else { return !isClosed }
+        var registered: Registration?
+        do throws(SystemError) {
+            let socket = try pipe.becomeSocket { (descriptor) throws(SystemError) in
+                registered = try core.loop.register(descriptor, Self.interest, self)
+            }
+            descriptor = socket.rawValue
+            owned = consume socket
+        } catch {
+            return false
+        }
+        self.pipe = nil
+        registration = registered
+        // The pipe does not tell its socket.
+        if wroteShutdown { try? Syscall.shutdownWrite(descriptor) }
+        return true
+    }
+
     /// Gives the connection to another worker, where its stream goes on. Empty afterwards; nil, and as it was, where that is not
-    /// possible.
+    /// possible (`becomeSocket` comes first).
     func handOver() -> LocalHandover? {
-        let isPipe = pipe != nil
-        guard isPortable, let socket = takeDescriptor()?.release() else { return nil }
-        // A pipe does not tell its socket.
-        if isPipe, wroteShutdown { try? Syscall.shutdownWrite(socket) }
+        guard isPortable, pipe == nil, let socket = takeDescriptor()?.release() else { return nil }
         carrier = nil
         stream = nil
         return LocalHandover(
@@ -416,10 +438,11 @@ final class LocalConnection: EventHandler, TimerHandler {
             peerFinished: peerFinished, sentFinish: sentFinish, wroteShutdown: wroteShutdown)
     }
 
-    private func leaveLoop() {
+    private func leaveLoop(closing: Bool = false) {
         isClosed = true
         cancelTimer()
-        if let registration { core.loop.deregister(registration) }
-        registration = nil
+        if let registration = registration.take() {
+            if closing { core.loop.deregisterForClose(registration) } else { core.loop.deregister(registration) }
+        }
     }
 }

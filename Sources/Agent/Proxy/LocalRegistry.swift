@@ -1,3 +1,4 @@
+import Directory
 import EventLoop
 import Glibc
 import JSON
@@ -16,6 +17,9 @@ final class LocalRegistry {
         let isDynamic: Bool
     }
 
+    /// The file of registered services is no larger than this, in bytes: they go to the directory in one request, beside those of
+    /// the configuration, and that has a limit of 8 MiB.
+    static let maximumFile = 4 << 20
     /// The file's layout; a reader refuses others.
     private static let formatVersion: Int64 = 1
 
@@ -77,7 +81,12 @@ final class LocalRegistry {
         changed()
     }
 
+    /// Whether a service of this name can be added: the directory takes no registration with more of them.
+    func hasRoom(for name: String) -> Bool { entries[name] != nil || entries.count < ModelLimits.services }
+
     /// Adds or replaces a registered service. It is on disk when this returns.
+    ///
+    /// Errors: `too_large` where all of them together are; those of the file.
     func register(_ service: Configuration.Service, target: SocketAddress) throws(CertificateError) {
         var wanted = entries
         wanted[service.name] = Entry(service: service, target: ServiceTarget(target), isDynamic: true)
@@ -112,11 +121,18 @@ final class LocalRegistry {
             "version": .integer(Self.formatVersion),
             "services": .array(services.map { ServiceJSON.encode($0.service) }),
         ]
+        let bytes = document.serialized(.pretty)
+        guard bytes.count <= Self.maximumFile else {
+            throw CertificateError(
+                .tooLarge,
+                "registered services with their metadata are \(bytes.count) bytes, and may be \(Self.maximumFile)",
+                hint: "deregister some, or give them less metadata")
+        }
         if isUnreadable {
             // What was registered before may be wanted by somebody who can mend the file.
             _ = rename(file, file + ".unreadable")
         }
-        try SafeFile.write(document.serialized(.pretty), to: file, mode: 0o600)
+        try SafeFile.write(bytes, to: file, mode: 0o600)
         isUnreadable = false
     }
 

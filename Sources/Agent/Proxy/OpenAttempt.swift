@@ -26,7 +26,8 @@ final class OpenAttempt {
         /// The right to an accepted stream was withdrawn: a policy changed, here or at the serving node. The socket is
         /// closed after this.
         case ended(reason: String)
-        /// The serving node takes no new streams where this one is: it goes on, and what comes next had better have another.
+        /// The serving node takes no new streams where this one is, or its instance is not in the directory any more: it goes on, and
+        /// what comes next had better have another.
         case leaving
         /// An accepted stream broke, at the service or on the way. The socket is closed after this, which alone would look
         /// like an end in order.
@@ -80,6 +81,8 @@ final class OpenAttempt {
     var route: LaneRoute?
     /// Lanes to `current` that did not take the stream.
     var closedLanes: Set<UInt8> = []
+    /// The observer has been told to leave `current`.
+    var isToLeave = false
     /// The stream counts as load of `current`.
     var isCounted = false
     /// Instances that refused or could not be reached.

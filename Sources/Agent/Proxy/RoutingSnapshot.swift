@@ -57,11 +57,12 @@ final class RoutingSnapshot: Sendable {
         case .node: return policy.authorizeOpen(peer: own, service: service)
         case .service(let name):
             return policy.authorizeOpen(peer: own, actingAs: .service(name), service: service)
-        case .user(let uid, let gid, let identity):
-            let user = policy.principal(for: .user(uid: uid, name: nil, gids: [gid]))
-            let asUser = policy.authorizeOpen(peer: user, actingAs: identity.flatMap { .service($0) }, service: service)
+        case .user(let user, let identity):
+            let asUser = policy.authorizeOpen(
+                peer: policy.principal(for: user.subject), actingAs: identity.flatMap { .service($0) }, service: service
+            )
             guard asUser.allowed else { return asUser }
-            return policy.authorizeOpen(peer: own, actingAs: acting.principalID, service: service)
+            return policy.authorizeOpen(peer: own, actingAs: acting.principalID, service: service, onOwnHost: true)
         case .external(let id, let attributes):
             return policy.authorizeOpen(peer: own, actingAs: id, attributes: attributes, service: service)
         }
@@ -105,7 +106,7 @@ final class RoutingSnapshot: Sendable {
     func controlCaller(_ acting: ActingAs) -> ControlCaller {
         switch acting {
         case .node: .itself
-        case .user(let uid, let gid, _): .user(uid: uid, gid: gid)
+        case .user(let user, _): .user(user)
         case .service(let name):
             .peer(policy.identity(name, of: own) ?? own, node: node)
         case .external(let id, let attributes):

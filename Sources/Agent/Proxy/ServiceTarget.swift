@@ -49,6 +49,7 @@ struct TargetTLS: Sendable, Equatable {
     let isFramed: Bool
     /// What the context was made of, to see whether files have changed.
     private let stamp: [String]
+    private let lists: [[UInt8]]
 
     /// What is asked for in the handshake (SNI): a name, never an address.
     var serverName: String? { IPv4Address(parsing: host) == nil && IPv6Address(parsing: host) == nil ? host : nil }
@@ -63,15 +64,19 @@ struct TargetTLS: Sendable, Equatable {
                 certificateFile: certificate, keyFile: key, passphrase: try service.tls.passphrase.load())
         }
         let transparency = try TransparencyPolicy.load(service.tls)
+        let revoked = try RevocationLists.read(service.tls.revocationFiles)
+        let revocation = revoked.isEmpty ? nil : RevocationLists(revoked, service.tls.revocationMode)
+        let pins = try PinPolicy(service.tls)
         host = service.tls.serverName ?? service.target.host ?? ""
         isFramed = service.target.scheme != .tls
         do throws(TLSError) {
-            let profile = service.tls.profile
             var configuration = TLSContext.Configuration.foreignServer(
-                trust: trust, credentials: credentials, alpn: isFramed ? ["http/1.1"] : [],
-                minimumVersion: profile.minimumVersion)
-            configuration.parameters = profile.parameters
+                trust: trust, credentials: credentials, alpn: isFramed ? ["http/1.1"] : [])
+            configuration.terms = service.tls.profile.terms
             configuration.transparency = transparency
+            configuration.revocation = revocation
+            configuration.pins = pins
+            configuration.demandsStaple = service.tls.staple == .hard
             context = try TLSContext(configuration)
         } catch {
             throw error.certificate ?? CertificateError(.badRequest, error.message, hint: error.hint)
@@ -80,10 +85,23 @@ struct TargetTLS: Sendable, Equatable {
             trust.roots.map(\.fingerprintSHA256) + ["-"]
             + (credentials?.chain.map(\.fingerprintSHA256) ?? []) + [
                 service.target.scheme.rawValue, service.tls.profile.rawValue, service.tls.transparency.rawValue,
-            ] + (transparency?.stamp ?? [])
+                service.tls.revocationMode.rawValue, service.tls.pinMode.rawValue, service.tls.staple.rawValue,
+            ] + service.tls.pins + (transparency?.stamp ?? [])
+        lists = revoked.map(\.der)
     }
 
-    static func == (one: TargetTLS, other: TargetTLS) -> Bool { one.host == other.host && one.stamp == other.stamp }
+    static func == (one: TargetTLS, other: TargetTLS) -> Bool {
+        one.host == other.host && one.stamp == other.stamp && one.lists == other.lists
+    }
+}
+
+extension PinPolicy {
+    /// The pins of a target; none where it has none.
+    fileprivate init(_ configured: Configuration.TargetTLS) throws(CertificateError) {
+        self.init(
+            rules: configured.pins.isEmpty
+                ? [] : [try .init(node: nil, configured.pins, configured.pinMode, holdsForServers: true)])
+    }
 }
 
 /// Why a target could not be connected.
@@ -96,13 +114,15 @@ enum TargetError: Error, CustomStringConvertible {
     case tls(ChannelError)
     /// Not in time.
     case timeout
+    /// The certificates that it has shown are not good any more.
+    case withdrawn
 
     /// What the peer is told.
     var reason: LinkReason {
         switch self {
         case .system(let error): error.errno == Errno.connectionRefused ? .targetRefused : .targetUnreachable
         case .connect(let error): error.code == .refused ? .targetRefused : .targetUnreachable
-        case .tls: .targetTLSFailed
+        case .tls, .withdrawn: .targetTLSFailed
         case .timeout: .targetTimeout
         }
     }
@@ -115,6 +135,7 @@ enum TargetError: Error, CustomStringConvertible {
         case .tls(.tls(let error)): "TLS with the target failed: \(error); \(error.hint)"
         case .tls(let error): "TLS with the target failed: \(error)"
         case .timeout: "the target did not answer in time"
+        case .withdrawn: "what has changed meanwhile speaks against the target's certificate"
         }
     }
 }

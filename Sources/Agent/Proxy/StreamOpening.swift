@@ -109,10 +109,12 @@ final class StreamOpening {
             let rested = usable.filter { !resting.isResting($0.id, now: core.loop.now) }
             if !rested.isEmpty { usable = rested }
         }
-        guard let first = usable.randomElement() else { return nil }
-        guard usable.count > 1, let second = usable.filter({ $0.id != first.id }).randomElement() else {
-            return OpenAttempt.Candidate(node: first.node, instance: first.id)
-        }
+        guard let only = usable.first else { return nil }
+        // Most services have one instance: it needs no random numbers, each of which is a system call.
+        guard usable.count > 1 else { return OpenAttempt.Candidate(node: only.node, instance: only.id) }
+        let place = Int.random(in: 0..<usable.count)
+        let other = (place + Int.random(in: 1..<usable.count)) % usable.count
+        let (first, second) = (usable[place], usable[other])
         let chosen = burden(first) <= burden(second) ? first : second
         return OpenAttempt.Candidate(node: chosen.node, instance: chosen.id)
     }
@@ -165,10 +167,12 @@ final class StreamOpening {
 
     /// The instance did not answer in time. Whether it took the stream is not known: the next one is tried only if no byte
     /// of the application was sent (docs/link-protocol.md, "Retry").
-    func unanswered(_ local: LocalConnection, _ attempt: OpenAttempt, _ detail: String) {
-        guard attempt.hasSentBytes else { return failed(local, .unreachable, detail, reason: "timeout") }
+    func unanswered(
+        _ local: LocalConnection, _ attempt: OpenAttempt, _ detail: String, reason: String = "timeout"
+    ) {
+        guard attempt.hasSentBytes else { return failed(local, .unreachable, detail, reason: reason) }
         ended(attempt)
-        giveUp(local, attempt, OpenFailure(kind: .unreachable, reason: "timeout", detail: detail))
+        giveUp(local, attempt, OpenFailure(kind: .unreachable, reason: reason, detail: detail))
     }
 
     /// The link's peer is to be had on another link soon: nothing of the stream was processed, and the same instance will do.
@@ -191,7 +195,7 @@ final class StreamOpening {
                 ("service", .string(attempt.service)), ("origin", .string(attempt.origin)),
                 ("as", .string(attempt.acting.description)), ("reason", .string(failure.reason)),
                 ("detail", .string(failure.detail)),
-            ])
+            ] + AuditMeaning.strangers(!attempt.acting.isProven))
         guard let answers = attempt.answers else { return local.reset() }
         // Nothing more is tried, also when the application is slow to take the answer.
         local.cancelTimer()

@@ -18,6 +18,11 @@ final class StreamServing {
         guard request.principal.isEmpty || acting != nil, Policy.Name.isLegal(request.service) else {
             return link.refuse(stream, .badOpen, "service or principal is not well formed")
         }
+        if let parting = link.parting {
+            // What a policy takes from a link says nothing about other instances.
+            let reason: LinkReason = parting.reason == .identityRevoked ? .denied : .accessWithdrawn
+            return link.refuse(stream, reason, parting.reason.name)
+        }
         let attributes: Subject.Attributes
         do throws(PayloadError) {
             attributes = try request.attributes()
@@ -51,7 +56,7 @@ final class StreamServing {
                     ("node", .string(link.node)), ("as", .string(request.principal)),
                     ("service", .string(request.service)), ("reason", .string(decision.reason.rawValue)),
                     ("rule", decision.rule.map { .string($0.description) } ?? .null),
-                ])
+                ] + AuditMeaning.strangers(!PrincipalID.isProven(acting)))
             return link.refuse(
                 stream, decision.reason == .actAsMissing ? .actAsDenied : .denied, decision.reason.rawValue)
         }
@@ -111,8 +116,7 @@ final class StreamServing {
         // Before anything that may fail: it owns a descriptor from here on.
         let other = FileDescriptor(owning: theirs)
         try target.register()
-        let bridge = try TargetBridge(
-            other, local: target, target: service.target, timeout: service.connectTimeout, core: core)
+        let bridge = try TargetBridge(other, local: target, service: service, core: core)
         target.bridge = bridge
         core.keep(bridge)
         return target
@@ -200,5 +204,15 @@ final class StreamServing {
         target.attach(pair, nil)
         local.attach(pair, nil)
         return pair
+    }
+}
+
+extension PrincipalID {
+    /// Whether somebody has proven at the peer to be whom OPEN names: as `ActingAs.isProven` says it there.
+    fileprivate static func isProven(_ acting: PrincipalID?) -> Bool {
+        switch acting?.namespace {
+        case .uid, .jwt, .key, .node: true
+        case .service, .anonymous, nil: false
+        }
     }
 }

@@ -1,5 +1,7 @@
 import Bytes
 import EventLoop
+import PKI
+import TLS
 
 /// Stands between a stream's local connection and a target that is reached by name or over TLS: the local connection has
 /// one end of a socket pair, this has the other and carries the bytes on.
@@ -16,7 +18,11 @@ final class TargetBridge: ByteChannelOwner {
     private var dial: TargetDial?
     private let isFramed: Bool
     /// The target, for the log.
-    private let place: String
+    let place: String
+    /// The service that it is a target of.
+    let service: String
+    /// How TLS was to be spoken when it was dialled.
+    private let tls: TargetTLS?
     private var isOver = false
     /// Directions whose end was passed on: from the local connection, and from the target.
     private var passedEnds: (fromInner: Bool, fromOuter: Bool) = (false, false)
@@ -25,28 +31,41 @@ final class TargetBridge: ByteChannelOwner {
 
     /// Starts to connect to `target`; `socket` is the other end of `local`'s pair.
     init(
-        _ socket: consuming FileDescriptor, local: LocalConnection, target: ServiceTarget, timeout: UInt64,
-        core: WorkerCore
+        _ socket: consuming FileDescriptor, local: LocalConnection, service: LocalService, core: WorkerCore
     ) throws(SystemError) {
         self.core = core
         self.local = local
+        self.service = service.name
+        let target = service.target
+        tls = target.tls
         isFramed = target.tls?.isFramed ?? true
         place = target.endpoint.description
         inner = ByteChannel(socket, parts: core.channels)
         inner.owner = self
         try inner.start()
-        dial = TargetDial(target, timeout: timeout, parts: core.channels) { [unowned self] result in
+        dial = TargetDial(target, timeout: service.connectTimeout, parts: core.channels) { [unowned self] result in
             dialled(result)
         }
     }
 
     private func dialled(_ result: Result<ByteChannel, TargetError>) {
-        core.noticeTransparency(dial?.transparency, of: place, use: "target")
+        core.noticeTarget(dial?.session, at: place)
         dial = nil
         switch result {
         case .success(let channel):
             outer = channel
             channel.owner = self
+            // What has changed while hands were shaken counts like what changes from now on.
+            if let target = core.routing.services[service]?.target, target.endpoint.description == place,
+                let now = target.tls, now != tls, let session = channel.session,
+                let objection = now.objection(to: session.peerChain)
+            {
+                core.noticeWithdrawn(service, place, objection, count: 1)
+                let local = local
+                end()
+                local?.bridgeFailed(.withdrawn)
+                return
+            }
             local?.bridgeConnected()
             guard !isOver else { return }
             move()
@@ -55,6 +74,16 @@ final class TargetBridge: ByteChannelOwner {
             end()
             local?.bridgeFailed(error)
         }
+    }
+
+    /// The certificates by which the target has proven itself; nil without TLS, and before.
+    var chain: [Certificate]? { outer?.session?.peerChain }
+
+    /// The target's certificates are not good any more.
+    func withdraw() {
+        let local = local
+        end()
+        local?.bridgeBroken()
     }
 
     /// The local connection is closed: in order, or because its stream was reset.

@@ -11,8 +11,8 @@ final class TargetDial: ConnectHandler, ByteChannelOwner, TimerHandler {
     private var timer: TimerID?
     private var finished: ((Result<ByteChannel, TargetError>) -> Void)?
 
-    /// What the target's SCTs came to, where they are looked at.
-    private(set) var transparency: TransparencyReview?
+    /// TLS with the target, once it is decided; nil without.
+    private(set) var session: TLSSession?
 
     /// Starts. `timeout` nanoseconds are for everything together.
     init(
@@ -77,12 +77,12 @@ final class TargetDial: ConnectHandler, ByteChannelOwner, TimerHandler {
     }
 
     func channelSecured(_ channel: ByteChannel) {
-        transparency = channel.session?.transparency
+        session = channel.session
         end(.success(channel))
     }
 
     func channelFailed(_ channel: ByteChannel, _ error: ChannelError) {
-        transparency = channel.session?.transparency
+        session = channel.session
         self.channel = nil
         end(.failure(.tls(error)))
     }

@@ -49,6 +49,7 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
     func start(on loop: EventLoop, core: WorkerCore) throws(SystemError) {
         guard let taken = descriptor.withLock({ $0.take() }) else { return }
         self.core = core
+        if address?.port != nil { Self.setOptions(taken) }
         listener = try Listener(FileDescriptor(owning: taken), loop: loop, handler: self)
     }
 
@@ -73,16 +74,25 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
     func accepted(
         _ descriptor: consuming FileDescriptor, from peer: SocketAddress, listener: Listener, loop: EventLoop
     ) {
-        carry(descriptor, isNetwork: peer.port != nil)
+        // What waited in a queue of systemd's has not inherited them.
+        if isActivated, peer.port != nil { Self.setOptions(descriptor.rawValue) }
+        carry(descriptor)
     }
 
     /// Takes a connection over that another process accepted for this upstream, and what that has read from it.
     func adopt(_ descriptor: consuming FileDescriptor, _ bytes: [UInt8]) {
-        let isNetwork = Socket.localAddress(descriptor.rawValue)?.port != nil
-        carry(descriptor, isNetwork: isNetwork, firstBytes: bytes)
+        if Socket.localAddress(descriptor.rawValue)?.port != nil { Self.setOptions(descriptor.rawValue) }
+        carry(descriptor, firstBytes: bytes)
     }
 
-    private func carry(_ descriptor: consuming FileDescriptor, isNetwork: Bool, firstBytes: [UInt8] = []) {
+    /// Of a TCP listener, whose connections inherit them, or of a connection.
+    private static func setOptions(_ descriptor: Int32) {
+        try? Socket.setNoDelay(descriptor)
+        // An application's host that vanished says nothing; without probes its stream would stay for ever.
+        try? Socket.setKeepAlive(descriptor)
+    }
+
+    private func carry(_ descriptor: consuming FileDescriptor, firstBytes: [UInt8] = []) {
         guard let core else { return }
         let settings = settings.withLock { $0 }
         guard open.load(ordering: .relaxed) < settings.maximumConnections else {
@@ -91,11 +101,6 @@ final class UpstreamListener: AcceptHandler, @unchecked Sendable {
             return
         }
         open.add(1, ordering: .relaxed)
-        if isNetwork {
-            try? Socket.setNoDelay(descriptor.rawValue)
-            // An application's host that vanished says nothing; without probes its stream would stay for ever.
-            try? Socket.setKeepAlive(descriptor.rawValue)
-        }
         let attempt = OpenAttempt(
             service: settings.service, acting: settings.acting, node: settings.node, instance: settings.instance,
             origin: origin, timeout: settings.connectTimeout, upstream: self,

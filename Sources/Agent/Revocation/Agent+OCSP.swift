@@ -62,7 +62,9 @@ extension Agent {
             }
         }
         staples.update(own, settings)
-        lists.update(configuration.trust.revocationURLs, issuers: identity.authorities)
+        lists.update(
+            configuration.trust.revocationURLs, issuers: identity.authorities,
+            under: configuration.tls.profile.towardsOthers)
     }
 
     /// Who is asked about which certificates under a configuration, a line each; nobody is asked.

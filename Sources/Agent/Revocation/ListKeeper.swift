@@ -3,6 +3,7 @@ import EventLoop
 import Glibc
 import JSON
 import PKI
+import TLS
 
 /// Fetches CRLs from the URLs that are configured. They lie in the state directory, where every start and reload reads them; one
 /// that is not signed by a CA of the mesh, or older than what is there, never gets so far.
@@ -37,14 +38,18 @@ final class ListKeeper: TimerHandler {
     private var entries: [String: Entry] = [:]
     /// Who may have signed a list: the CAs of the mesh that this node knows.
     private var issuers: [Certificate] = []
+    /// What may be negotiated with servers that speak TLS.
+    private var profile = TLSProfile.intermediate
     private var timer: TimerID?
     private var isStopped = false
     /// Another process of this node takes over: it fetches and writes from now on.
     private var isSuspended = false
     /// Fetches by what came of them.
     private(set) var fetches: [String: UInt64] = [:]
-    /// There is another list on disk.
-    var changed: @ControlPlane () -> Void = {}
+    /// There is another list on disk. False where it could not be put in force; then it is tried again.
+    var changed: @ControlPlane () -> Bool = { true }
+    /// A list was fetched and is not in force yet.
+    private var isUnapplied = false
 
     init(stateDirectory: String, log: Log) {
         self.log = log
@@ -62,17 +67,38 @@ final class ListKeeper: TimerHandler {
         "\(directory)/\(CertificateRevocationList.fileName(for: url))"
     }
 
-    /// The files of the lists of a configuration that have been fetched already. One that cannot be read is fetched again.
-    nonisolated static func files(_ configuration: Configuration) -> [String] {
+    /// The lists of a configuration that have been fetched already. One that cannot be used is fetched again.
+    nonisolated static func stored(_ configuration: Configuration) -> [CertificateRevocationList] {
         let directory = directory(configuration.node.stateDirectory)
-        return configuration.trust.revocationURLs.map { path($0, directory) }.filter {
-            SafeFile.exists($0) && (try? CertificateRevocationList.load(file: $0)) != nil
+        return configuration.trust.revocationURLs.flatMap { url in
+            (try? CertificateRevocationList.load(file: path(url, directory))) ?? []
         }
     }
 
+    /// The same in a running agent, which has them in force already: one that is there and cannot be read at the moment is not as good
+    /// as none.
+    ///
+    /// Errors: `unreadable_file`.
+    nonisolated static func readable(
+        _ configuration: Configuration
+    ) throws(CertificateError) -> [CertificateRevocationList] {
+        let directory = directory(configuration.node.stateDirectory)
+        var lists: [CertificateRevocationList] = []
+        for url in configuration.trust.revocationURLs {
+            do throws(CertificateError) {
+                lists += try CertificateRevocationList.load(file: path(url, directory))
+            } catch {
+                // Damaged ones are fetched again.
+                if error.reason == .unreadableFile, !error.isMissingFile { throw error }
+            }
+        }
+        return lists
+    }
+
     /// Fetches from these URLs from now on.
-    func update(_ urls: [String], issuers: [Certificate]) {
+    func update(_ urls: [String], issuers: [Certificate], under profile: TLSProfile) {
         self.issuers = issuers
+        self.profile = profile
         var next: [String: Entry] = [:]
         for url in urls.compactMap({ FetchURL($0) }) {
             let entry = entries[url.text] ?? Entry(url)
@@ -158,17 +184,20 @@ final class ListKeeper: TimerHandler {
     nonisolated func timerFired(tag: Int, loop: EventLoop) {
         ControlPlane.assumeIsolated {
             timer = nil
+            if isUnapplied, !isSuspended { apply() }
             work()
         }
     }
+
+    private func apply() { isUnapplied = !changed() }
 
     private func fetch(_ entry: Entry) {
         entry.isAsking = true
         do {
             let request = HTTPFetch.Request(accept: "application/pkix-crl, application/x-pem-file, */*")
             entry.fetch = HTTPFetch(
-                try HTTPFetch.Source(entry.url), request, maximumSize: CertificateRevocationList.sizeLimit,
-                timeout: Self.timeout, parts: parts
+                try HTTPFetch.Source(entry.url, under: profile), request,
+                maximumSize: CertificateRevocationList.sizeLimit, timeout: Self.timeout, parts: parts
             ) { [weak self, weak entry] result in
                 ControlPlane.assumeIsolated {
                     guard let self, let entry else { return }
@@ -218,13 +247,13 @@ final class ListKeeper: TimerHandler {
                     ("url", .string(entry.url.text)), ("issuer", .string(list.issuer)), ("entries", .init(list.count)),
                     ("nextUpdate", list.nextUpdate.map { .string(UTCTime.text($0)) } ?? .null),
                 ])
-            changed()
+            apply()
         }
     }
 
     private func refused(_ entry: Entry, _ error: CertificateError) {
-        let isForeign: Set<CertificateReason> = [.unknownCA, .badSignature, .wrongName]
-        guard isForeign.contains(error.reason) else { return failed(entry, error.code, error.message) }
+        let isUnfit: Set<CertificateReason> = [.unknownCA, .badSignature, .wrongName, .partialList, .badExtension]
+        guard isUnfit.contains(error.reason) else { return failed(entry, error.code, error.message) }
         refuse(entry, error.code, error.message)
     }
 
@@ -232,7 +261,8 @@ final class ListKeeper: TimerHandler {
     private func refuse(_ entry: Entry, _ reason: String, _ text: String) {
         note(entry, reason)
         log.warning(
-            "crl_refused", "a server gave an older CRL or somebody else's; the last good one stays in force",
+            "crl_refused",
+            "a server gave an older CRL, a partial one or somebody else's; the last good one stays in force",
             [("url", .string(entry.url.text)), ("reason", .string(reason)), ("detail", .string(text))])
     }
 

@@ -12,6 +12,12 @@ enum ListMetrics {
             "mesh_crl_fetches_total", .counter, "CRLs that were fetched, by what came of it.",
             agent.lists.fetches.sorted { $0.key < $1.key }.map { .init(Double($0.value), ["result": $0.key]) })
         writer.family(
+            "mesh_crl_unapplied", .gauge,
+            "Whether there is a CRL that could not be put in force yet, by where it is from.",
+            UnappliedLists.Source.allCases.map {
+                .init(agent.unapplied.isUnapplied($0) ? 1 : 0, ["source": $0.rawValue])
+            })
+        writer.family(
             "mesh_crl_confirmed_timestamp_seconds", .gauge, "When each URL last gave a good CRL, new or not.",
             agent.lists.confirmations.map { .init(Double($0.time), ["url": $0.url]) })
     }

@@ -1,5 +1,6 @@
 import EventLoop
 import PKI
+import TLS
 
 /// How the state of certificates is found out by OCSP.
 struct OCSPSettings: Sendable, Equatable {
@@ -17,6 +18,8 @@ struct OCSPSettings: Sendable, Equatable {
     var intermediatesResponder: FetchURL?
     /// How long an answer may take, in nanoseconds.
     var timeout: UInt64 = 2 * Clock.second
+    /// What may be negotiated with responders that speak TLS.
+    var profile = TLSProfile.intermediate
 
     /// Those of a configuration.
     init(_ configuration: Configuration.OCSP) {
@@ -27,6 +30,7 @@ struct OCSPSettings: Sendable, Equatable {
         intermediates = configuration.intermediates
         intermediatesResponder = configuration.intermediatesResponder.flatMap { FetchURL($0) }
         timeout = configuration.timeout.nanoseconds
+        profile = configuration.fetchProfile
     }
 
     /// What is to be found out about a verified chain: about its leaf, and where that is asked about, about the CAs up to the root.

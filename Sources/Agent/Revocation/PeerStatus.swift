@@ -3,6 +3,7 @@ import Enrolment
 import EventLoop
 import JSON
 import PKI
+import TLS
 
 /// Asks responders about peers' certificates: those in handshakes, which wait for it, and again and again those that are in use.
 @ControlPlane
@@ -38,6 +39,7 @@ final class PeerStatus: TimerHandler {
     private let log: Log
     private let parts = ChannelLoop(ControlPlane.loop)
     private var timeout: UInt64
+    private var profile: TLSProfile
     private var cache = OCSPCache()
     private var entries: [String: Entry] = [:]
     private var timer: TimerID?
@@ -53,16 +55,17 @@ final class PeerStatus: TimerHandler {
     /// The fingerprints of the certificates by which peers are connected now.
     var inUse: @ControlPlane () async -> Set<String> = { [] }
 
-    init(timeout: UInt64, log: Log) {
-        self.timeout = timeout
+    init(_ settings: OCSPSettings, log: Log) {
+        timeout = settings.timeout
+        profile = settings.profile
         self.log = log
     }
 
     /// Of how many certificates something is known.
     var known: Int { cache.count }
 
-    /// Takes over another timeout.
-    func use(_ settings: OCSPSettings) { timeout = settings.timeout }
+    /// Takes over another timeout and profile.
+    func use(_ settings: OCSPSettings) { (timeout, profile) = (settings.timeout, settings.profile) }
 
     /// Ends.
     func stop() {
@@ -126,7 +129,9 @@ final class PeerStatus: TimerHandler {
     private func query(_ entry: Entry) {
         guard !entry.isAsking else { return }
         entry.isAsking = true
-        entry.fetch = ResponderQuery.start(entry.subject, at: entry.responder, timeout: timeout, parts: parts) {
+        entry.fetch = ResponderQuery.start(
+            entry.subject, at: entry.responder, under: profile, timeout: timeout, parts: parts
+        ) {
             [weak self, weak entry] result in
             ControlPlane.assumeIsolated {
                 guard let self, let entry else { return }

@@ -1,5 +1,6 @@
 import EventLoop
 public import PKI
+import TLS
 
 /// One question to an OCSP responder outside of a running agent, for commands.
 public enum ResponderLookup {
@@ -22,7 +23,7 @@ public enum ResponderLookup {
         return await withCheckedContinuation { continuation in
             // The query keeps itself alive; what it hands back is for those who want to cancel it.
             _ = ResponderQuery.start(
-                subject, at: place, timeout: UInt64(max(1, timeout)) * Clock.second,
+                subject, at: place, under: .intermediate, timeout: UInt64(max(1, timeout)) * Clock.second,
                 parts: ChannelLoop(ControlPlane.loop)
             ) { result in
                 continuation.resume(returning: result.mapError { Failure(code: $0.code, text: $0.text) })

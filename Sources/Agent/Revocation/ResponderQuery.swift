@@ -1,12 +1,13 @@
 import EventLoop
 import HTTP
 import PKI
+import TLS
 
 /// One question to an OCSP responder (RFC 6960, appendix A.1): by POST, which is not cached on the way.
 enum ResponderQuery {
-    /// Asks; `done` is called once, later, unless the fetch is cancelled.
+    /// Asks; `done` is called once, later, unless the fetch is cancelled. `profile` says what may be negotiated over TLS.
     static func start(
-        _ subject: OCSPSubject, at responder: FetchURL, timeout: UInt64, parts: ChannelLoop,
+        _ subject: OCSPSubject, at responder: FetchURL, under profile: TLSProfile, timeout: UInt64, parts: ChannelLoop,
         done: @escaping (Result<OCSPAnswer, QueryFailure>) -> Void
     ) -> HTTPFetch? {
         do {
@@ -14,8 +15,8 @@ enum ResponderQuery {
                 method: .post, accept: "application/ocsp-response",
                 content: ("application/ocsp-request", try subject.request()))
             return HTTPFetch(
-                try HTTPFetch.Source(responder), request, maximumSize: OCSPAnswer.sizeLimit, timeout: timeout,
-                parts: parts
+                try HTTPFetch.Source(responder, under: profile), request, maximumSize: OCSPAnswer.sizeLimit,
+                timeout: timeout, parts: parts
             ) { result in
                 let body = result.mapError { QueryFailure(code: "unreachable", text: $0.text) }
                 done(body.flatMap { read($0.body, subject) })

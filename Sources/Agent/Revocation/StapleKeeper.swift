@@ -48,8 +48,8 @@ final class StapleKeeper: TimerHandler {
 
     /// The longest sleep of the timer, in nanoseconds; it does not count while the host sleeps.
     private static let longestSleep: UInt64 = 30 * Clock.second
-    /// The validity by which pauses are measured while there has been no response yet, in seconds.
-    private static let unknownValidity: Int64 = 3600
+    /// The validity by which pauses are measured while there is no response, in seconds.
+    fileprivate nonisolated static let unknownValidity: Int64 = 3600
 
     private final class Entry {
         let subject: OCSPSubject
@@ -59,6 +59,9 @@ final class StapleKeeper: TimerHandler {
         var fetch: HTTPFetch?
         var isAsking = false
         var failures = 0
+        /// By which pauses are measured while there is no response: the last one's where that was shorter, though a minute at least,
+        /// so that what ends often is not missing for long.
+        var missingValidity = StapleKeeper.unknownValidity
         var lastError: String?
         /// When a response is fetched, unix milliseconds.
         var due: Int64 = 0
@@ -66,6 +69,11 @@ final class StapleKeeper: TimerHandler {
         init(_ subject: OCSPSubject, _ own: Own) {
             self.subject = subject
             uses = [own]
+        }
+
+        /// This response has ended and there is no newer one.
+        func missed(_ answer: OCSPAnswer) {
+            missingValidity = max(60, min(StapleKeeper.unknownValidity, answer.validUntil - answer.thisUpdate))
         }
     }
 
@@ -172,7 +180,8 @@ final class StapleKeeper: TimerHandler {
             let der = try SafeFile.read(path(entry), limit: OCSPAnswer.sizeLimit)
             let answer = try OCSPAnswer(der: der, about: entry.subject, now: Clock.unixSeconds())
             // The state is asked for at once again: it may have changed while nobody looked.
-            guard answer.status == .good, answer.validUntil > Clock.unixSeconds() else { return }
+            guard answer.status == .good else { return }
+            guard answer.validUntil > Clock.unixSeconds() else { return entry.missed(answer) }
             entry.answer = answer
         } catch {
             log.warning(
@@ -228,7 +237,9 @@ final class StapleKeeper: TimerHandler {
     private func fetch(_ entry: Entry) {
         guard let responder = entry.responder else { return }
         entry.isAsking = true
-        entry.fetch = ResponderQuery.start(entry.subject, at: responder, timeout: settings.timeout, parts: parts) {
+        entry.fetch = ResponderQuery.start(
+            entry.subject, at: responder, under: settings.profile, timeout: settings.timeout, parts: parts
+        ) {
             [weak self, weak entry] result in
             ControlPlane.assumeIsolated {
                 guard let self, let entry else { return }
@@ -299,7 +310,7 @@ final class StapleKeeper: TimerHandler {
     private func postpone(_ entry: Entry, _ answer: OCSPAnswer?) {
         entry.failures += 1
         let schedule =
-            answer.map(schedule) ?? RenewalSchedule(notBefore: 0, notAfter: Self.unknownValidity)
+            answer.map(schedule) ?? RenewalSchedule(notBefore: 0, notAfter: entry.missingValidity)
         entry.due = Clock.unixMilliseconds() + schedule.pause(attempt: entry.failures, chance: .random(in: 0...1))
     }
 
@@ -309,6 +320,7 @@ final class StapleKeeper: TimerHandler {
 
     private func expired(_ entry: Entry) {
         log.warning("ocsp_staple_expired", "an OCSP response has ended and is not stapled any more", fields(entry))
+        if let answer = entry.answer { entry.missed(answer) }
         entry.answer = nil
         give(entry)
     }

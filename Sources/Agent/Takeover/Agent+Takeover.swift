@@ -27,6 +27,10 @@ extension Agent {
         if let audit, await !audit.suspend(within: Self.auditTime) {
             throw TakeoverError(description: "the audit log's disk does not answer")
         }
+        // The other process reads them, and what is in force here must not be undone by it.
+        guard await documents.isStored(within: Self.auditTime) else {
+            throw TakeoverError(description: "a document that is in force is not on disk, which takes nothing")
+        }
         log.info("takeover_started", "another process starts to take over; nothing is written until it has")
     }
 
@@ -59,6 +63,7 @@ extension Agent {
         closeControlConnections()
         renewal.stop()
         identityWatcher.stop()
+        unapplied.stop()
         targetWatcher.stop()
         var state = TakeoverState()
         state.isOutOfService = isOutOfService
@@ -91,8 +96,9 @@ extension Agent {
     }
 
     private func isLeft() async -> Bool {
+        let start = shared.handovers.now
         for worker in shared.workers where await !worker.ask({ $0.isLeft }) { return false }
-        return true
+        return shared.handovers.missed(since: start) == 0
     }
 
     // MARK: - The new process

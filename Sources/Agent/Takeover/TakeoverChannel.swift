@@ -91,7 +91,12 @@ final class TakeoverChannel: EventHandler {
     }
 
     private func wait(until deadline: UInt64?) async {
-        alarm = deadline.map { ControlPlane.loop.schedule(at: $0, Alarm(self), tag: 0) }
+        alarm = deadline.map {
+            ControlPlane.schedule(at: $0) { [self] in
+                alarm = nil
+                wake()
+            }
+        }
         await withCheckedContinuation { waiter = $0 }
         if let alarm { ControlPlane.loop.cancel(alarm) }
         alarm = nil
@@ -214,16 +219,5 @@ final class TakeoverChannel: EventHandler {
 
     private static func closeAll(_ descriptors: [Int32]) {
         for descriptor in descriptors { Glibc.close(descriptor) }
-    }
-
-    private final class Alarm: TimerHandler {
-        private let channel: TakeoverChannel
-        init(_ channel: TakeoverChannel) { self.channel = channel }
-        func timerFired(tag: Int, loop: EventLoop) {
-            ControlPlane.assumeIsolated { [channel] in
-                channel.alarm = nil
-                channel.wake()
-            }
-        }
     }
 }

@@ -30,6 +30,10 @@ int clinux_socketpair(int fds[2]);
 /// The credentials of the peer of a Unix socket (SO_PEERCRED), as of its connect() or listen(). -1 and errno on error.
 int clinux_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid);
 
+/// The supplementary groups of the peer of a Unix socket (SO_PEERGROUPS). `count` is how many `groups` has room for, and then
+/// how many there are. -1 and errno on error: ERANGE when there is too little room.
+int clinux_peer_groups(int fd, gid_t *groups, int *count);
+
 /// An eventfd with EFD_NONBLOCK | EFD_CLOEXEC. -1 and errno on error.
 int clinux_eventfd(void);
 
@@ -51,6 +55,14 @@ int clinux_forbid_core_dumps(void);
 
 /// Names the calling thread; at most 15 bytes. 0 or an errno value.
 int clinux_set_thread_name(const char *name);
+
+/// Asks the scheduler to give the calling thread turns of so many nanoseconds, where it is an ordinary one (SCHED_OTHER, SCHED_BATCH).
+/// Who asks for short turns is let in sooner when there is something to do (EEVDF). Takes no privilege; kernels before 6.12
+/// accept it without effect. 0 or an errno value.
+int clinux_set_slice(uint64_t nanoseconds);
+
+/// The turn that was asked for, in nanoseconds; 0 where the kernel does not say.
+uint64_t clinux_get_slice(void);
 
 /// Copies the calling thread's name into `name` (at least 16 bytes). 0 or an errno value.
 int clinux_get_thread_name(char *name, size_t size);

@@ -42,8 +42,19 @@ static inline int pki_crl_count(X509_CRL *crl) {
     STACK_OF(X509_REVOKED) *revoked = X509_CRL_get_REVOKED(crl);
     return revoked == NULL ? 0 : sk_X509_REVOKED_num(revoked);
 }
-// Lets a verification go on where there is no CRL of an issuer, or none that is up to date.
-void pki_tolerate_absent_crls(X509_STORE_CTX *context);
+// What a complete CRL that is understood has no entry of (RFC 5280, section 5.3).
+enum {
+    PKI_CRL_ENTRIES_PLAIN = 0,
+    // An entry names its issuer: the list is an indirect one.
+    PKI_CRL_ENTRY_OF_OTHER_ISSUER = 1,
+    // An entry has a critical extension.
+    PKI_CRL_ENTRY_NOT_UNDERSTOOD = 2,
+};
+// Whether there is such an entry; the first one counts.
+int pki_crl_odd_entry(X509_CRL *crl);
+// Lets a verification go on under a CRL that was made up to `skew` seconds after the time of the check: by a clock that is ahead.
+// With `absent` also where there is no CRL of an issuer, or none that is up to date. `skew` has to live as long as the context.
+void pki_tolerate_crls(X509_STORE_CTX *context, const int64_t *skew, int absent);
 
 // Alternative names (GENERAL_NAMES) and extended key usages.
 static inline int pki_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
@@ -64,6 +75,23 @@ static inline const unsigned char *pki_names_at(const GENERAL_NAMES *names, int 
         return NULL;
     }
 }
+// Name constraints (RFC 5280, section 4.2.1.10): the subtrees that are permitted, or with `excluded` the others.
+static inline const STACK_OF(GENERAL_SUBTREE) *pki_constraints_list(const NAME_CONSTRAINTS *constraints, int excluded) {
+    return excluded ? constraints->excludedSubtrees : constraints->permittedSubtrees;
+}
+static inline int pki_constraints_count(const NAME_CONSTRAINTS *constraints, int excluded) {
+    const STACK_OF(GENERAL_SUBTREE) *list = pki_constraints_list(constraints, excluded);
+    return list ? sk_GENERAL_SUBTREE_num(list) : 0;
+}
+// The bytes of subtree `index` when it is one of DNS names; NULL for the other kinds.
+static inline const unsigned char *pki_constraints_dns(const NAME_CONSTRAINTS *constraints, int excluded, int index,
+                                                       int *length) {
+    const GENERAL_SUBTREE *subtree = sk_GENERAL_SUBTREE_value(pki_constraints_list(constraints, excluded), index);
+    if (subtree->base->type != GEN_DNS) return NULL;
+    *length = ASN1_STRING_length(subtree->base->d.dNSName);
+    return ASN1_STRING_get0_data(subtree->base->d.dNSName);
+}
+static inline void pki_constraints_free(NAME_CONSTRAINTS *constraints) { NAME_CONSTRAINTS_free(constraints); }
 static inline int pki_usages_count(const EXTENDED_KEY_USAGE *usages) { return sk_ASN1_OBJECT_num(usages); }
 static inline const ASN1_OBJECT *pki_usages_at(const EXTENDED_KEY_USAGE *usages, int index) {
     return sk_ASN1_OBJECT_value(usages, index);

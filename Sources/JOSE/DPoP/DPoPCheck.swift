@@ -111,7 +111,9 @@ struct DPoPCheck {
         }
         guard let issuedAt else { throw Refusal(.proofMissingClaim, "no iat") }
         guard issuedAt <= now + settings.leeway else {
-            throw Refusal(.proofInFuture, "iat is \(issuedAt - now) s to come")
+            throw Refusal(
+                .proofInFuture,
+                "iat is \(issuedAt - now) s to come: the client's clock is ahead, or this host's behind")
         }
         guard issuedAt >= now - settings.maximumAge else {
             throw Refusal(.proofTooOld, "iat was \(now - issuedAt) s ago")

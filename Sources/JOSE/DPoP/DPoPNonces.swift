@@ -1,4 +1,5 @@
 import Bytes
+public import PKI
 
 /// Server nonces for DPoP (RFC 9449, section 8), without state: time of issue and the process that gave it, under a keyed
 /// hash. Immutable.
@@ -20,7 +21,7 @@ public struct DPoPNonces: Sendable {
     /// How long a nonce counts, in seconds.
     public let lifetime: Int64
 
-    private let secret: [UInt8]
+    private let secret: Passphrase
     private let instance: [UInt8]
     private let startedAt: Int64
     private let acceptsOthers: Bool
@@ -39,7 +40,7 @@ public struct DPoPNonces: Sendable {
     ///
     /// Errors: `weak_secret`, `out_of_range`.
     public init(
-        secret: [UInt8], instance: [UInt8], startedAt: Int64, lifetime: Int64 = 300, acceptsOthers: Bool = false
+        secret: Passphrase, instance: [UInt8], startedAt: Int64, lifetime: Int64 = 300, acceptsOthers: Bool = false
     ) throws(JOSEError) {
         guard secret.count >= 32, instance.count >= 16 else {
             throw JOSEError(
@@ -51,7 +52,7 @@ public struct DPoPNonces: Sendable {
                 .outOfRange, "a nonce cannot count for \(lifetime) s", hint: "use 10 to 3600 seconds")
         }
         // A key of its own for this purpose, of a length that BLAKE2b takes whatever the secret's.
-        self.secret = Hash.sha256(Array("conduit-mesh dpop nonce\0".utf8) + secret)
+        self.secret = Hash.sha256("conduit-mesh dpop nonce\0", secret)
         self.instance = Array(Hash.sha256(instance).prefix(8))
         self.startedAt = startedAt
         self.lifetime = lifetime

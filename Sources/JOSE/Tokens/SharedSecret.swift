@@ -1,4 +1,4 @@
-import PKI
+public import PKI
 
 /// A secret that an issuer and the edge share, for HS256 to HS512. In guarded memory.
 public struct SharedSecret: Sendable {
@@ -10,13 +10,18 @@ public struct SharedSecret: Sendable {
     /// Takes the bytes; the caller should wipe its own copy.
     ///
     /// Errors: `weak_secret`.
-    public init(_ bytes: [UInt8]) throws(JOSEError) {
-        guard bytes.count >= Self.minimumBytes else {
+    public init(_ bytes: [UInt8]) throws(JOSEError) { try self.init(Passphrase(bytes: bytes)) }
+
+    /// Takes a secret that is in guarded memory already.
+    ///
+    /// Errors: `weak_secret`.
+    public init(_ secret: Passphrase) throws(JOSEError) {
+        guard secret.count >= Self.minimumBytes else {
             throw JOSEError(
-                .weakSecret, "the shared secret has \(bytes.count) bytes; at least \(Self.minimumBytes) are needed",
+                .weakSecret, "the shared secret has \(secret.count) bytes; at least \(Self.minimumBytes) are needed",
                 hint: "make one: openssl rand -out FILE 64, and give it to the issuer as well")
         }
-        secret = Passphrase(bytes: bytes)
+        self.secret = secret
     }
 
     /// Length in bytes.

@@ -30,18 +30,27 @@ extension TrustedIssuer {
         }
     }
 
+    /// What is said of a token that is not valid yet: one that was to be valid at once meets a wrong clock, another is early.
+    private func doubt(_ claims: Claims, _ notBefore: Int64) -> String {
+        if let issuedAt = claims.issuedAt, notBefore > issuedAt + leeway { return "; it was made for later" }
+        return ": this host's clock is behind, or the issuer's ahead (leeway \(leeway) s)"
+    }
+
     /// Checks what a verified token claims.
     func check(_ claims: Claims, at now: Int64) throws(Refusal) {
         if let issuedAt = claims.issuedAt {
             guard issuedAt <= now + leeway else {
-                throw Refusal(.issuedInFuture, "iat is \(issuedAt - now) s to come")
+                throw Refusal(
+                    .issuedInFuture,
+                    "iat is \(issuedAt - now) s to come: this host's clock is behind, or the issuer's ahead (leeway \(leeway) s)"
+                )
             }
             guard claims.expiry > issuedAt else { throw Refusal(.badLifetime, "exp is not after iat") }
         }
         if let notBefore = claims.notBefore {
             guard claims.expiry > notBefore else { throw Refusal(.badLifetime, "exp is not after nbf") }
             guard notBefore <= now + leeway else {
-                throw Refusal(.notYetValid, "nbf is \(notBefore - now) s to come")
+                throw Refusal(.notYetValid, "nbf is \(notBefore - now) s to come\(doubt(claims, notBefore))")
             }
         }
         guard now < claims.expiry + leeway else { throw Refusal(.expired, "exp was \(now - claims.expiry) s ago") }

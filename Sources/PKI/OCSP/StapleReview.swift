@@ -29,22 +29,26 @@ public enum StapleReview {
 
     /// Judges the staple of a verified chain, leaf first.
     ///
-    /// - Parameter staple: what came in the handshake; nil where nothing did.
+    /// - Parameters:
+    ///   - staple: what came in the handshake; nil where nothing did.
+    ///   - isDemanded: a staple is demanded here, whatever the certificate says.
     ///
-    /// Errors: `revoked`; where the certificate demands a staple (RFC 7633), `staple_missing` and `bad_staple`.
+    /// Errors: `revoked`; where a staple is demanded, here or by the certificate (RFC 7633), `staple_missing` and `bad_staple`.
     public static func review(
-        _ staple: [UInt8]?, of chain: [Certificate], now: Int64
+        _ staple: [UInt8]?, of chain: [Certificate], isDemanded: Bool = false, now: Int64
     ) throws(CertificateError) -> Outcome {
         // Who is trusted by itself has no issuer that could say anything.
         guard let subject = OCSPSubject(chain: chain) else { return .absent }
-        let demands = subject.certificate.demandsStaple
+        let demands = isDemanded || subject.certificate.demandsStaple
         guard let staple, !staple.isEmpty else {
             guard !demands else {
                 throw CertificateError(
                     .stapleMissing,
-                    "the certificate of \(subject.certificate.subject) demands a stapled OCSP response, and none came",
-                    hint:
-                        "let the server fetch and staple one (ocsp.staple), or issue its certificate without must-staple"
+                    "a stapled OCSP response is demanded of \(subject.certificate.subject) \(who(subject)), and none came",
+                    hint: "let the server fetch and staple one; "
+                        + (subject.certificate.demandsStaple
+                            ? "an agent does so by ocsp.staple. Or issue its certificate without must-staple"
+                            : "or set staple to \"soft\"")
                 )
             }
             return .absent
@@ -63,6 +67,11 @@ public enum StapleReview {
         case .unknown: return .unknown
         }
     }
+
+    /// By whom a staple is demanded.
+    fileprivate static func who(_ subject: OCSPSubject) -> String {
+        subject.certificate.demandsStaple ? "by its certificate" : "here"
+    }
 }
 
 extension CertificateError {
@@ -78,8 +87,8 @@ extension CertificateError {
     static func badStaple(_ subject: OCSPSubject, _ text: String) -> CertificateError {
         CertificateError(
             .badStaple,
-            "the certificate of \(subject.certificate.subject) demands a stapled OCSP response, and what came is none: "
-                + text,
+            "a stapled OCSP response is demanded of \(subject.certificate.subject) \(StapleReview.who(subject)), and what came "
+                + "is none: \(text)",
             hint:
                 "look at it: openssl s_client -connect HOST:PORT -status; the server's log says why it has no better one"
         )

@@ -124,6 +124,67 @@ extension EndToEnd {
             }
         }
 
+        /// A node that may act as every user of its host is not thereby an operator of other hosts.
+        @Test func usersOfAnotherHostAreNobodyAtBuiltInServices() throws {
+            try withMesh { mesh in
+                let uid = "uid:\(getuid())"
+                mesh.policy.identities.append(["match": ["key": "**"], "groups": "operators"])
+                mesh.policy.rules += [
+                    ["allow": "act-as", "from": "node:a", "to": ["uid:*", .string(uid), "key:*", "key:ops"]],
+                    ["allow": "act-as", "from": "node:*", "to": ["key:late"]],
+                    ["allow": "act-as", "from": "node:Directory", "to": ["uid:*"]],
+                    [
+                        "allow": "connect", "from": ["node:a", "node:Directory"],
+                        "to": ["mesh.agent", "mesh.directory"],
+                    ],
+                ]
+                let server = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                let peer = try LinkEnd(mesh, as: "a", to: server)
+                let request = "GET /v1/policy HTTP/1.1\r\nHost: mesh.agent\r\nConnection: close\r\n\r\n"
+                for (service, principal) in [
+                    ("mesh.agent", uid), ("mesh.directory", uid), ("mesh.documents", uid), ("mesh.agent", "key:other"),
+                    ("mesh.agent", "key:late"),
+                ] {
+                    let stream = try peer.open(
+                        OpenRequest(service: service, principal: principal), sending: request)
+                    let fate = try peer.next(of: stream)
+                    let reason = service == "mesh.documents" ? "no_rule" : "not_vouched_for"
+                    try demandEqual(fate, .refused(.denied, reason), "\(principal) at \(service)")
+                }
+                // Itself, and whom the policy spells out.
+                for (principal, status) in [("", "403"), ("key:ops", "403")] {
+                    let stream = try peer.open(
+                        OpenRequest(service: "mesh.agent", principal: principal), sending: request)
+                    try demandEqual(try peer.next(of: stream), .accepted, principal)
+                    guard case .bytes(let answer) = try peer.next(of: stream) else { throw Failure("no answer") }
+                    let text = String(decoding: answer, as: UTF8.self)
+                    try demand(text.hasPrefix("HTTP/1.1 \(status)"), "\(principal): \(text)")
+                }
+                // At his own host the user is known: the kernel says who he is.
+                let (wire, refusal) = try server.connect("mesh.agent?node=Directory", early: request)
+                try demand(refusal == nil, refusal?.text ?? "")
+                let text = String(decoding: try wire.receiveAll(), as: UTF8.self)
+                try demand(text.hasPrefix("HTTP/1.1 200"), text)
+
+                func why(_ more: [String]) throws -> (status: Int32, output: String) {
+                    try runProgram(
+                        [TestMesh.binaries + "/mesh", "why", "--control", server.controlPath, "--to", "mesh.agent"]
+                            + more)
+                }
+                var said = try why(["--from", uid, "--as-node", "a"])
+                try demand(said.status == 3 && said.output.contains("(not_vouched_for)"), said.output)
+                try demand(said.output.contains("knows users of its own host only"), said.output)
+                said = try why(["--from", "key:other", "--as-node", "a"])
+                try demand(
+                    said.status == 3 && said.output.contains("it does not name both node:a and key:other"), said.output)
+                said = try why(["--from", "key:ops", "--as-node", "a"])
+                try demand(said.status == 0, said.output)
+                said = try why(["--from", uid])
+                try demand(said.status == 0, said.output)
+            }
+        }
+
         @Test func meshWhyExplainsIt() throws {
             try withMesh { mesh in
                 let server = try Self.serve(mesh, try mesh.echo().address)

@@ -63,6 +63,55 @@ extension EndToEnd {
             }
         }
 
+        /// The same one node further: what the edge opens for whom nobody asked is no switch of the node that refuses it.
+        @Test func strangersBehindTheEdgeSwitchNothingOff() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh, routes: [["path": "/open", "service": "web", "require": "none"]])
+                let server = edge.server
+                try server.stop()
+                server.set("audit.onFailure", "closed")
+                server.hasSmallAuditDisk()
+                // Only here: the edge's node goes on believing that they may.
+                let alice = "jwt:\(EdgeMesh.issuerName)/alice"
+                for name in ["node:Edge", alice] { server.policy.revoke(name, to: "web") }
+                try server.start()
+                try server.waitReady()
+                try edge.edge.waitInstances(of: "web", at: ["Server"])
+                let filler = try server.fillAuditDisk()
+                var asked = 0
+                while try server.metric("mesh_audit_failing") != 1, asked < 40 {
+                    asked += 1
+                    try demand(try edge.request("GET", "/open/x").status != 200, "it is refused")
+                }
+                try server.waitFor("audit_not_written")
+                try demand(server.isReady, "strangers have switched the node off")
+                try demand(try edge.request("GET", "/head", token: edge.token()).status != 200, "alice is refused")
+                try Deadline.until("somebody known closes it") { !server.isReady }
+                try FileManager.default.removeItem(atPath: filler)
+                try server.waitReady()
+                let known = try server.waitAudited("stream_denied", ["as": alice])
+                try demandEqual(known["fields"]?["stranger"], nil, "\(known)")
+                let strangers = try server.waitAudited("stream_denied", ["as": ""])
+                try demandEqual(strangers["fields"]?["stranger"]?.bool, true, "\(strangers)")
+            }
+        }
+
+        /// What whoever asks makes as long as he likes is cut, and the record says so; the rest of it stays.
+        @Test func whatPeersSayHasABound() throws {
+            try withMesh { mesh in
+                let edge = try EdgeMesh(mesh)
+                let path = "/" + String(repeating: "x", count: 6000)
+                try demandEqual(try edge.request("GET", path, token: edge.token("bob")).status, 403)
+                let record = try edge.edge.waitAudited("access_denied", ["reason": "unmapped_identity"])
+                let fields = record["fields"] ?? .null
+                try demand(fields["path"]?.string?.hasSuffix("… (6001 bytes)") == true, "\(fields)")
+                try demand(fields["cut"]?.array?.contains("path") == true, "\(fields)")
+                try demandEqual(fields["method"]?.string, "GET")
+                try demand(record.text().utf8.count < 4096, "\(record.text().utf8.count) bytes")
+            }
+        }
+
         /// The same disk under a node that goes on: nothing is refused, and what waited is there afterwards.
         @Test func anOpenNodeGoesOn() throws {
             guard getuid() == 0 else { return try mustBeRoot() }
@@ -108,10 +157,17 @@ extension EndToEnd {
                 try directory.take(operators.list)
                 try directory.take(
                     try operators.revocations(1, [.node("Alpha", validBefore: Int64(time(nil)) + 1)]))
+                let taken = try directory.waitAudited("document_taken", ["kind": "revocations"])
+                try demand(taken["fields"]?["added"]?.string?.hasPrefix("node:Alpha (") == true, "\(taken)")
+                let first = try directory.waitAudited("document_taken", ["kind": "operators"])
+                try demand(first["fields"]?["added"]?.string?.isEmpty == false, "\(first)")
                 let ended = try directory.waitAudited("identity_revoked", ["node": "Alpha", "reason": "revoked"])
                 try demandEqual(ended["category"]?.string, "authentication")
                 try alpha.waitAudited("dial_failed", ["node": "Directory", "reason": "identity_revoked"])
-                try directory.waitAudited("handshake_failed", ["reason": "identity_revoked"])
+                let leaf = try demandValue(
+                    Certificate.load(file: alpha.directory + "/node.crt").first, "Alpha's certificate")
+                try directory.waitAudited(
+                    "handshake_failed", ["node": "Alpha", "reason": "identity_revoked", "serial": leaf.serialHex])
             }
         }
     }

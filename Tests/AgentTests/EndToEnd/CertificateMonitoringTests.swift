@@ -32,7 +32,7 @@ extension EndToEnd {
                 let said = try alpha.waitFor("certificate_expiring")
                 try demandEqual(said["use"], "identity")
 
-                let text = try directory.metrics.get("/metrics").text
+                let text = try directory.exposition()
                 let leaf = try Certificate.load(file: alpha.directory + "/node.crt")[0]
                 let labels = "{use=\"peer\",name=\"Alpha\",serial=\"\(leaf.serialHex)\"}"
                 try demand(text.contains("mesh_certificate_expiry_timestamp_seconds\(labels) \(leaf.notAfter)\n"), text)
@@ -136,10 +136,12 @@ extension EndToEnd {
                     "peer", "Alpha",
                     [try Certificate.load(file: alpha.directory + "/node.crt")[0], between.certificate])
                 try demandEqual(Set(listed).count, listed.count, "each once: \(listed)")
+                try fitsTerminals(directory)
+                try revokesByPrefix(directory, of: alpha)
                 let said = try directory.waitFor("certificate_expiring") { $0["use"] == "target" }
                 try demandEqual(said["name"], "files")
 
-                let text = try directory.metrics.get("/metrics").text
+                let text = try directory.exposition()
                 try demand(
                     text.contains(
                         "mesh_certificate_expiring{use=\"target\",name=\"files\",serial=\"\(shown.leaf.serialHex)\"} 1\n"
@@ -154,6 +156,57 @@ extension EndToEnd {
                     try demand(text.contains("# TYPE \(name) "), "\(name) is in a rule and not in /metrics")
                 }
             }
+        }
+
+        /// What people see: no line longer than the terminal, serial numbers uncut as far as they are needed.
+        private func fitsTerminals(_ node: TestNode) throws {
+            func lines(_ columns: Int, _ arguments: String) throws -> [Substring] {
+                let command =
+                    "stty cols \(columns); '\(TestMesh.binaries)/mesh' --control '\(node.controlPath)' \(arguments)"
+                let output = try runProgram(["script", "-qec", command, "/dev/null"]).output
+                return output.replacingOccurrences(of: "\r", with: "").split(separator: "\n").filter {
+                    !$0.contains("OCSP response")
+                }
+            }
+            for (columns, titles) in [
+                (200, "USE NAME EXPIRES LEFT STATE SERIAL SUBJECT ROOT"), (80, "USE NAME EXPIRES LEFT STATE SERIAL"),
+                (60, "USE NAME LEFT STATE SERIAL"), (40, "USE NAME LEFT STATE"),
+            ] {
+                let seen = try lines(columns, "certs")
+                try demand(seen.allSatisfy { $0.count <= columns }, "\(columns) columns: \(seen)")
+                try demandEqual(seen[0].split(separator: " ").joined(separator: " "), titles)
+                guard columns < 200, let place = seen[0].range(of: "SERIAL") else { continue }
+                let start = seen[0].distance(from: seen[0].startIndex, to: place.lowerBound)
+                let serials = seen.dropFirst().map { String($0.dropFirst(start)) }
+                try demand(serials.allSatisfy { $0.count >= 8 && !$0.contains("…") }, "\(serials)")
+            }
+            for columns in [80, 60] {
+                let seen = try lines(columns, "links")
+                try demand(seen.count >= 2 && seen.allSatisfy { $0.count <= columns }, "\(columns) columns: \(seen)")
+            }
+        }
+
+        /// As many digits of a serial number as `mesh certs` shows are enough to revoke.
+        private func revokesByPrefix(_ node: TestNode, of other: TestNode) throws {
+            let operators = try TestOperator(node.mesh)
+            try operators.write()
+            try node.take(operators.list)
+            let leaf = try Certificate.load(file: other.directory + "/node.crt")[0]
+            func revoke(_ what: String) throws -> CommandResult {
+                try node.mesh(["revoke", what, "--reason", "test", "--key", operators.keyFile, "--json"])
+            }
+            for (digits, reason) in [
+                ("ffffffffffffffff", "sees no certificate"), (String(leaf.serialHex.prefix(4)), "8 digits"),
+            ] {
+                let refused = try revoke("serial:\(digits)")
+                try demandEqual(refused.status, 2, refused.output)
+                try demand(refused.output.contains(reason), refused.output)
+            }
+            // The only other node is the one that is revoked, which nobody waits for.
+            let revoked = try revoke("serial:\(leaf.serialHex.prefix(10))")
+            try demandEqual(revoked.status, 0, revoked.output)
+            let list = try node.mesh(["revoke", "--list", "--json"])
+            try demand(list.output.contains(leaf.serialHex), "the whole number is in the list: \(list.output)")
         }
     }
 }

@@ -44,17 +44,23 @@ extension EndToEnd {
             }
         }
 
+        /// The address of a service that is down, and one that answers with the question from its end.
+        private func oneThatIsDown(_ mesh: TestMesh) throws -> (gone: String, service: ThreadedService) {
+            let gone = try ListeningSocket(host: "\(mesh.network).250")
+            gone.close()
+            let service = try mesh.service { wire in
+                let question = try wire.receiveAll()
+                try wire.send(question.reversed())
+                wire.finishSending()
+            }
+            return (gone.address, service)
+        }
+
         /// One instance's target is down: every connection goes to the other, first bytes and end of input included.
         @Test func retryWithFirstBytes() throws {
             try withMesh { mesh in
-                let gone = try ListeningSocket(host: "\(mesh.network).250")
-                gone.close()
-                let service = try mesh.service { wire in
-                    let question = try wire.receiveAll()
-                    try wire.send(question.reversed())
-                    wire.finishSending()
-                }
-                let (client, servers, upstream) = try twoServers(mesh, gone.address, service.address)
+                let (gone, service) = try oneThatIsDown(mesh)
+                let (client, servers, upstream) = try twoServers(mesh, gone, service.address)
                 for index in 0..<40 {
                     let wire = try Wire(upstream)
                     let text = String(repeating: "question \(index) ", count: 1 + index * 20)
@@ -70,14 +76,8 @@ extension EndToEnd {
         /// Bytes and end of input went to an agent that could not answer yet and then refuses: the next one gets both.
         @Test func retryWithEndOfInput() throws {
             try withMesh { mesh in
-                let gone = try ListeningSocket(host: "\(mesh.network).250")
-                gone.close()
-                let service = try mesh.service { wire in
-                    let question = try wire.receiveAll()
-                    try wire.send(question.reversed())
-                    wire.finishSending()
-                }
-                let (client, servers, upstream) = try twoServers(mesh, gone.address, service.address) { node in
+                let (gone, service) = try oneThatIsDown(mesh)
+                let (client, servers, upstream) = try twoServers(mesh, gone, service.address) { node in
                     node.set("workers", 1)
                     node.upstream("echo", as: "shop", port: 8002, more: ["node": "Server2"])
                 }
@@ -130,7 +130,7 @@ extension EndToEnd {
                 let first = try mesh.echo()
                 let second = try mesh.echo()
                 let (client, servers, upstream) = try twoServers(
-                    mesh, first.address, second.address, checkEvery: "200ms")
+                    mesh, first.address, second.address, checkEvery: Deadline.milliseconds(500))
                 first.stop()
                 try client.waitInstances(of: "echo", at: ["Server2"])
                 try demandEqual(try client.instances(of: "echo")["Server1"], "critical")
@@ -178,7 +178,7 @@ extension EndToEnd {
                 }
                 let start = Deadline.now
                 try demandEqual(try Wire("\(pair.client.host):8002").receive(), .reset)
-                try demand(Deadline.now - start < 3, "it took \(Deadline.now - start) s")
+                try demand(Deadline.now - start < 3 * Deadline.slowness, "it took \(Deadline.now - start) s")
                 try demandEqual(try pair.client.waitFor("open_failed")["reason"], "no_healthy_instance")
             }
         }

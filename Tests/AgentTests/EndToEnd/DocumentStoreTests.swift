@@ -51,13 +51,31 @@ extension EndToEnd {
                 try node.waitFor("document_not_stored")
                 try FileManager.default.removeItem(atPath: documents(node) + "/revocations.json")
                 try FileManager.default.removeItem(atPath: documents(node) + "/policy.json")
-                try Deadline.until("it is stored", within: 20) { try node.metric("mesh_documents_unstored") == 0 }
+                try Deadline.until("it is stored") { try node.metric("mesh_documents_unstored") == 0 }
                 try node.take(try operators.sign(.policy, 1, mesh.policy.text))
                 node.kill()
                 try node.start()
                 try node.waitReady()
                 try demandEqual(try node.documentVersion(.revocations), 1)
                 try demandEqual(try node.documentVersion(.policy), 1)
+            }
+        }
+
+        /// A revocation does not wait for the disk: what it ends has ended before this node tries to store it.
+        @Test func aRevocationDoesNotWaitForTheDisk() throws {
+            try withMesh { mesh in
+                let (node, operators) = try directory(mesh, policy: false)
+                let ghost = try LinkEnd(mesh, as: "Ghost", to: node)
+                try node.waitFor("link_established") { $0["node"] == "Ghost" }
+                try block(documents(node) + "/revocations.json")
+                try node.take(
+                    try operators.revocations(1, [.node("Ghost", validBefore: Int64(time(nil)) + 3_600)]))
+                try node.waitFor("document_not_stored")
+                let events = node.records.map(\.event)
+                let ended = try demandValue(events.firstIndex(of: "identity_revoked"), "end of the link")
+                let refused = try demandValue(events.firstIndex(of: "document_not_stored"), "failure of the disk")
+                try demand(ended < refused, "the disk came first")
+                try ghost.waitClosed()
             }
         }
 
@@ -68,7 +86,7 @@ extension EndToEnd {
                 let file = documents(node) + "/policy.json"
                 let first = try Data(contentsOf: URL(fileURLWithPath: file))
                 try FileManager.default.removeItem(atPath: file)
-                try node.waitFor("document_file_changed", within: 20) { $0["kind"] == "policy" }
+                try node.waitFor("document_file_changed") { $0["kind"] == "policy" }
                 try Deadline.until("it is written again") { FileManager.default.contents(atPath: file) == first }
                 try node.take(try operators.sign(.policy, 2, mesh.policy.text))
                 node.kill()
@@ -109,6 +127,34 @@ extension EndToEnd {
                 try node.waitReady()
                 try node.take(try operators.sign(.policy, 2, mesh.policy.text, by: next))
                 try demand(!FileManager.default.fileExists(atPath: witness), "the old list is kept for nothing")
+            }
+        }
+
+        /// A list that removes the operator while what he signed is on its way to the disk: what is written late was decided before the
+        /// list, and leaves no files behind that the next start refuses.
+        @Test(.enabled(if: getuid() == 0)) func aLateWriteKeepsTheWitnesses() throws {
+            try withMesh { mesh in
+                let (started, operators) = try directory(mesh)
+                nonisolated(unsafe) let node = started
+                let revocations = try operators.revocations(1, [.node("Ghost", validBefore: 5)])
+                let thread = try HeldThread("documents", of: try node.running())
+                let late = Background { try node.offer(revocations) }
+                try node.waitDocument(.revocations, version: 1)
+                // Workers have it, and behind that the write begins.
+                try node.settle()
+                try node.take(try operators.list(2, [("next", try PrivateKey.generate(.ed25519))]))
+                try demandEqual(try node.metric("mesh_documents_unstored"), 1)
+                try thread.release()
+                let answer = try late.value(within: Deadline.patience)
+                try demandEqual(answer.json["stored"]?.bool, true, answer.text)
+                node.kill()
+                try node.start()
+                try node.waitReady()
+                for kind in ["revocations", "policy"] {
+                    try node.waitFor("document_signer_retired") { $0["kind"] == kind }
+                }
+                try demandEqual(try node.documentVersion(.operators), 2)
+                try demandEqual(try node.documentVersion(.revocations), 1)
             }
         }
 

@@ -101,6 +101,65 @@ extension EndToEnd {
             }
         }
 
+        /// Two nodes that may link with nobody any more hear of it before the directory lets them go, and let go of each other.
+        @Test func aPolicyThatTakesTheRightToLink() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let service = try mesh.echo()
+                let pair = try Pair(mesh, target: service.address)
+                let outcasts = [pair.client, pair.server]
+                var denying = mesh.policy
+                denying.rules.append(["deny": ["link"], "from": ["node:Client", "node:Server"], "to": ["*"]])
+                try pair.directory.take(operators.list)
+                try pair.directory.take(try operators.sign(.policy, 1, mesh.policy.text))
+                for node in outcasts { try node.waitDocument(.policy, version: 1) }
+                // A slow host may take longer than it is waited for, and then the right is given back and taken again.
+                var wire = try Wire(pair.upstream)
+                var start = Deadline.now
+                var isTold = false
+                for round in 0..<8 where !isTold {
+                    try wire.echo()
+                    start = Deadline.now
+                    try pair.directory.take(try operators.sign(.policy, UInt64(2 * round + 2), denying.text))
+                    isTold = try outcasts.allSatisfy { node in
+                        let told = try pair.directory.waitFor("unlinked_node_told", skipping: round) {
+                            $0["node"] == node.name
+                        }
+                        try demandEqual(told["reason"], "policy_changed")
+                        return told.value["acknowledged"]?.bool == true
+                    }
+                    guard !isTold else { break }
+                    try pair.directory.take(try operators.sign(.policy, UInt64(2 * round + 3), mesh.policy.text))
+                    for node in outcasts {
+                        try node.waitLinked(to: pair.directory, within: 60 * Deadline.slowness)
+                        try node.waitDocument(.policy, version: Int64(2 * round + 3))
+                    }
+                    try pair.client.waitInstances(of: "echo", at: ["Server"])
+                    wire = try Wire(pair.upstream)
+                }
+                try demand(isTold, "the nodes never have the document in time")
+                try demandEqual(wire.receive(), .reset, "a stream between them")
+                try demand(Deadline.now - start < 1 * Deadline.slowness, "it took \(Deadline.now - start) s")
+                for node in outcasts {
+                    try pair.directory.waitFor("link_lost") {
+                        $0["node"] == node.name && $0["reason"] == "policy_changed"
+                    }
+                    try Deadline.until("\(node.name) has no link") {
+                        try (outcasts + [pair.directory]).allSatisfy {
+                            try $0.name == node.name || !node.isLinked(to: $0)
+                        }
+                    }
+                    try demandEqual(
+                        try node.documentVersion(.policy), try pair.directory.documentVersion(.policy), node.name)
+                }
+                try demand(
+                    pair.client.count("link_lost") { $0["node"] == "Server" && $0["reason"] == "policy_changed" } > 0
+                        || pair.server.count("link_lost") { $0["node"] == "Client" && $0["reason"] == "policy_changed" }
+                            > 0,
+                    "the link between them ended for another reason")
+            }
+        }
+
         /// The commands as an operator uses them, from the first document on.
         @Test func commands() throws {
             try withMesh { mesh in
@@ -135,10 +194,10 @@ extension EndToEnd {
                 // By a key that is on no list.
                 let stranger = mesh.directory + "/stranger.key"
                 try PrivateKey.generate(.ed25519).write(to: stranger)
-                let refused = try run(["revoke", "Ghost", "--reason", "test", "--key", stranger], 3)
+                let refused = try run(["revoke", "Ghost", "--reason", "test", "--force", "--key", stranger], 3)
                 try demand(refused.contains("unknown_operator"), refused)
                 _ = try run(["revoke", "Ghost"] + key, 2)
-                let revoked = try run(["revoke", "Ghost", "--reason", "never came back"] + key)
+                let revoked = try run(["revoke", "Ghost", "--reason", "never came back", "--force"] + key)
                 try demand(revoked.contains("revoked node:Ghost (revocations version 1)"), revoked)
                 _ = try run(["revoke", "serial:0A", "--issuer", "CN=Old CA", "--reason", "retired"] + key)
                 _ = try run(["revoke", "serial:0A", "--reason", "no issuer"] + key, 2)

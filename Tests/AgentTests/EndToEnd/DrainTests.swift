@@ -47,6 +47,50 @@ extension EndToEnd {
             }
         }
 
+        /// systemd would kill a drain that is longer than its own patience: it is asked for more again and again.
+        @Test func systemdIsAskedForTime() throws {
+            try withMesh { mesh in
+                let path = mesh.directory + "/notify"
+                let notify = try NotifySocket(path)
+                let pair = try Pair(mesh, target: try mesh.echo().address) { _, server in
+                    server.environment["NOTIFY_SOCKET"] = path
+                    server.set("shutdown.drainTimeout", "1h")
+                }
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                pair.server.expectEnd()
+                try pair.server.running().signal(SIGTERM)
+                try notify.waitFor("STOPPING=1")
+                for _ in 1...2 { try notify.waitFor("EXTEND_TIMEOUT_USEC=30000000") }
+                try wire.echo("it drains still")
+                wire.finishSending()
+                try demandEqual(try pair.server.running().wait(), 0)
+            }
+        }
+
+        /// An agent that ends tells each peer another moment to come back, and peers keep to it.
+        @Test func peersOfAnAgentThatEndsComeOneAfterTheOther() throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true)
+                let peer = try mesh.node("Peer") { $0.set("links.reconnectMin", "10ms") }
+                try mesh.start()
+                try peer.waitLinked(to: directory)
+                let ends = try (1...4).map { try LinkEnd(mesh, as: "Guest\($0)", to: directory) }
+                for number in 1...4 { try directory.waitFor("link_established") { $0["node"] == "Guest\(number)" } }
+                try directory.stop()
+                for end in ends { try end.waitClosed() }
+                let delays = ends.compactMap { $0.farewell.map { ($0.reason, $0.retryAfter) } }
+                try demandEqual(delays.map(\.0), [LinkReason](repeating: .stopping, count: 4), "reasons")
+                try demand(delays.allSatisfy { (100...1_000).contains($0.1) }, "\(delays)")
+                try demand(Set(delays.map(\.1)).count > 1, "all come at once: \(delays)")
+                let lost = try peer.waitFor("link_lost") { $0["reason"] == "stopping" }
+                let dialled = try peer.waitFor("dial_failed") {
+                    $0["node"] == "Directory" && $0.seconds >= lost.seconds
+                }
+                try demand(dialled.seconds - lost.seconds > 0.09, "it came back too soon")
+            }
+        }
+
         /// `mesh drain --wait` ends with the last stream, not before.
         @Test func theCommandWaitsForTheLastStream() throws {
             try withMesh { mesh in
@@ -67,6 +111,33 @@ extension EndToEnd {
                 try demandEqual(ended.status, 0, "exit code")
                 try demand(ended.output.hasSuffix("node Server is drained: no stream is left\n"), ended.output)
                 try demandEqual(try runProgram(command + ["--undo"]).output, "node Server serves\n")
+            }
+        }
+
+        /// Requests of the edge leave a drained node although the edge keeps connections to its service: each goes where new streams go.
+        @Test func requestsLeaveADrainedNode() throws {
+            try withMesh { mesh in
+                mesh.policy.provide("web", at: "Other")
+                let edge = try EdgeMesh(mesh)
+                let fields = [("Authorization", "Bearer \(try edge.token())")]
+                let client = try edge.connect()
+                func request() throws {
+                    try client.sendRequest("GET", "/head", headers: fields)
+                    let answer = try client.answer()
+                    try demandEqual(answer.status, 200, answer.text)
+                }
+                try request()
+                let other = try mesh.node("Other") { $0.offer("web", edge.service.address) }
+                try other.start()
+                try edge.edge.waitInstances(of: "web", at: ["Other", "Server"])
+                try request()
+                try demandEqual(try edge.server.control.request("POST", "/v1/drain", "").status, 200)
+                try edge.edge.waitInstances(of: "web", at: ["Other"])
+                try Deadline.until("the drained node has no stream left", within: 10 * Deadline.slowness) {
+                    try request()
+                    return try edge.server.control.get("/v1/drain").json["state"]?.string == "drained"
+                }
+                try request()
             }
         }
 

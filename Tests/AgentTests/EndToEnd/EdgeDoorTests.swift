@@ -100,7 +100,7 @@ extension EndToEnd {
                 try missing.sendRequest("GET", "/head", headers: field)
                 try missing.waitEnd()
                 let stranger = try EdgeEnd(Wire(edge.address, from: "\(mesh.network).78"))
-                try stranger.send("PROXY TCP4 198.51.100.9 192.0.2.1 5000 443\r\n")
+                try? stranger.send("PROXY TCP4 198.51.100.9 192.0.2.1 5000 443\r\n")
                 try stranger.waitEnd()
                 try Deadline.until("counted") {
                     try edge.edge.metric("mesh_edge_refusals_total{reason=\"missing_proxy_header\"}") == 1
@@ -184,7 +184,9 @@ extension EndToEnd {
                 let end = try edge.connect()
                 let field = [("Authorization", "Bearer \(try edge.token())")]
                 var statuses: [Int] = []
-                for _ in 0..<3 {
+                let start = Deadline.now
+                // One comes back each second, however long these take.
+                while statuses.last != 429, statuses.count < 60 {
                     try end.sendRequest("GET", "/", headers: field)
                     let answer = try end.answer()
                     statuses.append(answer.status)
@@ -193,7 +195,9 @@ extension EndToEnd {
                         try demand(answer.headers["ratelimit"] != nil, "\(answer.headers)")
                     }
                 }
-                try demandEqual(statuses, [200, 200, 429], "statuses")
+                try demandEqual(statuses.prefix(2), [200, 200], "statuses")
+                try demandEqual(statuses.last, 429, "\(statuses)")
+                try demand(statuses.count <= 3 + Int(Deadline.now - start), "\(statuses)")
                 let large = try edge.request("GET", "/", headers: [("X-Large", String(repeating: "x", count: 4000))])
                 try demandEqual(large.status, 431, large.text)
                 let nobody = try edge.request("GET", "/nobody/knows")
@@ -212,14 +216,16 @@ extension EndToEnd {
                 let (key, record) = try store.add(
                     name: "script", at: Int64(time(nil)),
                     random: (0..<APIKeyStore.randomBytes).map { _ in UInt8.random(in: 0...255) })
-                try Data(store.text).write(to: URL(fileURLWithPath: file))
-                try Deadline.until("the new key counts", within: 5) {
+                try Data(store.text).write(to: URL(fileURLWithPath: file), options: .atomic)
+                chmod(file, 0o600)
+                try Deadline.until("the new key counts", within: 5 * Deadline.slowness) {
                     try edge.request("GET", "/head", headers: [("X-API-Key", key)]).status == 200
                 }
                 let end = try edge.connect()
                 _ = try end.upgrade("/ws", headers: [("Authorization", "ApiKey \(key)")])
                 try store.revoke(record.id, at: Int64(time(nil)))
-                try Data(store.text).write(to: URL(fileURLWithPath: file))
+                try Data(store.text).write(to: URL(fileURLWithPath: file), options: .atomic)
+                chmod(file, 0o600)
                 try demandEqual(try end.closeFrame().code, 4401, "revoked")
             }
         }
@@ -323,7 +329,7 @@ extension EndToEnd {
                 // What is no certificate is refused as a whole.
                 try "nonsense".write(toFile: file, atomically: true, encoding: .utf8)
                 front.process.signal(SIGHUP)
-                try Deadline.until("refused") { front.records("reload_failed").count == 1 }
+                try Deadline.until("refused") { !front.records("reload_failed").isEmpty }
                 let problems = "\(front.records("reload_failed")[0])"
                 try demand(problems.contains("issuers[0].jwks.ca"), problems)
                 try mesh.authority.root.pem.write(toFile: file, atomically: true, encoding: .utf8)
@@ -419,7 +425,7 @@ extension EndToEnd {
                     "GET", "/big/\(200 << 20)", headers: [("Authorization", "Bearer \(try edge.token())")])
                 try demandEqual(try end.head().status, 200, "begun")
                 // Nothing is read: the edge gives the client up after the body timeout.
-                try edge.edge.waitFor("edge_request", within: 20) { $0["reason"] == "client_too_slow" }
+                try edge.edge.waitFor("edge_request") { $0["reason"] == "client_too_slow" }
                 let grown = try edge.edge.running().residentBytes - before
                 try demandGrowth(grown, below: 24 << 20, "the edge")
             }

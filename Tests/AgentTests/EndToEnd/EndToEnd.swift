@@ -53,8 +53,8 @@ struct Stream {
     }
 }
 
-/// Sends `count` bytes of a stream, then ends the direction.
-func sendStream(_ wire: Wire, seed: UInt64, count: Int) throws {
+/// Sends `count` bytes of a stream, then ends the direction. `progress` has how many have gone.
+func sendStream(_ wire: Wire, seed: UInt64, count: Int, progress: Counter? = nil) throws {
     var stream = Stream(seed: seed)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 8)
     defer { buffer.deallocate() }
@@ -64,6 +64,7 @@ func sendStream(_ wire: Wire, seed: UInt64, count: Int) throws {
         let size = min(left, buffer.count)
         try wire.send(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<size]))
         left -= size
+        progress?.add(size)
     }
     wire.finishSending()
 }

@@ -173,6 +173,36 @@ extension EndToEnd.Front {
             }
         }
 
+        /// What a reload cannot change it names, again each time until a restart.
+        @Test func aReloadSaysWhatNeedsARestart() throws {
+            try withMesh { mesh in
+                let service = try WebService(mesh)
+                let files = try mesh.serverFiles()
+                let config = mesh.directory + "/front.json"
+                func write(_ audit: String) throws {
+                    try "{ workers: 1, audit: { directory: \"\(mesh.directory)/\(audit)\" } }".write(
+                        toFile: config, atomically: true, encoding: .utf8)
+                }
+                try write("first")
+                let front = try TestFront(mesh, serving(mesh, service, files) + ["--config", config])
+                func waiting(_ reload: Int) throws -> [String] {
+                    front.process.signal(SIGHUP)
+                    let record = try Deadline.wait("reload \(reload)") {
+                        front.records("reloaded").dropFirst(reload).first
+                    }
+                    return record["needRestart"]?.array?.compactMap(\.string) ?? ["none is named"]
+                }
+                try demandEqual(try waiting(0), [])
+                try write("second")
+                for reload in 1...2 {
+                    let keys = try waiting(reload)
+                    try demand(keys.count == 1 && keys[0].hasPrefix("audit.directory: "), "\(keys)")
+                }
+                try write("first")
+                try demandEqual(try waiting(3), [])
+            }
+        }
+
         @Test func healthAndMetrics() throws {
             try withMesh { mesh in
                 let service = try WebService(mesh)
@@ -188,6 +218,7 @@ extension EndToEnd.Front {
                 front.process.signal(SIGHUP)
                 try Deadline.until("reloaded") { front.records("reloaded").count == 1 }
                 let text = try metrics.get("/metrics").text
+                try demandEqual(try MetricsTable.published.get().problems(in: text), [], "docs/operations.md:")
                 for line in [
                     "mesh_ready 1", "mesh_edge_connections{kind=\"websocket\"} 1",
                     "mesh_edge_requests_total{route=\"*/\",status=\"4xx\"} 1",

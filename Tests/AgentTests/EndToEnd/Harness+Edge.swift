@@ -96,6 +96,14 @@ struct EdgeMesh {
                 expecting: .foreignServer(host: serverName ?? Self.host)))
     }
 
+    /// A connection without TLS, with a request on it.
+    func ask(_ target: String) throws -> EdgeEnd {
+        let end = try EdgeEnd(Wire(address))
+        end.host = address
+        try end.sendRequest("GET", target)
+        return end
+    }
+
     /// One request on a connection of its own.
     func request(
         _ method: String = "GET", _ target: String, token: String? = nil, headers: [(String, String)] = [],

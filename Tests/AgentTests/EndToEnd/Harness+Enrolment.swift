@@ -3,6 +3,7 @@ import Enrolment
 import Foundation
 import JSON
 import PKI
+import TLS
 
 /// What `mesh` said and how it ended.
 struct CommandResult {
@@ -11,6 +12,22 @@ struct CommandResult {
 
     /// The stable reason of a failure.
     var reason: String? { (try? JSONReader.parse(output))?["error"]?.string }
+}
+
+extension TestMesh {
+    /// A CA, at the node Directory, and the node Node, which has joined by a token. Both run.
+    func joinedNode(ttl: String, renewExpiredFor: String = "1h") throws -> (ca: TestNode, node: TestNode) {
+        let ca = try self.node("Directory", directory: true) {
+            try $0.serveCA(ttl: ttl, renewExpiredFor: renewExpiredFor)
+        }
+        let node = try self.node("Node") { $0.joinsByToken() }
+        try ca.start()
+        try ca.waitReady()
+        try ca.createToken(for: "Node", in: node.tokenFile)
+        try node.start()
+        try node.waitReady()
+        return (ca, node)
+    }
 }
 
 extension TestNode {
@@ -50,7 +67,7 @@ extension TestNode {
 
     /// Makes a token for `node` in the file that its agent reads, or in another one.
     func createToken(for node: String, in file: String, _ more: [String] = []) throws {
-        let made = try mesh(["ca", "token", "create", "--node", node, "--out", file] + more)
+        let made = try mesh(["ca", "token", "create", "--node", node, "--out", file, "--force"] + more)
         try demandEqual(made.status, 0, made.output)
     }
 
@@ -80,7 +97,10 @@ func waitFor<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Val
 /// The reason for which a first certificate was refused; nil where it was issued.
 func joinReason(_ token: JoinToken, key: PrivateKey, request: [UInt8]) throws -> String? {
     do {
-        _ = try waitFor { try await EnrolmentClient.join(token, key: key, request: request).credentials.leaf.serialHex }
+        let terms = try TLSProfile.modern.enrolmentTerms()
+        _ = try waitFor {
+            try await EnrolmentClient.join(token, key: key, request: request, under: terms).credentials.leaf.serialHex
+        }
         return nil
     } catch let error as EnrolmentError {
         return error.code

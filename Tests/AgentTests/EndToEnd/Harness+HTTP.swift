@@ -115,3 +115,22 @@ final class LineStream {
         return true
     }
 }
+
+extension TestNode {
+    /// What `mesh connect` does at the control socket: a stream to a service in the name of who runs the tests, with the first
+    /// bytes; or the refusal.
+    func connect(_ service: String, early: String = "") throws -> (Wire, Answer?) {
+        let wire = try Wire("unix:" + controlPath)
+        try wire.send(
+            "GET /v1/connect/\(service) HTTP/1.1\r\nHost: agent\r\nConnection: Upgrade\r\n"
+                + "Upgrade: conduit-stream\r\n\r\n" + early)
+        var head: [UInt8] = []
+        while !head.suffix(4).elementsEqual("\r\n\r\n".utf8) {
+            guard case .bytes(let byte) = wire.receive(atMost: 1) else { throw Failure("no answer") }
+            head += byte
+        }
+        if String(decoding: head, as: UTF8.self).hasPrefix("HTTP/1.1 101") { return (wire, nil) }
+        wire.finishSending()
+        return (wire, try Answer(message: head + (try wire.receiveAll())))
+    }
+}

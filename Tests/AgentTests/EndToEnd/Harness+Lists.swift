@@ -1,6 +1,41 @@
 import Foundation
 import PKI
 
+/// What a test changes while a server of its own uses it.
+final class Setting<Value: Sendable>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var current: Value
+
+    init(_ value: Value) { current = value }
+
+    var value: Value {
+        get { lock.withLock { current } }
+        set { lock.withLock { current = newValue } }
+    }
+}
+
+/// A web server that has CRLs at `/mesh.crl`.
+struct CRLServer {
+    /// Where to fetch them.
+    let url: String
+    /// The file that it sends; nil for an end of the connection without an answer.
+    let file: Setting<String?>
+
+    init(_ mesh: TestMesh, _ first: String?) throws {
+        let file = Setting(first)
+        let server = try mesh.service { wire in
+            var reader = WireReader(wire)
+            while let head = try reader.head(), head.hasPrefix("GET /mesh.crl "), let name = file.value {
+                let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: name)))
+                try wire.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(bytes.count)\r\n\r\n".utf8) + bytes)
+            }
+            wire.close()
+        }
+        url = "http://\(server.address)/mesh.crl"
+        self.file = file
+    }
+}
+
 /// CRLs of the mesh's CA, as `openssl ca` makes them.
 struct CRLMaker {
     /// Where the list in force is.
@@ -9,12 +44,14 @@ struct CRLMaker {
     private let settings: String
 
     /// Makes the first list, an empty one.
-    init(_ mesh: TestMesh, name: String = "clients") throws {
+    ///
+    /// - Parameter authority: whose it is; nil for the mesh's CA.
+    init(_ mesh: TestMesh, name: String = "mesh", of authority: CertificateAuthority? = nil) throws {
         directory = mesh.directory + "/crl-\(name)"
         file = directory + "/list.crl"
         settings = directory + "/ca.cnf"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        try mesh.authority.write(
+        try (authority ?? mesh.authority).write(
             certificateFile: directory + "/ca.crt", keyFile: directory + "/ca.key", passphrase: nil)
         try "".write(toFile: directory + "/index.txt", atomically: true, encoding: .utf8)
         try "01".write(toFile: directory + "/crlnumber", atomically: true, encoding: .utf8)
@@ -28,6 +65,12 @@ struct CRLMaker {
         private_key = \(directory)/ca.key
         default_md = sha256
         default_crl_days = 30
+        [delta]
+        2.5.29.27 = critical,ASN1:INTEGER:1
+        [nodes]
+        issuingDistributionPoint = critical,@scope
+        [scope]
+        onlyuser = TRUE
         """.write(toFile: settings, atomically: true, encoding: .utf8)
         try publish()
     }
@@ -42,15 +85,24 @@ struct CRLMaker {
 
     /// Makes the next list and puts it in place in one step.
     ///
-    /// - Parameter ended: it lived for a second, which is over when it comes into place.
-    func publish(ended: Bool = false) throws {
+    /// - Parameters:
+    ///   - options: of `openssl ca`.
+    ///   - ended: it lived for a second, which is over when it comes into place.
+    func publish(_ options: [String] = [], ended: Bool = false) throws {
         let next = directory + "/next.crl"
-        try openssl(["-gencrl", "-out", next] + (ended ? ["-crlsec", "1"] : []))
+        try openssl(["-gencrl", "-out", next] + options + (ended ? ["-crlsec", "1"] : []))
         if ended {
             let made = time(nil)
             try Deadline.until("the list has ended") { time(nil) > made + 2 }
         }
         rename(next, file)
+    }
+
+    /// A copy of the list in force, which stays as it is.
+    func copy() throws -> String {
+        let copy = directory + "/\(UUID().uuidString).crl"
+        try FileManager.default.copyItem(atPath: file, toPath: copy)
+        return copy
     }
 }
 

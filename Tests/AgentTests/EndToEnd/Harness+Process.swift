@@ -124,7 +124,17 @@ final class Child: @unchecked Sendable {
         try Deadline.wait("process \(pid) ends", within: seconds) { exitStatus }
     }
 
-    var output: String { (try? String(contentsOfFile: outputFile, encoding: .utf8)) ?? "" }
+    /// What it has written so far. The last character may be half there: it is somebody else who writes.
+    var output: String {
+        String(decoding: (try? Data(contentsOf: URL(fileURLWithPath: outputFile))) ?? Data(), as: UTF8.self)
+    }
+
+    /// Whole lines of what it has written so far; without one that is being written at the moment.
+    var outputLines: [Substring] {
+        let output = output
+        guard let last = output.lastIndex(of: "\n") else { return [] }
+        return output[..<last].split(separator: "\n")
+    }
 
     /// Resident memory that is the process's own (not shared with files), in bytes.
     var residentBytes: Int {
@@ -141,6 +151,21 @@ final class Child: @unchecked Sendable {
         return (try? FileManager.default.contentsOfDirectory(atPath: tasks))?.first { task in
             (try? String(contentsOfFile: "\(tasks)/\(task)/comm", encoding: .utf8)) == name + "\n"
         }.flatMap { Int32($0) }
+    }
+
+    /// Whether a thread waits for something at this moment.
+    func isAsleep(_ thread: Int32) -> Bool {
+        let text = (try? String(contentsOfFile: "/proc/\(pid)/task/\(thread)/stat", encoding: .utf8)) ?? ""
+        return text.split(separator: ")").last?.hasPrefix(" S ") == true
+    }
+
+    /// Leaves it no descriptor beside those that it has, while `body` lasts.
+    func withoutDescriptors(_ body: () throws -> Void) throws {
+        let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").compactMap { Int($0) }
+        let free = UInt((0...).first { !open.contains($0) } ?? 0)
+        try demandEqual(ctest_limit_descriptors(pid, free), 0, "prlimit")
+        defer { ctest_limit_descriptors(pid, .max) }
+        try body()
     }
 
     /// How many descriptors it has open.
@@ -179,5 +204,24 @@ extension LogRecord {
     func demandPause(below seconds: Double) throws {
         let pause = Double(value["parked_ms"]?.integer ?? .max) / 1_000
         try demand(pause < seconds * Deadline.slowness, "the session waited for \(pause) s")
+    }
+}
+
+/// A thread of an agent that stands still until it is released, or the test goes out of it by an error: whoever holds a thread could
+/// wait for ever for its process to end.
+final class HeldThread {
+    private let thread: Int32
+    private var isHeld = true
+
+    init(_ name: String, of process: Child) throws {
+        thread = try demandValue(process.thread(named: name), "the thread \(name)")
+        try demandEqual(ctest_hold_thread(thread), 0, "the thread \(name) is held: \(Wire.error):")
+    }
+
+    deinit { if isHeld { ctest_release_thread(thread) } }
+
+    func release() throws {
+        isHeld = false
+        try demandEqual(ctest_release_thread(thread), 0, "the thread is released")
     }
 }

@@ -8,6 +8,9 @@ final class Relay: @unchecked Sendable {
     private var pairs: [(client: Wire, server: Wire)] = []
     private var deafFrom: Int?
     private var isShut = false
+    /// This connection stands still, and those before it.
+    private var heldThrough = -1
+    private var flightsOfLast: Flights?
     private(set) var service: ThreadedService!
 
     var address: String { service.address }
@@ -22,6 +25,19 @@ final class Relay: @unchecked Sendable {
     /// Whether a connection has gone deaf since.
     var hasGoneDeaf: Bool { lock.withLock { deafFrom == nil } }
 
+    /// What comes on the connections that there are stays here until `release`.
+    func hold() { lock.withLock { heldThrough = pairs.count - 1 } }
+
+    /// Lets it go on.
+    func release() { lock.withLock { heldThrough = -1 } }
+
+    /// Waits until somebody has dialled after `hold`, and has said HELLO: the third thing that it says.
+    func waitForHello() throws {
+        try Deadline.until("somebody says HELLO") {
+            lock.withLock { pairs.count > heldThrough + 1 ? flightsOfLast : nil }?.clientFlights ?? 0 >= 3
+        }
+    }
+
     /// Resets all connections.
     func cut() {
         let pairs = lock.withLock {
@@ -31,7 +47,7 @@ final class Relay: @unchecked Sendable {
         for pair in pairs {
             // A thread reads each: shutdown wakes it, and what follows is a reset.
             for wire in [pair.client, pair.server] {
-                shutdown(wire.descriptor, Int32(SHUT_RD))
+                wire.stop(Int(SHUT_RD))
                 wire.abort()
             }
         }
@@ -53,16 +69,25 @@ final class Relay: @unchecked Sendable {
         // Who dials must not learn that the target has not started yet, and go another way.
         let server = try Deadline.wait("the relay's target listens") { try? Wire(target) }
         let flights = Flights()
-        lock.withLock { pairs.append((client, server)) }
+        let number = lock.withLock {
+            pairs.append((client, server))
+            flightsOfLast = flights
+            return pairs.count - 1
+        }
         let back = Background { [self] in
             try copy(server, client) {
                 self.noteServer(flights)
-                return true
+                return self.waitUntilReleased(number)
             }
         }
-        try? copy(client, server) { flights.clientSpeaks() }
+        try? copy(client, server) { flights.clientSpeaks() && waitUntilReleased(number) }
         server.finishSending()
         _ = try? back.value()
+    }
+
+    private func waitUntilReleased(_ number: Int) -> Bool {
+        while lock.withLock({ number <= heldThrough }) { usleep(1_000) }
+        return true
     }
 
     private func noteServer(_ flights: Flights) {
@@ -89,6 +114,9 @@ final class Relay: @unchecked Sendable {
         private var count = 0
         private var clientSpokeLast = true
         private var deaf = false
+
+        /// How often the client has spoken.
+        var clientFlights: Int { lock.withLock { count + (clientSpokeLast ? 1 : 0) } }
 
         var isDeaf: Bool {
             get { lock.withLock { deaf } }

@@ -60,7 +60,7 @@ final class ThreadedService: @unchecked Sendable {
     func stop() {
         // Wakes the accepting thread.
         shutdown(listener.descriptor, Int32(SHUT_RDWR))
-        for wire in lock.withLock({ wires }) { shutdown(wire.descriptor, Int32(SHUT_RDWR)) }
+        for wire in lock.withLock({ wires }) { wire.stop() }
     }
 }
 

@@ -17,6 +17,12 @@ final class Wire: @unchecked Sendable {
     let descriptor: Int32
     private let lock = NSLock()
     private var isOpen = true
+    /// Calls that are in the kernel with the descriptor: it is not closed under them, or they would go on with whatever got
+    /// its number next.
+    private var callsUnderWay = 0
+    /// What the last read that came to `.reset` failed with: only a connection's reset, or a descriptor that a mistake of the
+    /// test closed.
+    private(set) var failure = ""
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
@@ -91,21 +97,26 @@ final class Wire: @unchecked Sendable {
 
     func setTimeouts(_ seconds: Double) {
         var time = timeval(tv_sec: Int(seconds), tv_usec: Int((seconds - seconds.rounded(.down)) * 1e6))
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            _ = whileOpen {
+                Int(setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size)))
+            }
+        }
     }
 
     /// One read.
     func receive(atMost: Int = 65536, flags: Int32 = 0) -> Received {
         var buffer = [UInt8](repeating: 0, count: atMost)
         while true {
-            let count = recv(descriptor, &buffer, atMost, flags)
+            let count = whileOpen { recv(descriptor, &buffer, atMost, flags) }
             if count > 0 { return .bytes(Array(buffer[..<count])) }
             if count == 0 { return .end }
             switch errno {
             case EINTR: continue
             case EAGAIN: return .nothing
-            default: return .reset
+            default:
+                failure = Wire.error
+                return .reset
             }
         }
     }
@@ -113,7 +124,7 @@ final class Wire: @unchecked Sendable {
     /// Reads into `buffer`; 0 at the end. Throws on a reset or when nothing comes.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         while true {
-            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
+            let count = whileOpen { recv(descriptor, buffer.baseAddress, buffer.count, 0) }
             if count >= 0 { return count }
             if errno == EINTR { continue }
             throw Failure("recv: \(Wire.error)")
@@ -126,7 +137,7 @@ final class Wire: @unchecked Sendable {
         while bytes.count < count {
             switch receive(atMost: count - bytes.count) {
             case .bytes(let more): bytes += more
-            case let other: throw Failure("\(other) after \(bytes.count) of \(count) bytes")
+            case let other: throw Failure("\(other) after \(bytes.count) of \(count) bytes \(failure)")
             }
         }
         return bytes
@@ -139,7 +150,7 @@ final class Wire: @unchecked Sendable {
             switch receive() {
             case .bytes(let more): bytes += more
             case .end: return bytes
-            case let other: throw Failure("\(other) after \(bytes.count) bytes")
+            case let other: throw Failure("\(other) after \(bytes.count) bytes \(failure)")
             }
         }
     }
@@ -147,7 +158,9 @@ final class Wire: @unchecked Sendable {
     func send(_ bytes: UnsafeRawBufferPointer) throws {
         var done = 0
         while done < bytes.count {
-            let count = Glibc.send(descriptor, bytes.baseAddress! + done, bytes.count - done, Int32(MSG_NOSIGNAL))
+            let count = whileOpen {
+                Glibc.send(descriptor, bytes.baseAddress! + done, bytes.count - done, Int32(MSG_NOSIGNAL))
+            }
             if count < 0 {
                 if errno == EINTR { continue }
                 throw Failure("send after \(done) bytes: \(Wire.error)")
@@ -161,24 +174,53 @@ final class Wire: @unchecked Sendable {
 
     /// Sends without waiting; how many bytes the kernel took.
     func sendNow(_ bytes: [UInt8]) -> Int {
-        max(0, Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)))
+        max(0, whileOpen { Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) })
     }
 
-    func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func finishSending() { stop(SHUT_WR) }
 
-    /// Closes in order.
+    /// Ends directions; a call of another thread that waits for one returns.
+    func stop(_ directions: Int = Int(SHUT_RDWR)) {
+        _ = whileOpen { Int(shutdown(descriptor, Int32(directions))) }
+    }
+
+    /// Closes in order. A call on another thread ends first.
     func close() {
         lock.withLock {
             guard isOpen else { return }
             isOpen = false
-            Glibc.close(descriptor)
+            if callsUnderWay == 0 { Glibc.close(descriptor) } else { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
+    }
+
+    /// Makes one call with the descriptor; once it is closed, fails with EBADF instead.
+    private func whileOpen(_ call: () -> Int) -> Int {
+        let isOpen = lock.withLock {
+            if self.isOpen { callsUnderWay += 1 }
+            return self.isOpen
+        }
+        guard isOpen else {
+            errno = EBADF
+            return -1
+        }
+        let result = call()
+        let error = errno
+        lock.withLock {
+            callsUnderWay -= 1
+            if !self.isOpen, callsUnderWay == 0 { Glibc.close(descriptor) }
+        }
+        errno = error
+        return result
     }
 
     /// Closes with a reset (SO_LINGER 0).
     func abort() {
         var linger = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+        _ = whileOpen {
+            Int(
+                setsockopt(
+                    descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size)))
+        }
         close()
     }
 
@@ -250,5 +292,13 @@ final class ListeningSocket: @unchecked Sendable {
             isOpen = false
             Glibc.close(descriptor)
         }
+    }
+}
+
+/// The kernel destroys the connections of links to these nodes, whoever dialled them. Only for root.
+func cutLinks(to nodes: [TestNode]) throws {
+    for node in nodes {
+        let result = try runProgram(["ss", "-K", "dst", node.host, "dport", "=", ":7400"])
+        guard result.status == 0 else { throw Failure("ss -K: \(result.output)") }
     }
 }

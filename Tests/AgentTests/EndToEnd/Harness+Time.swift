@@ -13,6 +13,12 @@ enum Deadline {
     /// How long something may take that no promise of ours bounds: the machine may be busy.
     static let patience: Double = 30 * slowness
 
+    /// How long something lives of which a test needs a part of the life, in seconds: longer where everything takes longer.
+    static func lifetime(_ seconds: Int64) -> Int64 { slowness == 1 ? seconds : seconds * 3 }
+
+    /// A duration as configurations have it, longer where everything takes longer.
+    static func milliseconds(_ count: Int) -> String { "\(Int(Double(count) * slowness))ms" }
+
     static var now: Double {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)

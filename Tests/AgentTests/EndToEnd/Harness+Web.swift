@@ -4,14 +4,15 @@ import Foundation
 ///
 /// `/echo` sends the body back as it comes, `/head` the request's head, `/big/N` N bytes, `/events` a line for each call of
 /// `event`, `/silent` nothing at all, `/break` an answer that breaks off, `/close` the end, `/status/N` that status,
-/// `/ws` speaks WebSocket and echoes (it takes nothing for two seconds after the text "sleep"), `/once` closes the connection
-/// behind its answer without saying so.
+/// `/ws` speaks WebSocket and echoes (it takes nothing for two seconds after the text "sleep", and answers "half" with half a
+/// frame until `sendOtherHalf`), `/once` closes the connection behind its answer without saying so.
 final class WebService: @unchecked Sendable {
     private let lock = NSLock()
     private var seen: [String] = []
     private var events: [Wire] = []
     private var service: ThreadedService!
-    private var closedByClients = 0
+    private let otherHalf = DispatchSemaphore(value: 0)
+    private var bigSent = 0
 
     init(_ mesh: TestMesh) throws {
         service = try mesh.service { [unowned self] wire in try serve(wire) }
@@ -24,6 +25,12 @@ final class WebService: @unchecked Sendable {
     var heads: [String] { lock.withLock { seen } }
     /// Responses of `/events` under way.
     var listeners: Int { lock.withLock { events.count } }
+    /// Bytes that connections took of the answers of `/big/N` so far.
+    var bigBytes: Int { lock.withLock { bigSent } }
+
+    /// Sends the other half of a frame.
+    func sendOtherHalf() { otherHalf.signal() }
+
     /// Bytes of `/sink` so far.
     private(set) var sunk = 0
 
@@ -80,8 +87,10 @@ final class WebService: @unchecked Sendable {
                     let block = [UInt8](repeating: 0x61, count: 65536)
                     var left = count
                     while left > 0 {
-                        try wire.send(Array(block[..<min(left, block.count)]))
-                        left -= min(left, block.count)
+                        let piece = min(left, block.count)
+                        try wire.send(Array(block[..<piece]))
+                        left -= piece
+                        lock.withLock { bigSent += piece }
                     }
                 } else if path.hasPrefix("/status/"), let status = Int(path.dropFirst(8)) {
                     try respond(wire, status, Array("status".utf8))
@@ -90,6 +99,8 @@ final class WebService: @unchecked Sendable {
                 }
             }
         }
+        // The client has ended.
+        wire.close()
     }
 
     private func respond(_ wire: Wire, _ status: Int, _ body: [UInt8]) throws {
@@ -125,7 +136,7 @@ final class WebService: @unchecked Sendable {
             case 9: try wire.send(WebFrame.encode(10, payload))
             case 1 where payload == Array("half".utf8):
                 try wire.send([0x81, 10] + Array("first".utf8))
-                Thread.sleep(forTimeInterval: 1)
+                otherHalf.wait()
                 try wire.send(Array("other".utf8))
             case 1 where payload == Array("sleep".utf8): Thread.sleep(forTimeInterval: 2)
             default: try wire.send(WebFrame.encode(opcode, payload))

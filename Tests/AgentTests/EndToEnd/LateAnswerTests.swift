@@ -41,5 +41,41 @@ extension EndToEnd {
                     "a revoked peer is linked: \(links)")
             }
         }
+
+        /// A reload between HELLO and the link: the limits are those that HELLO has said.
+        @Test func limitsAreThoseOfHello() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.provide("echo", at: "Directory")
+                mesh.policy.connect("node:Peer", to: "echo")
+                let server = try mesh.node("Directory", directory: true) { node in
+                    node.set("links.resumeFor", "60s")
+                    node.set("limits.maxStreams", 16)
+                    node.offer("echo", service.address)
+                }
+                try mesh.start()
+                try server.waitInstances(of: "echo", at: ["Directory"])
+                let first = try LinkEnd(mesh, as: "Peer", to: server, beforeDecline: {})
+                try Deadline.until("the peer is linked") {
+                    try server.control.get("/v1/links").json["links"]?.array?.contains {
+                        $0["node"]?.string == "Peer" && $0["state"]?.string == "established"
+                    } == true
+                }
+                first.abort()
+                try server.waitFor("link_lost") { $0["node"] == "Peer" && $0.value["parked"]?.bool == true }
+                let second = try LinkEnd(
+                    mesh, as: "Peer", to: server, after: first,
+                    beforeDecline: {
+                        server.set("limits.maxStreams", 32)
+                        try demandEqual(try server.reload().status, 200)
+                    }, ignoresLimits: true)
+                try demandEqual(second.saidStreams, 16, "what HELLO has said")
+                let streams = try (0..<17).map { _ in try second.open(OpenRequest(service: "echo")) }
+                for stream in streams.dropLast() { try demandEqual(try second.next(of: stream), .accepted) }
+                guard case .refused(.tooManyStreams, _) = try second.next(of: streams[16]) else {
+                    throw Failure("more streams than HELLO has said")
+                }
+            }
+        }
     }
 }

@@ -312,7 +312,7 @@ extension EndToEnd {
                 try demand(try pair.client.metric("mesh_link_receive_bytes_total") ?? 0 >= bytes, "a counter went back")
                 // Every line of the log is a JSON object with the same four members.
                 for node in [pair.directory, pair.client] {
-                    for line in try node.running().output.split(separator: "\n") {
+                    for line in try node.running().outputLines {
                         let value = try JSONReader.parse(String(line))
                         for member in ["time", "level", "event", "message"] {
                             try demand(value[member]?.string != nil, "\(member) is missing: \(line)")

@@ -26,8 +26,14 @@ final class LinkEnd {
     private var plain: ByteQueue
     private var frames: FrameReader
     private var fates: [StreamHandle: [Fate]] = [:]
+    /// How many streams the other end has said that it takes.
+    let saidStreams: UInt32
     /// What it was told when the other end went away.
     private(set) var farewell: Notice?
+    /// What it answers on every stream that the other end opens; nil to refuse them.
+    var answer: String?
+    /// Streams that the other end has opened.
+    private(set) var opened = 0
     /// What it was told of the number of lanes.
     private(set) var lanesSeen: [Int] = []
 
@@ -43,11 +49,12 @@ final class LinkEnd {
     ///   - address: where it dials; nil for the node's usual address.
     ///   - beforeHello: what happens between the handshake and its HELLO.
     ///   - beforeDecline: it resumes sessions, and says no to one that is offered; this comes before the answer.
+    ///   - ignoresLimits: it opens more streams than the other end has said.
     init(
         _ mesh: TestMesh, as name: String, to node: TestNode, documents: [UInt8]? = nil, lane: UInt8 = 0,
         lanes: Int? = nil, boot: BootID? = nil, clockAhead: Int64 = 0, issuedAhead: Int64 = 0,
         after former: LinkEnd? = nil, with given: Credentials? = nil, at address: String? = nil,
-        beforeHello: () throws -> Void = {}, beforeDecline: (() throws -> Void)? = nil
+        beforeHello: () throws -> Void = {}, beforeDecline: (() throws -> Void)? = nil, ignoresLimits: Bool = false
     ) throws {
         credentials =
             try given ?? former?.credentials
@@ -70,10 +77,13 @@ final class LinkEnd {
         hello.lane = lane
         hello.lanes = lanes
         if beforeDecline != nil { hello.resumptionEpoch = 0 }
-        let (own, peer) = try Self.meet(tls, wire, &plain, &frames, masks, hello, beforeHello)
-        if peer.resumptionEpoch != nil, let beforeDecline {
+        let (own, said) = try Self.meet(tls, wire, &plain, &frames, masks, hello, beforeHello)
+        if said.resumptionEpoch != nil, let beforeDecline {
             try Self.decline(tls, wire, &plain, &frames, masks, after: beforeDecline)
         }
+        var peer = said
+        saidStreams = said.maximumStreams
+        if ignoresLimits { peer.maximumStreams = .max }
         session = Session(
             role: .dialler, parity: StreamParity(local: name, peer: node.name), configuration: own, peer: peer,
             budget: ReceiveBudget(), pool: SegmentPool(), masks: masks, seed: 1,
@@ -86,15 +96,7 @@ final class LinkEnd {
         _ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue, _ frames: inout FrameReader, _ masks: MaskKeys,
         _ own: Hello, _ beforeHello: () throws -> Void
     ) throws -> (SessionConfiguration, Hello) {
-        shaking: while true {
-            let step = tls.handshake()
-            try flush(tls, wire)
-            switch step {
-            case .complete: break shaking
-            case .failed(let error): throw error
-            case .wantsInput: try receive(tls, wire, into: &plain)
-            }
-        }
+        try shakeHands(tls, wire, &plain)
         let key = Handshake.key(random: (1, 2))
         try send(
             try Handshake.clientRequest(
@@ -122,6 +124,19 @@ final class LinkEnd {
                 if let other = step.0 { throw Failure("no link: \(other)") }
             }
             try receive(tls, wire, into: &plain)
+        }
+    }
+
+    /// TLS, of either end.
+    static func shakeHands(_ tls: TLSSession, _ wire: Wire, _ plain: inout ByteQueue) throws {
+        while true {
+            let step = tls.handshake()
+            try flush(tls, wire)
+            switch step {
+            case .complete: return
+            case .failed(let error): throw error
+            case .wantsInput: try receive(tls, wire, into: &plain)
+            }
         }
     }
 
@@ -153,9 +168,11 @@ final class LinkEnd {
 
     /// Waits for the other end to close the connection.
     func waitClosed() throws {
-        while true {
+        let end = Deadline.now + Deadline.patience
+        while Deadline.now < end {
             do { try turn() } catch { return }
         }
+        throw Failure("the connection stays")
     }
 
     // MARK: - Streams
@@ -182,11 +199,14 @@ final class LinkEnd {
 
     /// Waits for what becomes of a stream next.
     func next(of stream: StreamHandle) throws -> Fate {
+        // Pings keep coming where nothing else does.
+        let end = Deadline.now + Deadline.patience
         while true {
             if let fate = fates[stream]?.first {
                 fates[stream]?.removeFirst()
                 return fate
             }
+            guard Deadline.now < end else { throw Failure("nothing becomes of the stream") }
             try turn()
         }
     }
@@ -207,6 +227,12 @@ final class LinkEnd {
             guard Deadline.now < end else { throw Failure("what was waited for did not come") }
             try turn()
         }
+    }
+
+    /// Takes no new streams, since another run of this node is there already; those under way go on.
+    func leave() throws {
+        session.goAway(.goingAway, retryAfter: 1)
+        try transmit()
     }
 
     /// Ends the link for good.
@@ -247,7 +273,11 @@ final class LinkEnd {
             session.consumed(stream, range.count)
             if isLast { fates[stream, default: []].append(.finished) }
         case .finished(let stream): fates[stream, default: []].append(.finished)
-        case .opened(let stream): session.refuse(stream, .noSuchService)
+        case .opened(let stream):
+            opened += 1
+            guard let answer else { return session.refuse(stream, .noSuchService) }
+            session.accept(stream)
+            send(answer, on: stream)
         case .lanes(let count): lanesSeen.append(count)
         case .goAway: farewell = session.lastNotice
         default: break
@@ -268,7 +298,7 @@ final class LinkEnd {
 
     // MARK: - Bytes
 
-    private static func send(_ bytes: [UInt8], _ tls: TLSSession, _ wire: Wire) throws {
+    static func send(_ bytes: [UInt8], _ tls: TLSSession, _ wire: Wire) throws {
         if case .failed(let error) = bytes.withUnsafeBytes({ tls.write($0) }) { throw error }
         try flush(tls, wire)
     }
@@ -284,7 +314,7 @@ final class LinkEnd {
         }
     }
 
-    private static func receive(_ tls: TLSSession, _ wire: Wire, into plain: inout ByteQueue) throws {
+    static func receive(_ tls: TLSSession, _ wire: Wire, into plain: inout ByteQueue) throws {
         guard case .bytes(let bytes) = wire.receive() else { throw Failure("the link is gone") }
         try bytes.withUnsafeBytes { window in
             tls.setInput(window)
@@ -310,5 +340,41 @@ final class LinkEnd {
             case .failed(let error): throw error
             }
         }
+    }
+}
+
+extension LinkEnd {
+    /// Plays the node `name` for whoever has dialled `wire`, up to the upgrade: what comes next is their HELLO.
+    static func answer(_ mesh: TestMesh, as name: String, on wire: Wire) throws -> TLSSession {
+        let credentials = try mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)))
+        let context = try TLSContext(
+            TLSContext.Configuration(
+                role: .server, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
+                alpn: ["http/1.1"]))
+        let tls = try TLSSession(context: context, expecting: .anyIdentity)
+        var plain = ByteQueue()
+        shaking: while true {
+            let step = tls.handshake()
+            try flush(tls, wire)
+            switch step {
+            case .complete: break shaking
+            case .failed(let error): throw error
+            case .wantsInput: try receive(tls, wire, into: &plain)
+            }
+        }
+        while plain.copyBytes().firstRange(of: Array("\r\n\r\n".utf8)) == nil { try receive(tls, wire, into: &plain) }
+        let lines = String(decoding: plain.copyBytes(), as: UTF8.self).split(separator: "\r\n").dropFirst()
+        let fields = lines.map { line in
+            line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+        }
+        let request = try Handshake.checkRequest(
+            method: "GET",
+            headers: { name in
+                fields.filter { $0.count == 2 && $0[0].lowercased() == name.lowercased() }.map { $0[1] }
+            },
+            protocols: ["conduit.link.v1"], protocolRequired: true
+        ).get()
+        try send(try Handshake.response(to: request), tls, wire)
+        return tls
     }
 }

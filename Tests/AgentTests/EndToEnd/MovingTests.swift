@@ -32,7 +32,9 @@ extension EndToEnd {
                         let count = node.count(event) { $0["node"] != "Directory" }
                         try demandEqual(count, 0, "\(event) at \(node.name)")
                     }
-                    try demand(try node.metric(#"mesh_link_moves_total{outcome="moved"}"#) ?? 0 >= 3, "too few moves")
+                    try Deadline.until("three moves of \(node.name)") {
+                        try node.metric(#"mesh_link_moves_total{outcome="moved"}"#) ?? 0 >= 3
+                    }
                     try demandEqual(try node.metric(#"mesh_link_moves_total{outcome="broken"}"#) ?? 0, 0)
                 }
                 let link = try pair.client.link(to: pair.server)
@@ -57,6 +59,46 @@ extension EndToEnd {
             try node.issue(IssueRequest(node: node.name, validity: validity))
             let chain = try Certificate.load(file: node.directory + "/node.crt")
             return try #require(chain.first).fingerprintSHA256
+        }
+
+        /// A node gets another address while its streams move bytes. Whoever has dialled it hears of that from the directory, or by its
+        /// own configuration, and moves there; nothing is left at the old one.
+        @Test(arguments: [false, true]) func linksFollowTheirNodesAddress(isConfigured: Bool) throws {
+            try withMesh { mesh in
+                let pair = try Pair(mesh, target: try mesh.service(sendBack).address) { client, server in
+                    server.set("node.advertise", .null)
+                    for node in [client, server] { node.set("links.lanes", 2) }
+                    if isConfigured { client.peer(server) }
+                }
+                let (client, server) = (pair.client, pair.server)
+                let load = try StreamLoad(pair.upstream, streams: 8)
+                try client.waitLanes(2, to: server)
+                let quiet = try Wire(pair.upstream)
+                try quiet.echo("before")
+                for address in ["\(server.host):7499", server.meshAddress] {
+                    server.set("listen.mesh", .string(address))
+                    try demandEqual(try server.reload().status, 200)
+                    if isConfigured {
+                        client.peers = [["node": "Server", "address": .string(address)]]
+                        try demandEqual(try client.reload().status, 200)
+                    }
+                    for lane in 0..<2 {
+                        try client.waitFor("link_moved") {
+                            $0["node"] == "Server" && $0["remote"] == address
+                                && $0.value["lane"]?.integer == Int64(lane)
+                        }
+                    }
+                    try quiet.echo("at \(address)")
+                }
+                try load.finish()
+                try quiet.echo("after")
+                for node in [client, server] {
+                    for event in ["link_lost", "session_ended", "session_resumed"] {
+                        let count = node.count(event) { $0["node"] != "Directory" }
+                        try demandEqual(count, 0, "\(event) at \(node.name)")
+                    }
+                }
+            }
         }
 
         /// A node that cannot dial its peer asks it to.
@@ -118,7 +160,7 @@ extension EndToEnd {
                 try pair.client.waitLinked(to: pair.server)
                 let wire = try Wire(pair.upstream)
                 try wire.echo("before")
-                try renew(pair.server, validity: 4)
+                try renew(pair.server, validity: Deadline.lifetime(4))
                 try demandEqual(try pair.server.reload().status, 200)
                 try pair.client.waitFor("link_moved")
                 try wire.echo("moved")

@@ -19,6 +19,7 @@ extension EndToEnd {
                 func refusals() -> [LogRecord] {
                     pair.server.records.filter { $0.event == "handshake_failed" && $0["node"] == "Client" }
                 }
+                try pair.server.waitFor("handshake_failed") { $0["node"] == "Client" }
                 try demandEqual(refusals().count, 1)
                 // An application in a loop: told at once, and nothing is dialled.
                 for _ in 0..<100 {
@@ -61,6 +62,15 @@ extension EndToEnd {
                 try Deadline.until("one of them is refused twice") { refusals(since: 0).count >= 2 }
                 let times = try refusals(since: 0).prefix(2).map { try milliseconds($0) }
                 try demand(times[1] - times[0] >= 5_000, "it came again after \(times[1] - times[0]) ms")
+            }
+        }
+
+        /// Waits until a connection to `upstream` is carried again: there is somebody who answers.
+        func waitCarried(by upstream: String, _ what: String) throws {
+            try Deadline.until(what, every: 0.02) {
+                let wire = try Wire(upstream)
+                try? wire.send("?")
+                if case .bytes = wire.receive() { return true } else { return false }
             }
         }
 

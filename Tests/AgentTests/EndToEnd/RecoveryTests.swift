@@ -11,7 +11,7 @@ extension EndToEnd {
         private func ends(_ node: TestNode, _ arguments: [String] = []) throws -> (status: Int32, output: String) {
             try node.launch(arguments)
             node.expectEnd()
-            let status = try node.running().wait(within: 60)
+            let status = try node.running().wait(within: 60 * Deadline.slowness)
             return (status, try node.running().output)
         }
 
@@ -102,12 +102,15 @@ extension EndToEnd {
                 try node.waitReady()
                 try node.stop()
                 let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter
-                try Deadline.until("it has ended beyond renewal", within: 30) {
+                try Deadline.until("it has ended beyond renewal") {
                     Date().timeIntervalSince1970 > Double(end) + 1.5
                 }
                 let stuck = try ends(node)
                 try demandEqual(stuck.status, 6, stuck.output)
-                for words in ["not_authenticated", "token_used", "mesh ca token create --node Node"] {
+                for words in [
+                    "not_authenticated", "token_used", "mesh ca token create --node Node", "ca.renewExpiredFor",
+                    "put it into \(node.tokenFile) and start again",
+                ] {
                     try demand(stuck.output.contains(words), "\(words): \(stuck.output)")
                 }
                 try ca.createToken(for: "Node", in: node.tokenFile)
@@ -117,7 +120,7 @@ extension EndToEnd {
                 // The CA being away then is a matter of time.
                 try node.stop()
                 ca.kill()
-                try Deadline.until("it has ended again", within: 30) {
+                try Deadline.until("it has ended again") {
                     let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter
                     return Date().timeIntervalSince1970 > Double(end) + 0.5
                 }
@@ -125,39 +128,6 @@ extension EndToEnd {
                 try node.writeFiles()
                 let away = try ends(node)
                 try demandEqual(away.status, 5, away.output)
-            }
-        }
-
-        @Test func aFreshTokenBringsBackARevokedNode() throws {
-            try withMesh { mesh in
-                let operators = try TestOperator(mesh)
-                let ca = try ca(mesh)
-                let node = try mesh.node("Node") { $0.joinsByToken() }
-                try ca.createToken(for: "Node", in: node.tokenFile)
-                try node.start()
-                try node.waitReady()
-                try ca.take(operators.list)
-                let leaf = try Certificate.load(file: node.identityDirectory + "/node.crt")[0]
-                let target = RevocationEntry.Target.node("Node", validBefore: leaf.notBefore + 1)
-                let revocations = try operators.revocations(1, [target])
-                try node.take(operators.list)
-                try node.take(revocations)
-                try ca.take(revocations)
-                try node.waitFor("own_identity_revoked")
-                try node.stop()
-                // With the old token it starts all the same, and says so.
-                try node.launch()
-                try node.waitFor("rejoin_failed")
-                try node.stop()
-                // What begins before the time of the revocation is covered by it; certificates count whole seconds.
-                let stopped = Date()
-                try Deadline.until("a certificate begins later") { Date().timeIntervalSince(stopped) > 2.5 }
-                try ca.createToken(for: "Node", in: node.tokenFile)
-                try node.launch()
-                try node.waitReady()
-                try node.waitLinked(to: ca)
-                let next = try Certificate.load(file: node.identityDirectory + "/node.crt")[0]
-                try demand(next.fingerprintSHA256 != leaf.fingerprintSHA256, "another certificate")
             }
         }
 

@@ -37,8 +37,7 @@ extension EndToEnd {
             }
         }
 
-        /// Links move house: who is linked notices nothing, who comes later finds the new address, and a wrong one changes
-        /// nothing.
+        /// Links move house: no connection notices, who comes later finds the new address, and a wrong one changes nothing.
         @Test func theMeshListenerMoves() throws {
             try withMesh { mesh in
                 let pair = try Pair(mesh, target: try mesh.echo().address) { client, server in
@@ -74,16 +73,18 @@ extension EndToEnd {
                 let record = try server.waitFor("mesh_listener_changed")
                 try demandEqual(record["to"], new)
                 try demand(throws: { _ = try Wire(old) }, "the old address still answers")
-                try wire.echo("the same link")
+                try wire.echo("the same session")
                 try demandEqual(server.count("link_lost"), 0, "links that were lost")
                 try Deadline.until("the new one is told") {
                     try addresses(of: server, at: pair.directory) == [new]
                 }
                 try Deadline.until("the client knows") { try addresses(of: server, at: pair.client) == [new] }
 
+                try pair.client.waitFor("link_moved") { $0["node"] == "Server" && $0["remote"] == new }
+                try wire.echo("the same session on another link")
                 // A link that is lost is made again at the new address, and its session goes on.
                 if getuid() == 0 {
-                    _ = try runProgram(["ss", "-K", "dst", server.host, "dport", "=", ":7400"])
+                    _ = try runProgram(["ss", "-K", "dst", server.host, "dport", "=", ":7499"])
                     try pair.client.waitFor("session_resumed") { $0["node"] == "Server" }
                     try wire.echo("over the new address")
                 }

@@ -6,14 +6,7 @@ extension EndToEnd {
     /// Links break, connections don't.
     @Suite struct Resumption {
         /// The kernel destroys the connection of the link between two nodes, whoever dialled it.
-        private func cut(_ pair: Pair) throws { try cut([pair.client, pair.server]) }
-
-        private func cut(_ nodes: [TestNode]) throws {
-            for node in nodes {
-                let result = try runProgram(["ss", "-K", "dst", node.host, "dport", "=", ":7400"])
-                guard result.status == 0 else { throw Failure("ss -K: \(result.output)") }
-            }
-        }
+        private func cut(_ pair: Pair) throws { try cutLinks(to: [pair.client, pair.server]) }
 
         private func resumptions(_ node: TestNode) -> Int { node.count("session_resumed") }
 
@@ -162,7 +155,7 @@ extension EndToEnd {
                 let service = try echo(mesh)
                 let pair = try Pair(mesh, target: service.address) { client, server in
                     client.peer(server)
-                    for node in [client, server] { node.set("links.resumeFor", "1s") }
+                    for node in [client, server] { node.set("links.resumeFor", .string(Deadline.milliseconds(2_000))) }
                 }
                 try pair.client.waitLinked(to: pair.server)
                 let wire = try Wire(pair.upstream)
@@ -174,8 +167,13 @@ extension EndToEnd {
                 try pair.client.waitFor("link_lost") { $0["node"] == "Server" && $0.value["parked"]?.bool == true }
                 try demandEqual(try pair.client.link(to: pair.server)?["state"]?.string, "parked")
                 try demandEqual(try pair.client.metric("mesh_sessions_parked"), 1)
+                let waiting = try Wire(pair.upstream)
+                try? waiting.send("too late")
                 try demandEqual(wire.receive(), .reset, "the application sees")
                 try pair.client.waitFor("session_ended") { $0["reason"] == "timed_out" }
+                // It has nothing to wait for any more: long before its connect timeout.
+                waiting.setTimeouts(5 * Deadline.slowness)
+                try demandEqual(waiting.receive(), .reset, "who came meanwhile sees")
                 try pair.server.running().signal(SIGCONT)
                 // The sleeper's session cannot go on either; a new one carries new streams.
                 try pair.client.waitLinked(to: pair.server)
@@ -183,6 +181,30 @@ extension EndToEnd {
                     guard let again = try? Wire(pair.upstream) else { return false }
                     return (try? again.echo("again")) != nil
                 }
+            }
+        }
+
+        /// New connections wait for the session like those that have a stream, whatever dials come to meanwhile.
+        @Test func newConnectionsWaitForTheSession() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let service = try echo(mesh)
+                let pair = try Pair(mesh, target: service.address) { client, server in client.peer(server) }
+                try pair.client.waitLinked(to: pair.server)
+                let old = try Wire(pair.upstream)
+                try old.echo("before")
+                try pair.server.running().signal(SIGSTOP)
+                defer { try? pair.server.running().signal(SIGCONT) }
+                try cut(pair)
+                try pair.client.waitFor("link_lost") { $0["node"] == "Server" && $0.value["parked"]?.bool == true }
+                let dials = pair.client.count("dial_failed") { $0["node"] == "Server" }
+                let new = try Wire(pair.upstream)
+                try new.send("new")
+                try pair.client.waitFor("dial_failed", skipping: dials) { $0["node"] == "Server" }
+                try pair.server.running().signal(SIGCONT)
+                try demandEqual(String(decoding: try new.receive(exactly: 3), as: UTF8.self), "new")
+                try old.echo("after")
+                try demandEqual(pair.client.count("open_failed"), 0, "connections that were not carried")
             }
         }
 
@@ -226,7 +248,7 @@ extension EndToEnd {
                 for round in 1...3 {
                     try end.sendText("round \(round)")
                     try demandEqual(try end.frame().payload, Array("round \(round)".utf8), "echo")
-                    try cut([edge.edge, edge.server])
+                    try cutLinks(to: [edge.edge, edge.server])
                     try end.sendText("in the dark \(round)")
                     try demandEqual(try end.frame().payload, Array("in the dark \(round)".utf8), "echo")
                     try edge.edge.waitFor("session_resumed", skipping: round - 1)

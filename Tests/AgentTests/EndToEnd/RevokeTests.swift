@@ -38,6 +38,47 @@ extension EndToEnd {
             }
         }
 
+        /// A node is revoked while its session waits for the next link: it ends at once, not when its time is over, with the
+        /// reason, and nobody goes on with it.
+        @Test func aParkedSessionEnds() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let service = try mesh.echo()
+                let pair = try Pair(mesh, target: service.address) { client, server in
+                    client.peer(server)
+                    for node in [client, server] { node.set("links.resumeFor", "60s") }
+                }
+                try pair.client.waitLinked(to: pair.server)
+                try pair.client.take(operators.list)
+                let wire = try Wire(pair.upstream)
+                try wire.echo("before")
+                try pair.server.running().signal(SIGSTOP)
+                defer { try? pair.server.running().signal(SIGCONT) }
+                try cutLinks(to: [pair.client, pair.server])
+                try pair.client.waitFor("link_lost") { $0["node"] == "Server" && $0.value["parked"]?.bool == true }
+                try demandEqual(try pair.client.metric("mesh_sessions_parked"), 1)
+                let start = Deadline.now
+                try pair.client.take(
+                    try operators.revocations(1, [.node("Server", validBefore: Int64(time(nil)) + 1)]))
+                try demandEqual(wire.receive(), .reset, "the application sees")
+                let took = Deadline.now - start
+                print("revoked while parked: the stream closed after \(Int(took * 1000)) ms")
+                try demand(took < 1 * Deadline.slowness, "it took \(took) s")
+                let ended = try pair.client.waitFor("session_ended") { $0["node"] == "Server" }
+                try demandEqual(ended["reason"], "revoked")
+                try demandEqual(try pair.client.metric("mesh_sessions_parked"), 0)
+                try demandEqual(try pair.client.metric(#"mesh_link_resumptions_total{outcome="revoked"}"#), 1)
+                // It still has its half, and comes back with it.
+                try pair.server.running().signal(SIGCONT)
+                try pair.server.waitFor("dial_failed") {
+                    $0["node"] == "Client" && $0["reason"] == "identity_revoked"
+                }
+                try demandEqual(pair.server.count("session_resumed") { $0["node"] == "Client" }, 0)
+                try demandEqual(try pair.client.isLinked(to: pair.server), false)
+            }
+        }
+
         /// The same for a change of policy.
         @Test func policyInAMeshOfTen() throws {
             try withMesh { mesh in
@@ -59,13 +100,7 @@ extension EndToEnd {
         @Test func theCARenewsNothingRevoked() throws {
             try withMesh { mesh in
                 let operators = try TestOperator(mesh)
-                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA(ttl: "4s") }
-                let node = try mesh.node("Node") { $0.joinsByToken() }
-                try ca.start()
-                try ca.waitReady()
-                try ca.createToken(for: "Node", in: node.tokenFile)
-                try node.start()
-                try node.waitReady()
+                let (ca, node) = try mesh.joinedNode(ttl: "4s")
                 try ca.take(operators.list)
                 try ca.take(try operators.revocations(1, [.node("Node", validBefore: Int64(time(nil)) + 600)]))
                 try node.waitFor("renewal_failed") { $0["reason"] == "revoked" }

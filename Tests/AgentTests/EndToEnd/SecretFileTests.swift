@@ -15,9 +15,10 @@ extension EndToEnd {
         /// Everything below a directory, with modes.
         private func modes(_ directory: String) throws -> [(path: String, type: FileAttributeType?, mode: Int)] {
             let files = FileManager.default
-            return try (files.subpathsOfDirectory(atPath: directory) + [""]).map { name in
+            return try (files.subpathsOfDirectory(atPath: directory) + [""]).compactMap { name in
                 let path = name.isEmpty ? directory : "\(directory)/\(name)"
-                let attributes = try files.attributesOfItem(atPath: path)
+                // One that the agent replaces may be gone again.
+                guard let attributes = try? files.attributesOfItem(atPath: path) else { return nil }
                 return (path, attributes[.type] as? FileAttributeType, attributes[.posixPermissions] as? Int ?? 0)
             }
         }
@@ -57,6 +58,7 @@ extension EndToEnd {
                 for node in mesh.nodes { try node.take(operators.list) }
                 try keeper.take(try operators.sign(.policy, 1, mesh.policy.text))
                 try keeper.take(try operators.revocations(1, [.node("Nobody", validBefore: Int64(time(nil)))]))
+                for node in mesh.nodes { try node.waitDocument(.revocations, version: 1) }
                 let seals = keeper.directory + "/state/seals/Kept.json"
                 try Deadline.until("a seal is kept") { FileManager.default.fileExists(atPath: seals) }
                 let file = kept.tokenFile

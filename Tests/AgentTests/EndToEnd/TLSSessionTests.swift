@@ -50,6 +50,16 @@ extension EndToEnd {
             }
         }
 
+        /// Without another handshake the keys are gone after two lifetimes.
+        @Test func keysOfQuietNamesAreWiped() throws {
+            try withMesh { mesh in
+                let edge = try Self.edge(mesh, lifetime: "3s")
+                _ = try Self.connect(edge, ["-tls1_3"])
+                try Deadline.until("a key is there") { try edge.edge.metric("mesh_edge_ticket_keys") == 1 }
+                try Deadline.until("it is gone") { try edge.edge.metric("mesh_edge_ticket_keys") == 0 }
+            }
+        }
+
         @Test func nothingIsResumedUnlessTheConfigurationSaysSo() throws {
             try withMesh { mesh in
                 let edge = try Self.edge(mesh, lifetime: nil)

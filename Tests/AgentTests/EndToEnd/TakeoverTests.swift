@@ -97,6 +97,49 @@ extension EndToEnd {
             }
         }
 
+        /// The new process of the one node is linked by the old one of the other, which goes away in the same breath: that the link
+        /// ends is known before that it has begun. Who waits goes on with the new process there.
+        @Test func aLinkThatEndsAsItBeginsLosesNobody() throws {
+            try withMesh { mesh in
+                var relay: Relay?
+                var upstream = ""
+                let pair = try Pair(mesh, target: try mesh.echo().address) { client, server in
+                    let between = try Relay(mesh, to: server.meshAddress)
+                    client.peers.append(["node": "Server", "address": .string(between.address)])
+                    server.set("node.advertise", [.string(between.address)])
+                    upstream = client.upstream("echo", as: "shop", port: 8002, more: ["connectTimeout": "60s"])
+                    for node in [client, server] {
+                        node.set("links.handshakeTimeout", "60s")
+                        node.set("shutdown.drainTimeout", "60s")
+                    }
+                    relay = between
+                }
+                let between = try #require(relay)
+                try Wire(upstream).echo("before")
+                // GOAWAY of the client's old process does not arrive, so that the new one is kept waiting by the server's old one …
+                between.hold()
+                var olds = [try pair.client.takeOver()]
+                try between.waitForHello()
+                let waiting = (0..<8).map { number in
+                    Background { [upstream] in try Wire(upstream).echo("connection \(number)") }
+                }
+                try Deadline.until("they wait") { try pair.client.metric("mesh_local_connections") == 8 }
+                // … until that has gone away, too.
+                olds.append(try pair.server.takeOver())
+                between.release()
+                for connection in waiting { try connection.value(within: Deadline.patience) }
+                for old in olds { try demandEqual(try old.wait(), 0, "exit status") }
+                let seen = pair.client.records.filter {
+                    $0["node"] == "Server" && ["link_established", "link_retiring"].contains($0.event)
+                }
+                try demandEqual(
+                    seen.map(\.event), ["link_established", "link_retiring", "link_established"],
+                    "what the new process saw of the server")
+                try demandEqual(
+                    try pair.client.metric(#"mesh_open_failures_total{reason="unreachable"}"#) ?? 0, 0, "failures")
+            }
+        }
+
         /// GOAWAY travels behind bulk data, and the new process comes before it.
         @Test func transfersGoOnUnderTakeovers() throws {
             try withMesh { mesh in
@@ -105,7 +148,10 @@ extension EndToEnd {
                     guard try receiveStream(wire, seed: 5) == size else { return }
                     try sendStream(wire, seed: 6, count: size)
                 }
-                let pair = try Pair(mesh, target: service.address)
+                // The old processes have the time that the transfers take.
+                let pair = try Pair(mesh, target: service.address) { client, server in
+                    for node in [client, server] { node.set("shutdown.drainTimeout", "60s") }
+                }
                 let wires = try (0..<2).map { _ in try Wire(pair.upstream) }
                 let sending = wires.map { wire in Background { try sendStream(wire, seed: 5, count: size) } }
                 let receiving = wires.map { wire in Background { try receiveStream(wire, seed: 6) } }
@@ -209,7 +255,9 @@ extension EndToEnd {
         /// Streams that are open when their agents are replaced, twice, go on until their end.
         @Test func longStreamsGoOn() throws {
             try withMesh { mesh in
-                let pair = try Pair(mesh, target: try mesh.echo().address)
+                let pair = try Pair(mesh, target: try mesh.echo().address) { client, server in
+                    for node in [client, server] { node.set("shutdown.drainTimeout", "60s") }
+                }
                 let first = try Wire(pair.upstream)
                 try first.echo("before")
                 let olds = [try pair.client.takeOver(), try pair.server.takeOver()]
@@ -302,283 +350,6 @@ extension EndToEnd {
                 try demandEqual(try pair.client.takeOver().wait(), 0, "exit status")
                 try Wire(added).echo("still there")
                 try demand(access(socket, F_OK) != 0, "the file of a socket that nobody wants is left")
-            }
-        }
-
-        // MARK: - What fails
-
-        @Test func aStartThatFailsChangesNothing() throws {
-            try withMesh { mesh in
-                let pair = try Pair(mesh, target: try mesh.echo().address)
-                let load = ShortConnections(to: pair.upstream, perMinute: 3_000)
-                let client = pair.client
-                let good = try String(contentsOfFile: client.configurationFile, encoding: .utf8)
-                func spoil(_ text: String) throws {
-                    try text.write(toFile: client.configurationFile, atomically: true, encoding: .utf8)
-                }
-                try spoil(good.replacingOccurrences(of: "\"upstreams\"", with: "\"upstream\""))
-                let bad = try client.failToTakeOver()
-                try demandEqual(bad.status, 78, bad.output)
-                try spoil(good.replacingOccurrences(of: client.directory + "/node.key", with: "/does/not/exist"))
-                let keyless = try client.failToTakeOver()
-                try demand(keyless.status != 0 && keyless.output.contains("/does/not/exist"), keyless.output)
-                // What is found only after the old process has closed its files.
-                try spoil(good.replacingOccurrences(of: client.host + ":8001", with: pair.server.meshAddress))
-                let taken = try client.failToTakeOver()
-                try demandEqual(taken.status, 1, taken.output)
-                try demand(taken.output.contains("Address already in use"), taken.output)
-                try spoil(
-                    try String(contentsOfFile: pair.server.configurationFile, encoding: .utf8).replacingOccurrences(
-                        of: pair.server.controlPath, with: client.controlPath))
-                let other = try client.failToTakeOver()
-                try demandEqual(other.status, 78, other.output)
-                try demand(other.output.contains("is node Client, and this one would be Server"), other.output)
-                try spoil(good)
-                try load.goOn(50)
-                try load.finish("four takeovers that fail")
-                try demandEqual(try client.metric(#"mesh_takeovers_total{result="failed"}"#), 3)
-                try demandEqual(client.count("takeover_failed"), 3)
-                // Nothing stays closed.
-                try demandEqual(
-                    try client.control.request("PUT", "/v1/services/x", #"{"target":"127.0.0.1:9"}"#).status, 403)
-                try demandEqual(try client.takeOver().wait(), 0, "exit status")
-            }
-        }
-
-        @Test func theDirectoryGoesOnAfterAFailure() throws {
-            try withMesh { mesh in
-                mesh.policy.provide("late", at: "Directory")
-                let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                let claim = try ListeningSocket(host: node.host, port: 8009)
-                node.upstream("late", at: claim.address)
-                try node.writeFiles()
-                let failed = try node.failToTakeOver()
-                try demandEqual(failed.status, 1, failed.output)
-                try node.waitFor("takeover_failed")
-                let answer = try node.control.request("PUT", "/v1/services/late", #"{"target":"127.0.0.1:9"}"#)
-                try demandEqual(answer.status, 201, answer.text)
-                try demandEqual(answer.json["directory"]?.bool, true, answer.text)
-            }
-        }
-
-        /// The audit log cannot be opened again when a takeover has come to nothing: the node takes on nothing, as it is told to,
-        /// until it can.
-        @Test func theAuditLogComesBack() throws {
-            try withMesh { mesh in
-                let node = try mesh.node("Directory", directory: true) { $0.set("audit.onFailure", "closed") }
-                try mesh.start()
-                let claim = try ListeningSocket(host: node.host, port: 8009)
-                let place = node.directory + "/state/audit"
-                try FileManager.default.moveItem(atPath: place, toPath: place + ".away")
-                try Data().write(to: URL(fileURLWithPath: place))
-                let failed = try node.failToTakeOver()
-                try demand(failed.status != 0, failed.output)
-                try node.waitFor("audit_not_written")
-                try Deadline.until("the node is closed") { !node.isReady }
-                try FileManager.default.removeItem(atPath: place)
-                try FileManager.default.moveItem(atPath: place + ".away", toPath: place)
-                try node.waitFor("audit_written_again")
-                try node.waitReady()
-                // One that comes to nothing after the new process has written.
-                node.upstream("late", at: claim.address)
-                try node.writeFiles()
-                let taken = try node.failToTakeOver()
-                try demandEqual(taken.status, 1, taken.output)
-                try node.waitFor("takeover_failed", skipping: 1)
-                node.upstreams = []
-                try demandEqual(try node.reload().status, 200)
-                try Deadline.until("what came after it is in the log") {
-                    try node.audited().contains { $0["event"]?.string == "reloaded" }
-                }
-                try demand(node.isReady, "the node is closed")
-                let verified = try node.mesh(["audit", "verify"])
-                try demandEqual(verified.status, 0, verified.output)
-            }
-        }
-
-        /// What the old process still sees while it ends is in the log that the new one keeps.
-        @Test func theOldProcessIsAudited() throws {
-            try withMesh { mesh in
-                let edge = try EdgeMesh(mesh)
-                let kept = try edge.connect()
-                let old = try edge.edge.takeOver()
-                try kept.sendRequest("GET", "/", headers: [("Authorization", "Bearer \(try edge.token("mallory"))")])
-                try demandEqual(try kept.answer().status, 403)
-                try Deadline.until("it is in the log") {
-                    try edge.edge.audited().contains {
-                        $0["event"]?.string == "access_denied" && $0["fields"]?["process"]?.integer == Int64(old.pid)
-                    }
-                }
-                try demandEqual(try old.wait(), 0, "exit status")
-                let verified = try edge.edge.mesh(["audit", "verify"])
-                try demandEqual(verified.status, 0, verified.output)
-            }
-        }
-
-        /// A disk that does not answer fails the takeover, and holds up nothing else.
-        @Test(.enabled(if: getuid() == 0)) func aStuckDiskHoldsUpNothing() throws {
-            try withMesh { mesh in
-                nonisolated(unsafe) let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                let thread = try #require(try node.running().thread(named: "audit"))
-                guard ctest_hold_thread(thread) == 0 else {
-                    throw Failure("the thread cannot be held: \(String(cString: strerror(errno)))")
-                }
-                let attempt = Background { try node.failToTakeOver() }
-                // As long as it lasts the control plane answers.
-                try Deadline.until("the takeover fails", every: 0.05) {
-                    try demandEqual(try node.control.get("/v1/links").status, 200)
-                    return node.count("takeover_failed") == 1
-                }
-                let failed = try attempt.value(within: Deadline.patience)
-                try demandEqual(failed.status, 1, failed.output)
-                try demand(failed.output.contains("the audit log's disk does not answer"), failed.output)
-                try demandEqual(ctest_release_thread(thread), 0)
-                try demandEqual(try node.reload().status, 200)
-                try Deadline.until("the log goes on") {
-                    try node.audited().contains { $0["event"]?.string == "reloaded" }
-                }
-                try demandEqual(try node.takeOver().wait(), 0, "exit status")
-                let verified = try node.mesh(["audit", "verify"])
-                try demandEqual(verified.status, 0, verified.output)
-            }
-        }
-
-        @Test func onlyOneTakesOver() throws {
-            try withMesh { mesh in
-                let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                let wire = try Wire("unix:" + node.takeoverPath)
-                try wire.send(Self.message(#"{"type":"hello","protocol":1,"supervised":false,"descriptors":0}"#))
-                try demand(try Self.type(of: wire) == "offer", "no offer")
-                let second = try node.failToTakeOver()
-                try demandEqual(second.status, 1, second.output)
-                try demand(second.output.contains("refused (busy)"), second.output)
-                wire.close()
-                try node.waitFor("takeover_failed")
-                let future = try Wire("unix:" + node.takeoverPath)
-                try future.send(Self.message(#"{"type":"hello","protocol":2,"descriptors":0}"#))
-                try demand(try Self.type(of: future) == "refused", "another version was not refused")
-                let noise = try Wire("unix:" + node.takeoverPath)
-                try noise.send([UInt8](repeating: 0xFF, count: 64))
-                try demandEqual(noise.receive(), .end, "noise")
-                try demandEqual(try node.takeOver().wait(), 0, "exit status")
-            }
-        }
-
-        private static func message(_ text: String) -> [UInt8] {
-            let count = UInt32(text.utf8.count)
-            return (0..<4).map { UInt8(truncatingIfNeeded: count >> (24 - 8 * UInt32($0))) } + [0, 0, 0, 0]
-                + Array(text.utf8)
-        }
-
-        private static func type(of wire: Wire) throws -> String? {
-            let head = try wire.receive(exactly: 8)
-            let count = head[..<4].reduce(0) { $0 << 8 | Int($1) }
-            return try JSONReader.parse(try wire.receive(exactly: count))["type"]?.string
-        }
-
-        @Test(.enabled(if: getuid() == 0)) func anotherUserMayNot() throws {
-            try withMesh { mesh in
-                let node = try mesh.node("Directory", directory: true)
-                try mesh.start()
-                // Directory and socket are their owner's alone; who gets past them is asked who he is.
-                let outside = try node.failToTakeOver(prefix: Self.nobody)
-                try demandEqual(outside.status, 1, outside.output)
-                try demand(outside.output.contains("EACCES"), outside.output)
-                for path in [node.directory, node.directory + "/control"] { chmod(path, 0o755) }
-                chmod(node.takeoverPath, 0o777)
-                let refused = try node.failToTakeOver(prefix: Self.nobody)
-                try demandEqual(refused.status, 1, refused.output)
-                try demand(refused.output.contains("refused (not_permitted)"), refused.output)
-                try demandEqual(try node.metric(#"mesh_takeovers_total{result="refused"}"#), 1)
-                let record = try node.waitFor("takeover_refused")
-                try demandEqual(record.value["uid"]?.integer, 65534)
-            }
-        }
-
-        private static let nobody = ["setpriv", "--reuid", "65534", "--clear-groups", "--"]
-
-        @Test func whereNobodyRunsItIsAnOrdinaryStart() throws {
-            try withMesh { mesh in
-                let node = try mesh.node("Directory", directory: true)
-                try node.writeFiles()
-                try node.launch(["--takeover"])
-                try node.waitReady()
-                try node.waitFor("takeover_none")
-                // A dead agent's sockets are nobody.
-                node.kill()
-                try node.launch(["--takeover"])
-                try node.waitReady()
-                // An agent that does not know how.
-                unlink(node.takeoverPath)
-                let refused = try node.failToTakeOver()
-                try demandEqual(refused.status, 1, refused.output)
-                try demand(refused.output.contains("its version does not know how"), refused.output)
-            }
-        }
-
-        // MARK: - The edge
-
-        /// Each request on a connection of its own, and all on one until the agent closes it after an answer.
-        @Test func requestsAreAnsweredUnderTakeovers() throws {
-            try withMesh { mesh in
-                nonisolated(unsafe) let edge = try EdgeMesh(mesh)
-                let fields = [("Authorization", "Bearer \(try edge.token())")]
-                let stop = Counter()
-                let clients = (0..<4).map { number in
-                    Background { () -> Int in
-                        var answers = 0
-                        var end = try edge.connect()
-                        while stop.value == 0 {
-                            try end.sendRequest("GET", "/head", headers: fields)
-                            let answer = try end.answer()
-                            try demandEqual(answer.status, 200, answer.text)
-                            answers += 1
-                            guard number % 2 == 0 || answer.headers["connection"]?.lowercased() == "close" else {
-                                continue
-                            }
-                            end.close()
-                            end = try edge.connect()
-                        }
-                        return answers
-                    }
-                }
-                var olds: [Child] = []
-                for _ in 1...3 {
-                    olds.append(try edge.edge.takeOver())
-                    try edge.edge.waitReady()
-                    usleep(100_000)
-                }
-                olds.append(try edge.server.takeOver())
-                stop.add(1)
-                let answers = try clients.map { try $0.value(within: Deadline.patience) }
-                print("the edge: \(answers) requests were answered")
-                for old in olds { try demandEqual(try old.wait(), 0, "exit status") }
-            }
-        }
-
-        @Test func theEdgesConnectionsGetTheirAnswers() throws {
-            try withMesh { mesh in
-                let edge = try EdgeMesh(mesh)
-                let fields = [("Authorization", "Bearer \(try edge.token())")]
-                let (socket, fresh) = (try edge.connect(), try edge.connect())
-                try demandEqual(try socket.upgrade("/ws", headers: fields).status, 101, "upgrade")
-                let old = try edge.edge.takeOver()
-                try socket.sendText("still here")
-                try demandEqual(try socket.frame().payload, Array("still here".utf8), "echo")
-                // It had not asked yet when the other process came.
-                try demandEqual(try fresh.upgrade("/ws", headers: fields).status, 101, "upgrade")
-                let new = try edge.connect()
-                try demandEqual(try new.upgrade("/ws", headers: fields).status, 101, "upgrade")
-                try demand(old.isRunning, "the old process has ended")
-                old.signal(SIGTERM)
-                try demandEqual(try socket.closeFrame().code, 1001, "goodbye")
-                try demandEqual(try fresh.closeFrame().code, 1001, "goodbye")
-                try demandEqual(try old.wait(), 0, "exit status")
-                try new.sendText("goes on")
-                try demandEqual(try new.frame().payload, Array("goes on".utf8), "echo")
             }
         }
     }

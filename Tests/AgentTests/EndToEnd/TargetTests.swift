@@ -81,7 +81,7 @@ extension EndToEnd {
                 let server = try TLSServer(mesh, certificate: files, version: "1.2")
                 let two = try Two(
                     mesh, target: "https://localhost:\(server.port)", tls: Self.ca(files),
-                    check: ["kind": "tcp", "interval": "1s", "timeout": "1s"])
+                    check: ["kind": "tcp", "interval": "10s", "timeout": "10s"])
                 try mesh.start()
                 try two.client.waitInstances(of: "echo", at: ["Server"])
                 try Self.ask(try Wire(two.upstream), "who\n", "None localhost TLSv1.2\n")
@@ -157,7 +157,7 @@ extension EndToEnd {
                 let files = try mesh.serverCertificate("localhost", ip: ["127.0.0.1"])
                 let other = try mesh.serverCertificate("localhost")
                 let server = try TLSServer(mesh, certificate: files)
-                let check: JSONValue = ["kind": "tcp", "interval": "1s", "timeout": "1s", "failures": 1]
+                let check: JSONValue = ["kind": "tcp", "interval": "10s", "timeout": "10s", "failures": 1]
                 let target = "https://127.0.0.1:\(server.port)"
                 let two = try Two(mesh, target: target, tls: Self.ca(other), check: check)
                 try mesh.start()

@@ -20,7 +20,7 @@ extension EndToEnd {
                 let sender = Background { try sendStream(wire, seed: 1, count: count) }
                 try demandEqual(try receiveStream(wire, seed: 2), count, "bytes back")
                 try sender.value(within: 300)
-                try demandEqual(try served.value(within: 60), count, "bytes there")
+                try demandEqual(try served.value(within: 60 * Deadline.slowness), count, "bytes there")
             }
         }
 
@@ -121,6 +121,21 @@ extension EndToEnd {
             }
         }
 
+        /// Waits until something was sent and nothing moves for a while; gives what went.
+        private func standstill(of progress: Counter, _ what: String) throws -> Int {
+            var last = -1
+            var since = Deadline.now
+            try Deadline.until(what) {
+                let now = progress.value
+                if now != last {
+                    last = now
+                    since = Deadline.now
+                }
+                return now > 0 && Deadline.now - since > 0.7
+            }
+            return last
+        }
+
         /// A reader that stops: its sender stops too, memory stays bounded, others on the link are not delayed.
         @Test func stalledReaders() throws {
             try withMesh { mesh in
@@ -154,29 +169,11 @@ extension EndToEnd {
                     senders.append(
                         Background {
                             try wire.send("S")
-                            var stream = Stream(seed: 3)
-                            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 8)
-                            defer { buffer.deallocate() }
-                            for _ in 0..<(total / buffer.count) {
-                                stream.fill(buffer)
-                                try wire.send(UnsafeRawBufferPointer(buffer))
-                                progress.add(buffer.count)
-                            }
-                            wire.finishSending()
+                            try sendStream(wire, seed: 3, count: total, progress: progress)
                         })
                 }
-                // They stop: nothing moves for a while, and it is far from everything.
-                var last = -1
-                var since = Deadline.now
-                try Deadline.until("the senders stop") {
-                    let now = progress.value
-                    if now != last {
-                        last = now
-                        since = Deadline.now
-                    }
-                    return now > 0 && Deadline.now - since > 0.7
-                }
-                try demand(last < stalled * total / 2, "senders were not stopped: \(last >> 20) MiB went")
+                let went = try standstill(of: progress, "the senders stop")
+                try demand(went < stalled * total / 2, "senders were not stopped: \(went >> 20) MiB went")
                 let growth = (client.residentBytes - before.0, server.residentBytes - before.1)
                 try demandGrowth(growth.0, below: stalled * (16 << 20), "the client's agent")
                 try demandGrowth(growth.1, below: stalled * (16 << 20), "the server's agent")
@@ -196,7 +193,9 @@ extension EndToEnd {
                 // The readers go on and get everything.
                 for _ in 0..<stalled { go.signal() }
                 for sender in senders { try sender.value() }
-                for _ in 0..<stalled { try demandEqual(try arrived.take(within: 120), total, "bytes") }
+                for _ in 0..<stalled {
+                    try demandEqual(try arrived.take(within: 120 * Deadline.slowness), total, "bytes")
+                }
             }
         }
 
@@ -207,29 +206,12 @@ extension EndToEnd {
                 let progress = Counter()
                 let service = try mesh.service { wire in
                     wire.setTimeouts(300)
-                    var stream = Stream(seed: 4)
-                    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 8)
-                    defer { buffer.deallocate() }
-                    for _ in 0..<(total / buffer.count) {
-                        stream.fill(buffer)
-                        try wire.send(UnsafeRawBufferPointer(buffer))
-                        progress.add(buffer.count)
-                    }
-                    wire.finishSending()
+                    try sendStream(wire, seed: 4, count: total, progress: progress)
                 }
                 let pair = try Pair(mesh, target: service.address)
                 let wire = try Wire(pair.upstream, receiveBuffer: 64 << 10)
-                var last = -1
-                var since = Deadline.now
-                try Deadline.until("the service stops") {
-                    let now = progress.value
-                    if now != last {
-                        last = now
-                        since = Deadline.now
-                    }
-                    return now > 0 && Deadline.now - since > 0.7
-                }
-                try demand(last < total / 2, "the service was not stopped: \(last >> 20) MiB went")
+                let went = try standstill(of: progress, "the service stops")
+                try demand(went < total / 2, "the service was not stopped: \(went >> 20) MiB went")
                 try demandEqual(try receiveStream(wire, seed: 4), total, "bytes")
             }
         }

@@ -42,14 +42,14 @@ extension EndToEnd {
                 let started = events.first { $0["type"]?.string == "conduit-mesh.security.started" }
                 try demandEqual(started?["data"]?["category"]?.string, "agent")
                 try demand(!receiver.output.contains("bad signature"), receiver.output)
-                try demand(try metric(node, "delivered") >= 2, "not counted")
+                try Deadline.until("both are counted") { try metric(node, "delivered") >= 2 }
             }
         }
 
-        /// A server that fails gets the same again, in order, and once it works, all of it.
-        @Test func failuresAreTriedAgain() throws {
+        /// A server that fails gets the same again, in order, and once it works, all of it; also one that does not know us yet.
+        @Test(arguments: [503, 401, 404]) func failuresAreTriedAgain(with status: Int) throws {
             try withMesh { mesh in
-                let receiver = try Receiver(mesh, failing: 2)
+                let receiver = try Receiver(mesh, failing: 2, status: status)
                 let node = try node(mesh, receiver)
                 try mesh.start()
                 try node.waitFor("webhook_failing")
@@ -57,6 +57,36 @@ extension EndToEnd {
                 try demand(receiver.events.contains { $0["type"]?.string == "conduit-mesh.security.started" }, "lost")
                 try demandEqual(try node.metric("mesh_audit_webhook_failures_total"), 2)
                 try demandEqual(try metric(node, "dropped"), 0)
+                try demandEqual(try metric(node, "refused"), 0)
+            }
+        }
+
+        /// A server that does not take one event among many gets all the others, and the log says which one it was.
+        @Test func oneThatIsRefusedCostsNoOther() throws {
+            try withMesh { mesh in
+                let receiver = try Receiver(mesh, mode: "picky", failing: 2)
+                let node = try node(mesh, receiver)
+                try mesh.start()
+                try node.waitFor("webhook_failing")
+                for _ in 0..<7 { try demandEqual(try node.reload().status, 200) }
+                // Of a policy that is bad the agent might tell twice: it looks at that file by itself, too.
+                let good = try String(contentsOfFile: node.configurationFile, encoding: .utf8)
+                try "no configuration".write(toFile: node.configurationFile, atomically: true, encoding: .utf8)
+                try demand(try node.control.request("POST", "/v1/reload", "").status != 200, "a bad configuration")
+                try good.write(toFile: node.configurationFile, atomically: true, encoding: .utf8)
+                for _ in 0..<7 { try demandEqual(try node.reload().status, 200) }
+                let record = try node.waitFor("webhook_refused")
+                try demandEqual(record["type"], "conduit-mesh.security.reload_failed")
+                try Deadline.until("all others arrive") {
+                    receiver.events.count {
+                        $0["type"]?.string == "conduit-mesh.security.reloaded"
+                            && $0["data"]?["fields"]?["by"]?.string?.hasPrefix("uid:") == true
+                    } == 14
+                }
+                try demandEqual(try metric(node, "refused"), 1)
+                try demandEqual(node.count("webhook_refused"), 1)
+                let ids = receiver.events.compactMap { $0["id"]?.string }
+                try demandEqual(Set(ids).count, ids.count, "nothing comes twice")
             }
         }
 
@@ -97,6 +127,23 @@ extension EndToEnd {
             }
         }
 
+        /// Another profile holds for the webhook, too, without a restart: here one without TLS 1.2, the only version of this server.
+        @Test func anotherProfileHoldsAfterAReload() throws {
+            try withMesh { mesh in
+                let receiver = try Receiver(mesh, mode: "tls12")
+                let node = try node(mesh, receiver)
+                try mesh.start()
+                try Deadline.until("TLS 1.2 will do") { try metric(node, "delivered") >= 1 }
+                node.set("tls.profile", "hipaa")
+                let stricter = try node.reload()
+                try demandEqual(stricter.status, 200, stricter.text)
+                try node.waitFor("webhook_failing")
+                node.set("tls.profile", "modern")
+                try demandEqual(try node.reload().status, 200)
+                try node.waitFor("webhook_works_again")
+            }
+        }
+
         @Test func aConfigurationWithoutSecretIsRefused() throws {
             try withMesh { mesh in
                 let node = try mesh.node("Directory", directory: true) {
@@ -119,7 +166,7 @@ extension EndToEnd {
 
             private static let script = """
                 import hashlib, hmac, http.server, json, ssl, sys, threading, time
-                certificate, key, secret, mode, failing = sys.argv[1:6]
+                certificate, key, secret, mode, failing, failure = sys.argv[1:7]
                 failing = int(failing)
                 class Handler(http.server.BaseHTTPRequestHandler):
                     protocol_version = "HTTP/1.1"
@@ -141,7 +188,9 @@ extension EndToEnd {
                             status = 400
                         elif failing > 0:
                             failing -= 1
-                            status = 503
+                            status = int(failure)
+                        elif mode == "picky" and b"reload_failed" in body:
+                            status = 422
                         else:
                             print("events", json.dumps(json.loads(body)), flush=True)
                         self.send_response(status)
@@ -151,17 +200,20 @@ extension EndToEnd {
                 server.daemon_threads = True
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(certificate, key)
+                if mode == "tls12":
+                    context.maximum_version = ssl.TLSVersion.TLSv1_2
                 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
                 print("port", server.server_address[1], flush=True)
                 server.serve_forever()
                 """
 
-            init(_ mesh: TestMesh, mode: String = "good", failing: Int = 0) throws {
+            init(_ mesh: TestMesh, mode: String = "good", failing: Int = 0, status: Int = 503) throws {
                 let files = try mesh.serverCertificate("receiver", ip: ["127.0.0.1"])
                 ca = files.authority
                 child = try Child(
                     [
                         "python3", "-c", Self.script, files.certificate, files.key, Webhooks.secret, mode, "\(failing)",
+                        "\(status)",
                     ], output: mesh.directory + "/receiver.log")
                 let child = child
                 port = try Deadline.wait("the receiver listens") {

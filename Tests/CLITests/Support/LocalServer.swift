@@ -7,7 +7,7 @@ final class LocalServer: Sendable {
 
     /// Listens on a free port.
     init(_ handle: @escaping @Sendable (Int32) -> Void) throws {
-        let (descriptor, port) = try Self.bindFree()
+        let (descriptor, port) = try Self.bind(0)
         self.descriptor = descriptor
         self.port = port
         guard listen(descriptor, 64) == 0 else { throw POSIXError(.EIO) }
@@ -25,25 +25,33 @@ final class LocalServer: Sendable {
 
     deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
-    /// A port on 127.0.0.1 that nothing used just now.
+    /// A port on 127.0.0.1 that nothing used just now, and that the kernel gives to nobody who asks for any.
     static func freePort() throws -> UInt16 {
-        let (descriptor, port) = try bindFree()
-        close(descriptor)
-        return port
+        for _ in 0..<1_000 {
+            guard let (descriptor, port) = try? bind(.random(in: 20_000..<30_000)) else { continue }
+            close(descriptor)
+            return port
+        }
+        throw POSIXError(.EADDRINUSE)
     }
 
-    private static func bindFree() throws -> (Int32, UInt16) {
+    /// - Parameter port: 0 for any.
+    private static func bind(_ port: UInt16) throws -> (Int32, UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        address.sin_port = port.bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+                Glibc.bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
             }
         }
-        guard bound else { throw POSIXError(.EADDRINUSE) }
+        guard bound else {
+            close(descriptor)
+            throw POSIXError(.EADDRINUSE)
+        }
         return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 

@@ -19,16 +19,17 @@ struct Finished {
     var lines: [Substring] { text.split(separator: "\n") }
 }
 
-/// Runs `mesh` to its end, with nothing of this process's environment.
+/// Runs `mesh`, or another program, to its end, with nothing of this process's environment.
 ///
 /// - Parameters:
 ///   - input: Bytes of standard input; none is /dev/null.
 ///   - directory: The working directory.
 func mesh(
-    _ arguments: [String], input: Data? = nil, in directory: Workspace, environment: [String: String] = [:]
+    _ arguments: [String], input: Data? = nil, in directory: Workspace, environment: [String: String] = [:],
+    program: URL = Programs.mesh
 ) throws -> Finished {
     let process = Process()
-    process.executableURL = Programs.mesh
+    process.executableURL = program
     process.arguments = arguments
     process.currentDirectoryURL = directory.url
     process.environment = environment

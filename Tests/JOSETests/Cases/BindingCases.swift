@@ -217,7 +217,8 @@ func bindingCases(_ table: inout NegativeTable) {
     }
     table.add("nonce under another secret", .nonceInvalid, .dpop) { attempt, _ in
         attempt.configuration.dpop?.nonces = try DPoPNonces(
-            secret: .init(repeating: 4, count: 32), instance: .init(repeating: 1, count: 16), startedAt: now - 1000)
+            secret: Passphrase(bytes: [UInt8](repeating: 4, count: 32)), instance: .init(repeating: 1, count: 16),
+            startedAt: now - 1000)
     }
     table.add("nonce invented", .nonceInvalid, .dpop) { attempt, _ in
         attempt.proof.claims["nonce"] = "eyJ7S_zG.eyJH0-Z.HX4w-7v"

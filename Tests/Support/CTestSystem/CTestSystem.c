@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "CTestSystem.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,4 +27,18 @@ int ctest_hold_thread(int thread) {
     return waitpid(thread, 0, __WALL) == thread ? 0 : -1;
 }
 
-int ctest_release_thread(int thread) { return (int)ptrace(PTRACE_DETACH, thread, 0, 0); }
+int ctest_release_thread(int thread) {
+    if (ptrace(PTRACE_DETACH, thread, 0, 0) == 0) return 0;
+    int error = errno;
+    // One whose process has ended meanwhile keeps that from being waited for until it was itself.
+    waitpid(thread, 0, __WALL | WNOHANG);
+    errno = error;
+    return -1;
+}
+
+int ctest_limit_descriptors(int process, unsigned long limit) {
+    struct rlimit now;
+    if (prlimit(process, RLIMIT_NOFILE, 0, &now) != 0) return -1;
+    now.rlim_cur = limit < now.rlim_max ? limit : now.rlim_max;
+    return prlimit(process, RLIMIT_NOFILE, &now, 0);
+}

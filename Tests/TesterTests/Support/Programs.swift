@@ -102,20 +102,26 @@ final class BackgroundProgram: @unchecked Sendable {
     func waits(for words: [String]) -> Bool { collected.wait(for: words, until: Date() + 20) }
 }
 
-/// A port on a loopback address of these tests that is free at the moment.
+/// A port on a loopback address of these tests that is free at the moment, and that the kernel gives to nobody who asks for any.
 func freePort(on address: String) throws -> UInt16 {
+    for _ in 0..<1_000 {
+        let port = UInt16.random(in: 20_000..<30_000)
+        if try isFree(port, on: address) { return port }
+    }
+    throw PreparationFailed(description: "no free port on \(address)")
+}
+
+private func isFree(_ port: UInt16, on address: String) throws -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard descriptor >= 0 else { throw PreparationFailed(description: "no socket") }
     defer { close(descriptor) }
     var name = sockaddr_in()
     name.sin_family = sa_family_t(AF_INET)
+    name.sin_port = port.bigEndian
     inet_pton(AF_INET, address, &name.sin_addr)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let result = withUnsafeMutablePointer(to: &name) { pointer in
+    return withUnsafePointer(to: &name) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-            bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
+            bind(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
     }
-    guard result == 0 else { throw PreparationFailed(description: "no free port on \(address)") }
-    return UInt16(bigEndian: name.sin_port)
 }

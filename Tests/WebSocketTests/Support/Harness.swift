@@ -1,3 +1,4 @@
+import SeededRandom
 import WebSocket
 
 /// How input is cut on its way to the connection.
@@ -11,8 +12,8 @@ enum Chunking: CustomStringConvertible {
     func lengths(of count: Int) -> [Int] {
         var lengths: [Int] = []
         var rest = count
-        var random = SeededRandom(seed: 0)
-        if case .random(let seed) = self { random = SeededRandom(seed: seed) }
+        var random = SeededRandom(0)
+        if case .random(let seed) = self { random = SeededRandom(seed) }
         while rest > 0 {
             let length: Int
             switch self {
@@ -50,7 +51,7 @@ struct Transcript: Equatable {
 
 /// A key source for tests: every key differs, none is zero.
 func testKeys() -> () -> UInt32 {
-    var random = SeededRandom(seed: 77)
+    var random = SeededRandom(77)
     return { UInt32(truncatingIfNeeded: random.next()) | 1 }
 }
 

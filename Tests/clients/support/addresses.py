@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import socket
 
 
@@ -33,9 +34,15 @@ class Addresses:
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+    """A port that nothing used just now, and that the kernel gives to nobody who asks for any."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+        return port
 
 
 def accepts(address: str, port: int) -> bool:

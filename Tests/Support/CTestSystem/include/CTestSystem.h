@@ -19,4 +19,7 @@ int ctest_hold_thread(int thread);
 /// Lets a held thread go on; 0, or -1 with errno.
 int ctest_release_thread(int thread);
 
+/// Another process may have descriptors below `limit` only, from now on; 0, or -1 with errno.
+int ctest_limit_descriptors(int process, unsigned long limit);
+
 #endif
