@@ -39,6 +39,8 @@ final class AuditWriter: TimerHandler {
     private var retryTimer: TimerID?
     /// Why the last write failed; nil where it did not.
     private var failure: Int32?
+    /// A checkpoint could not be written, and is due with the next try.
+    private var owesCheckpoint = false
 
     /// Another process has the files, or may have them soon.
     private var isSuspended = false
@@ -71,11 +73,14 @@ final class AuditWriter: TimerHandler {
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
         // What a process that was killed has written and not sealed could be cut off unseen.
         guard files.isOpen else { return }
+        checkpoint()
+    }
+
+    /// Seals what is written. Where the disk does not take it, it is tried again as records are.
+    private func checkpoint() {
         let code = write(0, sealing: true)
-        guard code != 0 else { return }
-        // The next checkpoint seals it.
-        sealed = 0
-        failed(code)
+        owesCheckpoint = code != 0
+        if code != 0 { failed(code) }
     }
 
     /// Writes what is left and seals it.
@@ -107,7 +112,7 @@ final class AuditWriter: TimerHandler {
         }
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
         drain()
-        if failure == nil, chain.sequence > sealed { _ = write(0, sealing: true) }
+        if failure == nil, chain.sequence > sealed { checkpoint() }
     }
 
     // MARK: - Another process
@@ -134,7 +139,7 @@ final class AuditWriter: TimerHandler {
             return
         }
         isSuspended = false
-        failure = nil
+        (failure, owesCheckpoint) = (nil, false)
         if let loop { start(loop) }
         drain()
         if failure == nil { trail.report(failure: nil, isBlocked: false) }
@@ -162,9 +167,11 @@ final class AuditWriter: TimerHandler {
         }
         // The disk is asked once a second, not for each event.
         if let failure, retryTimer != nil, !atEnd { return tell(failure) }
-        while !pending.isEmpty || self.lost.total > 0 {
-            let code = write(min(pending.count, Self.batch), sealing: pending.count >= Self.batch)
+        while !pending.isEmpty || self.lost.total > 0 || owesCheckpoint {
+            let isSealed = pending.count >= Self.batch || owesCheckpoint
+            let code = write(min(pending.count, Self.batch), sealing: isSealed)
             guard code == 0 else { return failed(code) }
+            if isSealed { owesCheckpoint = false }
         }
         succeeded()
     }

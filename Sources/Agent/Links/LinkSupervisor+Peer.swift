@@ -30,6 +30,9 @@ extension LinkSupervisor {
         var parkedOn: Int? { didSet { if parkedOn != nil { parkedAt = Clock.monotonicNanoseconds() } } }
         /// Since when, on the monotonic clock.
         private(set) var parkedAt: UInt64 = 0
+        /// Where the node could be reached when its session was parked. The directory forgets a node that is gone, and only at
+        /// its address can be seen that nobody is coming back.
+        var parkedEndpoints: [Endpoint] = []
         /// Until then another run of its agent is expected, after the one before has said that it goes away. Dials that fail
         /// meanwhile are repeated, and who waits for a link goes on waiting.
         var successor: TimerID?

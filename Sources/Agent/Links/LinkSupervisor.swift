@@ -119,7 +119,9 @@ final class LinkSupervisor {
         guard peer.lane.isFirst || peer.parkedOn != nil || isLaneWanted(peer) else { return }
         peer.pause.over()
         guard mayLink(peer.lane) else { return dialEnded(peer, Self.linksFull) }
-        guard let endpoint = endpoints(of: peer).randomElement() else {
+        let known = endpoints(of: peer)
+        let candidates = known.isEmpty && peer.parkedOn != nil ? peer.parkedEndpoints : known
+        guard let endpoint = candidates.randomElement() else {
             // Whoever dialled the first lane dials the others.
             guard peer.lane.isFirst || peer.parkedOn != nil else { return }
             // It dials by itself.

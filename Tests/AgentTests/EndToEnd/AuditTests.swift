@@ -348,6 +348,47 @@ extension EndToEnd {
             }
         }
 
+        /// The disk takes the records and not the checkpoint behind them: that is said, closes nothing, and the checkpoint comes
+        /// when there is room again, whether there are new records or not.
+        @Test func aCheckpointThatFindsNoRoom() throws {
+            guard getuid() == 0 else { return try mustBeRoot() }
+            try withMesh { mesh in
+                let node = try mesh.node("Directory", directory: true) { node in
+                    node.set("audit.onFailure", "closed")
+                    node.set("audit.checkpointInterval", .string(Deadline.milliseconds(300)))
+                }
+                node.hasSmallAuditDisk()
+                try mesh.start()
+                var (filler, last) = ("", Int64(0))
+                // A page that the log has already begun has room left: not each checkpoint needs another one.
+                try Deadline.until("a checkpoint finds no room", within: 60 * Deadline.slowness) {
+                    if !filler.isEmpty { try FileManager.default.removeItem(atPath: filler) }
+                    let before = Int64(try node.metric("mesh_audit_sequence") ?? 0)
+                    try demandEqual(try node.reload().status, 200)
+                    try Deadline.until("the record is written") {
+                        last = Int64(try node.metric("mesh_audit_sequence") ?? 0)
+                        return last > before
+                    }
+                    filler = try node.fillAuditDisk()
+                    return
+                        (try? Deadline.until("it fails", within: 0.5 * Deadline.slowness) {
+                            try node.metric("mesh_audit_failing") == 1
+                        }) != nil
+                }
+                try node.waitFor("audit_not_written")
+                try demand(node.isReady, "no record is missing, yet the node is closed")
+                // Asked again each second, and not taken for done.
+                Thread.sleep(forTimeInterval: 2.5)
+                try demandEqual(node.count("audit_written_again"), 0, "it was not written")
+                try FileManager.default.removeItem(atPath: filler)
+                try node.waitFor("audit_written_again")
+                let text = try String(contentsOfFile: node.directory + "/state/audit.key.seal", encoding: .utf8)
+                let seal = try AuditSeal(json: JSONReader.parse(text))
+                try demand(seal.sequence >= last, "the seal covers \(seal.sequence) of \(last)")
+                try demandEqual(try node.metric("mesh_audit_failing"), 0)
+            }
+        }
+
         /// The disk says nothing at all: the node closes in a bounded time, and opens when there is an answer.
         @Test(.enabled(if: getuid() == 0)) func aDiskThatDoesNotAnswer() throws {
             try withMesh { mesh in

@@ -57,6 +57,37 @@ extension EndToEnd {
             }
         }
 
+        /// It dies with bytes that it has not read, so its kernel resets the link as a fault would. Its address refuses
+        /// connections, which counts also when the directory has forgotten it.
+        @Test func killedWithBytesUnread() throws {
+            try withMesh { mesh in
+                let (asked, ends) = (Queue<Void>(), Queue<Received>())
+                let service = try mesh.service { wire in
+                    if case .bytes(let bytes) = wire.receive() { try wire.send(bytes) }
+                    try asked.take()
+                    try wire.send("nobody reads this")
+                    ends.put(wire.receive())
+                }
+                let pair = try Pair(mesh, target: service.address) { _, _ in
+                    for node in mesh.nodes { node.set("directory.leaseGrace", "1s") }
+                }
+                let wire = try Wire(pair.upstream)
+                try wire.echo()
+                try pair.client.running().signal(SIGSTOP)
+                asked.put(())
+                try Deadline.until("the bytes are on their way") {
+                    try pair.server.link(to: pair.client)?["retainedBytes"]?.integer ?? 0 > 0
+                }
+                pair.client.kill()
+                try pair.server.waitFor("link_lost") { $0["node"] == "Client" && $0.value["parked"]?.bool == true }
+                try Deadline.until("the directory has forgotten the node") {
+                    try pair.server.control.get("/v1/directory/nodes/Client").status == 404
+                }
+                try pair.server.waitFor("session_ended", within: 60) { $0["reason"] == "peer_gone" }
+                try demandEqual(try ends.take(), .reset, "the service sees")
+            }
+        }
+
         @Test func directoryKilledAndRestarted() throws {
             try withMesh { mesh in
                 let service = try mesh.echo()
