@@ -13,22 +13,6 @@ enum Hash {
         return hash
     }
 
-    /// SHA-256 of a label and a secret, in guarded memory: a key of its own for one purpose.
-    static func sha256(_ label: String, _ secret: Passphrase) -> Passphrase {
-        precondition(isReady, "libsodium cannot start")
-        var state = crypto_hash_sha256_state()
-        var hash = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
-        let label = Array(label.utf8)
-        crypto_hash_sha256_init(&state)
-        crypto_hash_sha256_update(&state, label, UInt64(label.count))
-        secret.withBytes { bytes in
-            _ = crypto_hash_sha256_update(&state, bytes.bindMemory(to: UInt8.self).baseAddress, UInt64(bytes.count))
-        }
-        crypto_hash_sha256_final(&state, &hash)
-        withUnsafeMutableBytes(of: &state) { sodium_memzero($0.baseAddress!, $0.count) }
-        return Passphrase(wiping: &hash)
-    }
-
     /// The same as the other one with a key in guarded memory.
     static func blake2b(_ bytes: [UInt8], key: Passphrase, length: Int = 32) -> [UInt8] {
         precondition(isReady, "libsodium cannot start")

@@ -62,5 +62,23 @@ public final class Passphrase: @unchecked Sendable {
         withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory.pointer, count: count)) }
     }
 
+    /// A secret of its own for one purpose: SHA-256 of a label and this one.
+    ///
+    /// - Parameter label: names the purpose; no other purpose's label begins with it.
+    public func derived(_ label: String) -> Passphrase {
+        Sodium.start()
+        var state = crypto_hash_sha256_state()
+        var hash = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
+        let label = Array(label.utf8)
+        crypto_hash_sha256_init(&state)
+        crypto_hash_sha256_update(&state, label, UInt64(label.count))
+        withBytes { bytes in
+            _ = crypto_hash_sha256_update(&state, bytes.bindMemory(to: UInt8.self).baseAddress, UInt64(bytes.count))
+        }
+        crypto_hash_sha256_final(&state, &hash)
+        withUnsafeMutableBytes(of: &state) { sodium_memzero($0.baseAddress!, $0.count) }
+        return Passphrase(wiping: &hash)
+    }
+
     deinit { GuardedMemory.free(memory) }
 }

@@ -11,17 +11,7 @@ struct CallerMAC: Sendable {
     /// A signer with a shared secret of at least 32 bytes.
     init(_ secret: Passphrase) {
         self.secret = secret
-        var state = crypto_hash_sha256_state()
-        var hash = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
-        let label = Array("conduit-caller-key".utf8)
-        crypto_hash_sha256_init(&state)
-        crypto_hash_sha256_update(&state, label, UInt64(label.count))
-        secret.withBytes { bytes in
-            _ = crypto_hash_sha256_update(&state, bytes.bindMemory(to: UInt8.self).baseAddress, UInt64(bytes.count))
-        }
-        crypto_hash_sha256_final(&state, &hash)
-        withUnsafeMutableBytes(of: &state) { sodium_memzero($0.baseAddress!, $0.count) }
-        keyID = Hex.encode(Array(hash.prefix(4)))
+        keyID = secret.derived("conduit-caller-key").withBytes { Hex.encode(Array($0.prefix(4))) }
     }
 
     /// The code for `message`.

@@ -52,7 +52,7 @@ public struct DPoPNonces: Sendable {
                 .outOfRange, "a nonce cannot count for \(lifetime) s", hint: "use 10 to 3600 seconds")
         }
         // A key of its own for this purpose, of a length that BLAKE2b takes whatever the secret's.
-        self.secret = Hash.sha256("conduit-mesh dpop nonce\0", secret)
+        self.secret = secret.derived("conduit-mesh dpop nonce\0")
         self.instance = Array(Hash.sha256(instance).prefix(8))
         self.startedAt = startedAt
         self.lifetime = lifetime

@@ -8,6 +8,19 @@ import Testing
 extension EndToEnd {
     /// A peer that takes its time to answer cannot get past what was withdrawn meanwhile.
     @Suite struct LateAnswers {
+        /// The end of a link with `Peer` that was cut, and whose session `server` has kept.
+        private func parkedPeer(_ mesh: TestMesh, of server: TestNode) throws -> LinkEnd {
+            let peer = try LinkEnd(mesh, as: "Peer", to: server, beforeDecline: {})
+            try Deadline.until("the peer is linked") {
+                try server.control.get("/v1/links").json["links"]?.array?.contains {
+                    $0["node"]?.string == "Peer" && $0["state"]?.string == "established"
+                } == true
+            }
+            peer.abort()
+            try server.waitFor("link_lost") { $0["node"] == "Peer" && $0.value["parked"]?.bool == true }
+            return peer
+        }
+
         /// The acceptor offers a session that it kept, and waits; the peer holds its answer back until it is revoked.
         @Test func declineAfterRevocation() throws {
             try withMesh { mesh in
@@ -16,14 +29,7 @@ extension EndToEnd {
                 let server = try mesh.node("Directory", directory: true) { $0.set("links.resumeFor", "60s") }
                 try mesh.start()
                 try server.take(operators.list)
-                let first = try LinkEnd(mesh, as: "Peer", to: server, beforeDecline: {})
-                try Deadline.until("the peer is linked") {
-                    try server.control.get("/v1/links").json["links"]?.array?.contains {
-                        $0["node"]?.string == "Peer" && $0["state"]?.string == "established"
-                    } == true
-                }
-                first.abort()
-                try server.waitFor("link_lost") { $0["node"] == "Peer" && $0.value["parked"]?.bool == true }
+                let first = try parkedPeer(mesh, of: server)
                 var offered = false
                 let second = try LinkEnd(
                     mesh, as: "Peer", to: server, after: first,
@@ -55,14 +61,7 @@ extension EndToEnd {
                 }
                 try mesh.start()
                 try server.waitInstances(of: "echo", at: ["Directory"])
-                let first = try LinkEnd(mesh, as: "Peer", to: server, beforeDecline: {})
-                try Deadline.until("the peer is linked") {
-                    try server.control.get("/v1/links").json["links"]?.array?.contains {
-                        $0["node"]?.string == "Peer" && $0["state"]?.string == "established"
-                    } == true
-                }
-                first.abort()
-                try server.waitFor("link_lost") { $0["node"] == "Peer" && $0.value["parked"]?.bool == true }
+                let first = try parkedPeer(mesh, of: server)
                 let second = try LinkEnd(
                     mesh, as: "Peer", to: server, after: first,
                     beforeDecline: {
