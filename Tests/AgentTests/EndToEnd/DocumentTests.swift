@@ -160,6 +160,48 @@ extension EndToEnd {
             }
         }
 
+        /// Connections that come in the last moment of a link end with it: none waits for a link of which nobody has been asked
+        /// for another, until its own time is over.
+        @Test func nobodyHangsInTheLastMomentOfALink() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let service = try mesh.echo()
+                var patient = ""
+                let pair = try Pair(mesh, target: service.address) { client, server in
+                    client.peer(server)
+                    patient = client.upstream("echo", as: "shop", port: 8002, more: ["connectTimeout": "300s"])
+                }
+                var denying = mesh.policy
+                denying.rules.append(["deny": ["link"], "from": ["node:Server"], "to": ["*"]])
+                try pair.directory.take(operators.list)
+                try pair.directory.take(try operators.sign(.policy, 1, mesh.policy.text))
+                for node in [pair.client, pair.server] { try node.waitDocument(.policy, version: 1) }
+                try pair.client.waitLinked(to: pair.server)
+                try Wire(pair.upstream).echo()
+                // It cannot acknowledge, so the last moment takes as long as it may.
+                try pair.server.running().signal(SIGSTOP)
+                defer { try? pair.server.running().signal(SIGCONT) }
+                let isOver = Counter()
+                let callers = Background { [upstream = patient] in
+                    var wires: [Wire] = []
+                    while isOver.value == 0, wires.count < 2000 {
+                        let wire = try Wire(upstream)
+                        try? wire.send("hello")
+                        wires.append(wire)
+                        Thread.sleep(forTimeInterval: 0.001)
+                    }
+                    return wires
+                }
+                try pair.directory.take(try operators.sign(.policy, 2, denying.text))
+                try pair.client.waitFor("unlinked_node_told") { $0["node"] == "Server" }
+                isOver.add(1)
+                for wire in try callers.value() {
+                    wire.setTimeouts(10 * Deadline.slowness)
+                    try demandEqual(wire.receive(), .reset, "a connection")
+                }
+            }
+        }
+
         /// The commands as an operator uses them, from the first document on.
         @Test func commands() throws {
             try withMesh { mesh in
