@@ -10,7 +10,7 @@ extension EndToEnd {
     @Suite struct DocumentSplits {
         /// A directory and a node that have the operators and version 1 of the policy.
         private func pair(_ mesh: TestMesh, _ operators: TestOperator) throws -> (directory: TestNode, node: TestNode) {
-            let directory = try mesh.node("Directory", directory: true)
+            let directory = try mesh.node("Directory", directory: true) { $0.set("links.resumeFor", "300s") }
             let node = try mesh.node("Node")
             try mesh.start()
             try operators.write()

@@ -8,16 +8,16 @@ extension EndToEnd {
     @Suite struct EdgeGoodbye {
         @Test func atTheDeadlineClientsAreToldToComeBack() throws {
             try withMesh { mesh in
-                // Below the five seconds that a first message may take, also where all is slow.
-                let edge = try EdgeMesh(mesh) { $0.set("shutdown.drainTimeout", .string(Deadline.milliseconds(700))) }
+                // Half of the five seconds that a first message may take.
+                let edge = try EdgeMesh(mesh) { $0.set("shutdown.drainTimeout", "2500ms") }
                 let fields = [("Authorization", "Bearer \(try edge.token())")]
                 let (idle, waiting, halfway) = (try edge.connect(), try edge.connect(), try edge.connect())
                 try demandEqual(try idle.upgrade("/ws", headers: fields).status, 101, "upgrade")
-                try demandEqual(try waiting.upgrade("/ws", protocols: ["conduit.auth.v1"]).status, 101, "first message")
                 try demandEqual(try halfway.upgrade("/ws", headers: fields).status, 101, "upgrade")
                 // The service takes its time for the other half of this frame.
                 try halfway.sendText("half")
                 try demandEqual(try halfway.read(7), [0x81, 10] + Array("first".utf8), "half a frame")
+                try demandEqual(try waiting.upgrade("/ws", protocols: ["conduit.auth.v1"]).status, 101, "first message")
                 edge.edge.expectEnd()
                 try edge.edge.running().signal(SIGTERM)
                 try edge.edge.waitFor("draining")

@@ -11,7 +11,7 @@ extension EndToEnd {
                 let edge = try EdgeMesh(mesh) { $0.set("edge.authentication.localIssuer.leeway", "0s") }
                 let end = try edge.connect()
                 let (status, headers) = try end.upgrade(
-                    "/ws", headers: [("Authorization", "Bearer \(try edge.token(lifetime: Deadline.lifetime(3)))")])
+                    "/ws", headers: [("Authorization", "Bearer \(try edge.token(lifetime: Deadline.lifetime(6)))")])
                 try demandEqual(status, 101, "\(headers)")
                 try end.sendText("still here")
                 try demandEqual(try end.frame().payload, Array("still here".utf8), "echo")
@@ -27,7 +27,7 @@ extension EndToEnd {
                 let edge = try EdgeMesh(mesh) { $0.set("edge.authentication.localIssuer.leeway", "0s") }
                 let end = try edge.connect()
                 let (status, headers) = try end.upgrade(
-                    "/ws", protocols: ["conduit.auth.v1", "bearer.\(try edge.token(lifetime: Deadline.lifetime(4)))"])
+                    "/ws", protocols: ["conduit.auth.v1", "bearer.\(try edge.token(lifetime: Deadline.lifetime(8)))"])
                 try demandEqual(status, 101, "\(headers)")
                 try demandEqual(headers["sec-websocket-protocol"], "conduit.auth.v1", "protocol")
                 try end.sendText("conduit.auth.v1 token \(try edge.token("mallory"))")
@@ -41,7 +41,7 @@ extension EndToEnd {
                 try demandEqual(
                     String(decoding: try end.frame().payload, as: UTF8.self), "conduit.auth.v1x is for the service",
                     "echo")
-                try demand(try end.isSilent(for: Double(Deadline.lifetime(4) + 1)), "it lives on")
+                try demand(try end.isSilent(for: Double(Deadline.lifetime(8) + 1)), "it lives on")
                 try demand(!edge.service.heads.joined().contains("conduit.auth"), "the service hears nothing of it")
             }
         }
@@ -51,7 +51,7 @@ extension EndToEnd {
                 let edge = try EdgeMesh(mesh) { $0.set("edge.authentication.localIssuer.leeway", "0s") }
                 let end = try edge.connect()
                 let (_, headers) = try end.upgrade(
-                    "/ws", headers: [("Authorization", "Bearer \(try edge.token(lifetime: Deadline.lifetime(4)))")])
+                    "/ws", headers: [("Authorization", "Bearer \(try edge.token(lifetime: Deadline.lifetime(8)))")])
                 let id = headers["conduit-connection"] ?? ""
                 let body = Array(#"{"connection": "\#(id)"}"#.utf8)
                 let wrong = try edge.request("POST", "/v1/token/renew", token: edge.token("mallory"), body: body)
@@ -62,7 +62,7 @@ extension EndToEnd {
                 let renewed = try edge.request("POST", "/v1/token/renew", token: edge.token(lifetime: 600), body: body)
                 try demandEqual(renewed.status, 200, renewed.text)
                 try demand((renewed.json["expires"]?.integer ?? 0) > Int64(time(nil)) + 500, renewed.text)
-                try demand(try end.isSilent(for: Double(Deadline.lifetime(4) + 1)), "it lives on")
+                try demand(try end.isSilent(for: Double(Deadline.lifetime(8) + 1)), "it lives on")
                 try end.sendText("on")
                 try demandEqual(try end.frame().payload, Array("on".utf8), "echo")
             }

@@ -182,7 +182,7 @@ extension EndToEnd {
         /// Strangers at the address of a node that renews: neither their refusals nor their idle connections keep it out.
         @Test func strangersStarveNobody() throws {
             try withMesh { mesh in
-                let (ca, node) = try mesh.joinedNode(ttl: "\(Deadline.lifetime(4))s")
+                let (ca, node) = try mesh.joinedNode(ttl: "\(Deadline.lifetime(8))s")
                 // Both are 127.0.0.1 to the CA.
                 for _ in 0..<16 {
                     _ = try runProgram(["curl", "-sk", "--data", "{}", "https://\(ca.host):7443/v1/join"])

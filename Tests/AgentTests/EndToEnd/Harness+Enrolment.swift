@@ -90,7 +90,9 @@ func waitFor<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Val
         }
         done.signal()
     }
-    done.wait()
+    guard done.wait(timeout: .now() + Deadline.patience) == .success else {
+        throw Failure("nothing came of it in \(Deadline.patience) s")
+    }
     return try box.value(within: 10)
 }
 

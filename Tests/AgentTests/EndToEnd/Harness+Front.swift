@@ -57,8 +57,7 @@ final class TestFront {
 
     /// The records of its log with that event.
     func records(_ event: String) -> [JSONValue] {
-        process.output.split(separator: "\n").compactMap { try? JSONReader.parse(Array($0.utf8)) }
-            .filter { $0["event"]?.string == event }
+        process.log.records.filter { $0.event == event }.map(\.value)
     }
 
     /// A TLS connection to it, checked against `roots`.

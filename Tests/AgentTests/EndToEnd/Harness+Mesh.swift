@@ -219,7 +219,9 @@ final class TestNode {
             ("listen.mesh", .string(meshAddress)), ("listen.control", .string(controlPath)),
             ("listen.metrics", .string("\(host):7480")),
             ("policy.file", .string(policyFile)), ("log.level", "debug"),
-            ("directory.renewInterval", "500ms"), ("directory.leaseGrace", "3s"),
+            // Leases of at least three seconds, and more where an agent may stand still for so long.
+            ("directory.renewInterval", Deadline.slowness == 1 ? "500ms" : "2s"),
+            ("directory.leaseGrace", Deadline.slowness == 1 ? "3s" : "6s"),
         ]
         if servesDirectory {
             all.append(("directory.serve", true))
@@ -307,11 +309,7 @@ final class TestNode {
 
     // MARK: - What it says
 
-    var records: [LogRecord] {
-        (process?.output ?? "").split(separator: "\n").compactMap { line in
-            (try? JSONReader.parse(String(line))).map { LogRecord(value: $0) }
-        }
-    }
+    var records: [LogRecord] { process?.log.records ?? [] }
 
     /// Waits for a log record; `skipping` so many that match.
     @discardableResult

@@ -41,6 +41,8 @@ private final class Spawner: @unchecked Sendable {
 final class Child: @unchecked Sendable {
     let pid: pid_t
     let outputFile: String
+    /// What it has logged.
+    let log: LogReader
     private let lock = NSLock()
     private var status: Int32?
 
@@ -50,6 +52,7 @@ final class Child: @unchecked Sendable {
         prefix: [String] = []
     ) throws {
         outputFile = output
+        log = LogReader(output)
         let all = prefix + ["setpriv", "--pdeathsig", "KILL", "--"] + arguments
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("MESH_") }
         variables["NOTIFY_SOCKET"] = nil
@@ -186,27 +189,6 @@ func runProgram(
     return (status, child.output)
 }
 
-/// The records of an agent's log.
-struct LogRecord {
-    let value: JSONValue
-    var event: String { value["event"]?.string ?? "" }
-    subscript(_ name: String) -> String? { value[name]?.string }
-}
-
-extension LogRecord {
-    /// When it was written, in seconds since 1970.
-    var seconds: Double {
-        let format = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-        return (try? format.parse(self["time"] ?? ""))?.timeIntervalSince1970 ?? 0
-    }
-
-    /// Of `session_resumed`: the session did not wait longer than this for its link.
-    func demandPause(below seconds: Double) throws {
-        let pause = Double(value["parked_ms"]?.integer ?? .max) / 1_000
-        try demand(pause < seconds * Deadline.slowness, "the session waited for \(pause) s")
-    }
-}
-
 /// A thread of an agent that stands still until it is released, or the test goes out of it by an error: whoever holds a thread could
 /// wait for ever for its process to end.
 final class HeldThread {
@@ -215,6 +197,10 @@ final class HeldThread {
 
     init(_ name: String, of process: Child) throws {
         thread = try demandValue(process.thread(named: name), "the thread \(name)")
+        // Between two pieces of work: one that is held with a lock of everybody holds everybody.
+        try Deadline.until("the thread \(name) waits") { [thread] in
+            (0..<5).allSatisfy { _ in process.isAsleep(thread) && usleep(1_000) == 0 }
+        }
         try demandEqual(ctest_hold_thread(thread), 0, "the thread \(name) is held: \(Wire.error):")
     }
 

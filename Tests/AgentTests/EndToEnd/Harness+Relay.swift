@@ -5,7 +5,7 @@ import Foundation
 /// Moments are counted in *flights*: what one end says before the other one speaks.
 final class Relay: @unchecked Sendable {
     private let lock = NSLock()
-    private var pairs: [(client: Wire, server: Wire)] = []
+    private var pairs: [(client: Wire, server: Wire, flights: Flights)] = []
     private var deafFrom: Int?
     private var isShut = false
     /// This connection stands still, and those before it.
@@ -45,6 +45,7 @@ final class Relay: @unchecked Sendable {
             return self.pairs
         }
         for pair in pairs {
+            pair.flights.isCut = true
             // A thread reads each: shutdown wakes it, and what follows is a reset.
             for wire in [pair.client, pair.server] {
                 wire.stop(Int(SHUT_RD))
@@ -70,18 +71,18 @@ final class Relay: @unchecked Sendable {
         let server = try Deadline.wait("the relay's target listens") { try? Wire(target) }
         let flights = Flights()
         let number = lock.withLock {
-            pairs.append((client, server))
+            pairs.append((client, server, flights))
             flightsOfLast = flights
             return pairs.count - 1
         }
         let back = Background { [self] in
-            try copy(server, client) {
+            try copy(server, client, flights) {
                 self.noteServer(flights)
                 return self.waitUntilReleased(number)
             }
         }
-        try? copy(client, server) { flights.clientSpeaks() && waitUntilReleased(number) }
-        server.finishSending()
+        try? copy(client, server, flights) { flights.clientSpeaks() && waitUntilReleased(number) }
+        if !flights.isCut { server.finishSending() }
         _ = try? back.value()
     }
 
@@ -99,12 +100,15 @@ final class Relay: @unchecked Sendable {
     }
 
     /// - Parameter passes: asked about each piece before it goes on.
-    private func copy(_ from: Wire, _ to: Wire, _ passes: () -> Bool) throws {
+    private func copy(_ from: Wire, _ to: Wire, _ flights: Flights, _ passes: () -> Bool) throws {
         while true {
             switch from.receive() {
             case .bytes(let bytes): if passes() { try to.send(bytes) }
             case .nothing: continue
-            case .end, .reset: return to.finishSending()
+            case .end, .reset:
+                // A cut is a reset for both ends, not an end for one of them.
+                if !flights.isCut { to.finishSending() }
+                return
             }
         }
     }
@@ -114,6 +118,7 @@ final class Relay: @unchecked Sendable {
         private var count = 0
         private var clientSpokeLast = true
         private var deaf = false
+        private var cut = false
 
         /// How often the client has spoken.
         var clientFlights: Int { lock.withLock { count + (clientSpokeLast ? 1 : 0) } }
@@ -121,6 +126,12 @@ final class Relay: @unchecked Sendable {
         var isDeaf: Bool {
             get { lock.withLock { deaf } }
             set { lock.withLock { deaf = newValue } }
+        }
+
+        /// Somebody has cut the connection.
+        var isCut: Bool {
+            get { lock.withLock { cut } }
+            set { lock.withLock { cut = newValue } }
         }
 
         func serverSpeaks() -> Int {

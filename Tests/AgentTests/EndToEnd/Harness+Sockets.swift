@@ -53,7 +53,8 @@ final class Wire: @unchecked Sendable {
         let result = withUnsafePointer(to: &storage) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(raw, $0, length) }
         }
-        guard result == 0 else {
+        // Who is reset at once hears of it here or at his first read, as the kernel likes.
+        guard result == 0 || errno == ECONNRESET else {
             let text = Wire.error
             Glibc.close(raw)
             throw Failure("connect \(address): \(text)")

@@ -46,10 +46,12 @@ extension EndToEnd {
                 try oldKey.write(toFile: key, atomically: true, encoding: .utf8)
                 chmod(key, 0o600)
                 // The agent's own look at the policy file may have come in between, with a report of its own.
+                try demandEqual(
+                    client.count("reload_failed") { $0["by"]?.hasPrefix("uid:") == true }, 6,
+                    "reports of what was asked for")
                 let reports = client.count("reload_failed")
-                try demand((6...8).contains(reports), "\(reports) reports")
                 let refusals = try client.metric("mesh_reloads_total{result=\"refused\"}") ?? 0
-                try demand((6...8).contains(refusals), "\(refusals) refusals")
+                try demand(refusals >= Double(reports), "\(refusals) refusals of \(reports) are counted")
                 // The old one stays in force.
                 try running.echo()
                 try Wire(pair.upstream).echo()
@@ -162,13 +164,11 @@ extension EndToEnd {
                 for wire in wires { try demandEqual(wire.receive(), .end) }
                 try demandEqual(try server.running().wait(within: 10 * Deadline.slowness), 0, "exit status")
                 try demand(!FileManager.default.fileExists(atPath: server.controlPath), "the control socket was left")
-                // Its return is noticed as after a crash.
+                // Its return is noticed as after a crash, or a second later where a dial met the agent that was ending.
                 try server.launch()
-                try server.waitFor("started")
-                let returned = Deadline.now
-                try pair.client.waitFor("link_established", skipping: 1) { $0["node"] == "Server" }
-                try demand(
-                    Deadline.now - returned < 1 * Deadline.slowness, "the link took \(Deadline.now - returned) s")
+                let returned = try server.waitFor("started").seconds
+                let linked = try pair.client.waitFor("link_established", skipping: 1) { $0["node"] == "Server" }.seconds
+                try demand(linked - returned < 2 * Deadline.slowness, "the link took \(linked - returned) s")
                 try pair.client.waitInstances(of: "echo", at: ["Server"])
                 try Wire(pair.upstream).echo()
             }

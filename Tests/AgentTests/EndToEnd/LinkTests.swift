@@ -192,7 +192,7 @@ extension EndToEnd {
             try withMesh { mesh in
                 let service = try mesh.echo()
                 let pair = try Pair(mesh, target: service.address) { _, server in
-                    server.set("links.handshakeTimeout", "1s")
+                    server.set("links.handshakeTimeout", .string(Deadline.milliseconds(1_000)))
                 }
                 let wire = try Wire(pair.upstream)
                 try wire.echo()

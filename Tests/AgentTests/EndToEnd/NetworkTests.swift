@@ -68,12 +68,12 @@ final class TestNetwork {
         }
     }
 
-    /// From now on nobody's first packet to these hosts' links arrives, and it is counted.
+    /// The next two first packets to each of these hosts' links do not arrive, and are counted.
     func swallowConnects(to hosts: [String]) throws {
         for host in hosts {
             for rule in [
                 "add table inet swallow", "add chain inet swallow input { type filter hook input priority 0; }",
-                "add rule inet swallow input tcp dport 7400 tcp flags & (syn | ack) == syn counter drop",
+                "add rule inet swallow input tcp dport 7400 tcp flags & (syn | ack) == syn quota until 150 bytes counter drop",
             ] { try nft(host, rule) }
         }
     }

@@ -107,7 +107,7 @@ extension EndToEnd {
                     node.set("ocsp.responder", .string(responder.url))
                 }
                 let subject = try key.subject(node.directory + "/node.crt")
-                responder.answers { _ in try key.response(subject, until: Int(Deadline.lifetime(6))) }
+                responder.answers { _ in try key.response(subject, until: Int(Deadline.lifetime(10))) }
                 try mesh.start()
                 try node.waitFor("ocsp_stapled", skipping: 1)
                 responder.answers { _ in [0x30, 0x00] }

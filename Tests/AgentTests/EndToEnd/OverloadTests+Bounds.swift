@@ -54,6 +54,8 @@ extension EndToEnd.Overload {
             mesh.policy.connect("service:shop", to: "echo")
             let node = try mesh.node("Directory", directory: true) { node in
                 node.set("workers", 1)
+                // Those left behind answer no ping.
+                node.set("links.idleTimeout", "1h")
                 node.offer("echo", service.address)
             }
             try mesh.start()

@@ -43,7 +43,7 @@ extension EndToEnd.Overload {
                 }
             }
             while !bytes.isEmpty {
-                let count = try? Deadline.wait("there is room", within: Deadline.slowness) { () -> Int? in
+                let count = try? Deadline.wait("there is room", within: 3 * Deadline.slowness) { () -> Int? in
                     let count = wire.sendNow(bytes)
                     return count > 0 ? count : nil
                 }

@@ -95,7 +95,8 @@ extension EndToEnd {
 
         @Test func aFreshTokenBringsBackAnExpiredNode() throws {
             try withMesh { mesh in
-                let ca = try ca(mesh, ttl: "3s", renewExpiredFor: "1s")
+                let bound = Deadline.lifetime(2)
+                let ca = try ca(mesh, ttl: "\(Deadline.lifetime(3))s", renewExpiredFor: "\(bound)s")
                 let node = try mesh.node("Node") { $0.joinsByToken() }
                 try ca.createToken(for: "Node", in: node.tokenFile)
                 try node.start()
@@ -103,7 +104,7 @@ extension EndToEnd {
                 try node.stop()
                 let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter
                 try Deadline.until("it has ended beyond renewal") {
-                    Date().timeIntervalSince1970 > Double(end) + 1.5
+                    Date().timeIntervalSince1970 > Double(end + bound) + 0.5
                 }
                 let stuck = try ends(node)
                 try demandEqual(stuck.status, 6, stuck.output)

@@ -66,14 +66,14 @@ extension EndToEnd {
             }
         }
 
-        /// Certificates of four seconds under traffic: every byte comes back, on a connection that lives through all of them
+        /// Certificates of six seconds under traffic: every byte comes back, on a connection that lives through all of them
         /// and on new ones.
         @Test func shortLivesUnderTraffic() throws {
             try withMesh { mesh in
-                let life = Deadline.lifetime(4)
+                let life = Deadline.lifetime(6)
                 let (ca, node, upstream) = try echoing(mesh, ttl: "\(life)s")
                 let lasting = try Wire(upstream)
-                try Deadline.until("both were renewed five times", within: 40 * Deadline.slowness, every: 0.02) {
+                try Deadline.until("both were renewed five times", within: 60 * Deadline.slowness, every: 0.02) {
                     try lasting.echo("through all of them")
                     try Wire(upstream).echo("anew")
                     return try renewals(node) >= 5 && renewals(ca) >= 5
@@ -92,7 +92,7 @@ extension EndToEnd {
         /// The CA is away for longer than the certificate lives, and comes back.
         @Test func theCAIsAwayPastTheEnd() throws {
             try withMesh { mesh in
-                let joined = try mesh.joinedNode(ttl: "\(Deadline.lifetime(5))s")
+                let joined = try mesh.joinedNode(ttl: "\(Deadline.lifetime(8))s")
                 let node = joined.node
                 joined.ca.kill()
                 try node.waitFor("renewal_failed") { $0["reason"] == "ca_unreachable" }
@@ -118,7 +118,7 @@ extension EndToEnd {
         @Test func aStartAfterTheEndRenewsWithinABound() throws {
             try withMesh { mesh in
                 let bound = Deadline.lifetime(6)
-                let joined = try mesh.joinedNode(ttl: "3s", renewExpiredFor: "\(bound)s")
+                let joined = try mesh.joinedNode(ttl: "\(Deadline.lifetime(3))s", renewExpiredFor: "\(bound)s")
                 let node = joined.node
                 func ended(_ seconds: Double) throws {
                     let end = try Certificate.load(file: node.identityDirectory + "/node.crt")[0].notAfter

@@ -100,7 +100,7 @@ extension EndToEnd {
         @Test func theCARenewsNothingRevoked() throws {
             try withMesh { mesh in
                 let operators = try TestOperator(mesh)
-                let (ca, node) = try mesh.joinedNode(ttl: "4s")
+                let (ca, node) = try mesh.joinedNode(ttl: "\(Deadline.lifetime(4))s")
                 try ca.take(operators.list)
                 try ca.take(try operators.revocations(1, [.node("Node", validBefore: Int64(time(nil)) + 600)]))
                 try node.waitFor("renewal_failed") { $0["reason"] == "revoked" }

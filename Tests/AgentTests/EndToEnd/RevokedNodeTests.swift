@@ -60,7 +60,7 @@ extension EndToEnd {
                     }
                     if told.value["acknowledged"]?.bool == true { return }
                     try ca.take(try operators.revocations(UInt64(round * 2 + 2), []))
-                    try node.waitLinked(to: ca, within: 60)
+                    try node.waitLinked(to: ca)
                 }
                 throw Failure("the node never has the document in time")
             }
@@ -208,15 +208,17 @@ extension EndToEnd {
                 let (ca, node) = (joined.ca, joined.node)
                 try ca.take(
                     try joined.operators.revocations(1, [.node("Node", validBefore: Int64(time(nil)) + 3_600)]))
-                let failed = try node.waitFor("renewal_failed", within: 120) { $0["reason"] == "revoked" }
+                let failed = try node.waitFor("renewal_failed", within: 120 * Deadline.slowness) {
+                    $0["reason"] == "revoked"
+                }
                 try demand((failed.value["nextAttemptMilliseconds"]?.integer ?? 0) > 70_000, "\(failed.value)")
                 try Deadline.until("it is not ready") {
                     try node.metrics.get("/readyz").text.contains("identity_revoked")
                 }
                 let changes = node.count("identity_changed")
                 try ca.take(try joined.operators.revocations(2, []))
-                try node.waitLinked(to: ca, within: 60)
-                try node.waitFor("identity_changed", skipping: changes, within: 60) { $0["by"] == "renewal" }
+                try node.waitLinked(to: ca)
+                try node.waitFor("identity_changed", skipping: changes) { $0["by"] == "renewal" }
                 try node.waitReady()
             }
         }

@@ -185,7 +185,8 @@ extension EndToEnd {
                     times.append(Deadline.now - start)
                 }
                 times.sort()
-                try demand(times[100] < 0.05 * Deadline.slowness, "the median round trip is \(times[100]) s")
+                // The quickest tenth: a timer would hold up all of them, a busy machine some.
+                try demand(times[20] < 0.05 * Deadline.slowness, "a tenth of the round trips take \(times[20]) s")
                 // And new ones open.
                 let other = try Wire(pair.upstream)
                 try other.send("P")

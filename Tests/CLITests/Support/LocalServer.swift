@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A service as applications have it: a TCP listener on loopback, each connection handled on a thread of its own.
 final class LocalServer: Sendable {
@@ -25,10 +26,15 @@ final class LocalServer: Sendable {
 
     deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
+    /// Suites run side by side: what one has been given is not another's, though nobody may listen there yet.
+    private static let givenPorts = Mutex<Set<UInt16>>([])
+
     /// A port on 127.0.0.1 that nothing used just now, and that the kernel gives to nobody who asks for any.
     static func freePort() throws -> UInt16 {
         for _ in 0..<1_000 {
-            guard let (descriptor, port) = try? bind(.random(in: 20_000..<30_000)) else { continue }
+            let wanted = UInt16.random(in: 20_000..<30_000)
+            guard givenPorts.withLock({ $0.insert(wanted).inserted }), let (descriptor, port) = try? bind(wanted)
+            else { continue }
             close(descriptor)
             return port
         }

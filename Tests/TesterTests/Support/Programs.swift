@@ -102,10 +102,14 @@ final class BackgroundProgram: @unchecked Sendable {
     func waits(for words: [String]) -> Bool { collected.wait(for: words, until: Date() + 20) }
 }
 
+/// Suites run side by side: what one has been given is not another's, though nobody may listen there yet.
+private let givenPorts = Mutex<Set<UInt16>>([])
+
 /// A port on a loopback address of these tests that is free at the moment, and that the kernel gives to nobody who asks for any.
 func freePort(on address: String) throws -> UInt16 {
     for _ in 0..<1_000 {
         let port = UInt16.random(in: 20_000..<30_000)
+        guard givenPorts.withLock({ $0.insert(port).inserted }) else { continue }
         if try isFree(port, on: address) { return port }
     }
     throw PreparationFailed(description: "no free port on \(address)")
