@@ -17,7 +17,7 @@ extension EndToEnd {
                 let alpha = try mesh.node("Alpha")
                 // In the last quarter of its life.
                 let now = Int64(time(nil))
-                try alpha.issue(IssueRequest(node: "Alpha", validity: 3600), now: now - 2900)
+                try alpha.issue(IssueRequest(node: "Alpha", validity: 360), now: now - 290)
                 try mesh.start()
                 try directory.waitLinked(to: alpha)
                 let (status, output) = try runProgram([
@@ -68,7 +68,7 @@ extension EndToEnd {
                     IssueRequest(node: "listener", dnsNames: [EdgeMesh.host]), now: now)
                 // In the last quarter of its life.
                 let shown = try mesh.authority.issueCredentials(
-                    IssueRequest(node: "shown", validity: 3600), now: now - 2900)
+                    IssueRequest(node: "shown", validity: 360), now: now - 290)
                 func write(_ credentials: Credentials, _ name: String) throws -> JSONObject {
                     let files = (mesh.directory + "/\(name).crt", mesh.directory + "/\(name).key")
                     try credentials.write(certificateFile: files.0, keyFile: files.1)
