@@ -43,19 +43,22 @@ enum ServicesCommand {
                 .init("SERVICE", minimumWidth: 12), .init("TARGET", minimumWidth: 15),
                 .init("PROTOCOL", minimumWidth: 8), .init("HEALTH", minimumWidth: 8), .init("ORIGIN", minimumWidth: 10),
             ])
-            var refused: [String] = []
+            var notes: [String] = []
             for service in answer.elements(of: "services") {
                 let name = service.text(of: "name")
                 table.append([
                     name, service.text(of: "target"), service.text(of: "protocol"), service.text(of: "health"),
                     service.text(of: "origin"),
                 ])
+                if let failure = service["healthDetail"]?.string {
+                    notes.append("\(name): its check fails: \(failure)")
+                }
                 if service["registered"]?.bool == false {
-                    refused.append("\(name): the node may not register it (\(service.text(of: "reason")))")
+                    notes.append("\(name): the node may not register it (\(service.text(of: "reason")))")
                 }
             }
             Output.table(table, empty: "node \(answer.text(of: "node")) offers no services", next: .register)
-            for line in refused { Output.note(DisplayWidth.sanitized(line)) }
+            for line in notes { Output.note(DisplayWidth.sanitized(line)) }
         }
         return .ok
     }
@@ -91,6 +94,9 @@ enum LookupCommand {
             ])
         }
         Output.table(table, empty: "no instances")
+        if answer.elements(of: "instances").contains(where: { $0["health"]?.string == "critical" }) {
+            Output.note("why a check fails, its own node says: mesh services --local")
+        }
         return .ok
     }
 }

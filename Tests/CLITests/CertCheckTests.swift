@@ -159,7 +159,7 @@ import Testing
     }
 
     @Test func peopleAreToldWhatToDo() throws {
-        let ca = try authority(at: Self.now - 3600)
+        let ca = try authority(at: Self.now - Self.day)
         let good = try ca.issueCredentials(IssueRequest(node: "a", validity: 7200), now: Self.now - 6000)
         try workspace.write(good.certificatePEM, to: "a.crt")
         let text = try mesh(["cert", "check", "a.crt"], in: workspace).text

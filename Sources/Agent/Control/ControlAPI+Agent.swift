@@ -100,6 +100,7 @@ extension ControlAPI {
         let services = registry.entries.values.sorted { $0.service.name < $1.service.name }.map { entry -> JSONValue in
             var object = ServiceJSON.encode(entry.service).object ?? JSONObject()
             object["health"] = .string(registry.isHealthy(entry.service.name) ? "passing" : "critical")
+            if let failure = registry.healthFailure(entry.service.name) { object["healthDetail"] = .string(failure) }
             object["origin"] = .string(entry.isDynamic ? "registered" : "configuration")
             let decision = agent.policy.authorizeRegister(node: agent.own, service: entry.service.name)
             object["registered"] = .bool(decision.allowed)

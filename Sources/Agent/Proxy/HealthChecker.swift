@@ -20,6 +20,8 @@ final class HealthChecker {
         var successes = 0
         var isHealthy = true
         var isFirst = true
+        /// Why the last look failed; nil where it did not.
+        var error: String?
         var timer: TimerID?
         var dial: TargetDial?
         let finished: @ControlPlane (String, _ error: String?) -> Void
@@ -98,6 +100,11 @@ final class HealthChecker {
     /// Whether a service's check does not fail; one that is not checked is healthy.
     func isHealthy(_ service: String) -> Bool { checks[service]?.isHealthy ?? true }
 
+    /// Why a service's check fails; nil where it does not, or where nobody has looked yet.
+    func failure(_ service: String) -> String? {
+        checks[service].flatMap { $0.isHealthy ? nil : $0.error }
+    }
+
     /// Stops all checks.
     func stop() {
         for check in checks.values { check.stop(ControlPlane.loop) }
@@ -107,6 +114,7 @@ final class HealthChecker {
     private func finished(_ service: String, _ error: String?) {
         guard let check = checks[service] else { return }
         check.timer = ControlPlane.loop.schedule(after: check.interval, check, tag: 0)
+        check.error = error
         if let error {
             check.failures += 1
             check.successes = 0

@@ -41,6 +41,9 @@ final class LocalRegistry {
     /// Whether the service's check does not fail.
     func isHealthy(_ service: String) -> Bool { health.isHealthy(service) }
 
+    /// Why it fails; nil where it does not.
+    func healthFailure(_ service: String) -> String? { health.failure(service) }
+
     /// What workers need.
     var routes: [String: LocalService] {
         entries.mapValues { entry in

@@ -134,6 +134,11 @@ extension EndToEnd {
                 first.stop()
                 try client.waitInstances(of: "echo", at: ["Server2"])
                 try demandEqual(try client.instances(of: "echo")["Server1"], "critical")
+                let local = try servers[0].mesh(["services", "--local"]).output
+                try demand(
+                    local.contains("echo: its check fails: connect \(first.address): Connection refused"), local)
+                let found = try client.mesh(["lookup", "echo"]).output
+                try demand(found.contains("mesh services --local"), found)
                 let retries = try client.metric("mesh_open_retries_total")
                 for _ in 0..<20 { try Wire(upstream).echo() }
                 try demandEqual(try client.metric("mesh_open_retries_total"), retries, "retries")

@@ -137,7 +137,8 @@ extension EndToEnd {
                 try alpha.waitInstances(of: "echo", at: ["Beta"])
                 _ = try Wire(upstream).receive()
                 let link = try Deadline.wait("mesh links says that it failed") {
-                    try alpha.link(to: beta).flatMap { $0["state"]?.string == "failed" ? $0 : nil }
+                    let link = try alpha.link(to: beta)
+                    return link?["state"]?.string == "failed" ? link : nil
                 }
                 try demandEqual(link["reason"]?.string, "pin_mismatch")
                 try demand(link["hint"]?.string?.contains("mesh cert pin") == true, "\(link)")

@@ -27,9 +27,8 @@ extension EndToEnd {
                 // It is told why, and does not come back.
                 try ten.victim.waitFor("dial_failed") { $0["reason"] == "identity_revoked" }
                 let link = try Deadline.wait("the victim's list says why") {
-                    try ten.victim.link(to: ten.directory).flatMap {
-                        $0["reason"]?.string == "identity_revoked" ? $0 : nil
-                    }
+                    let link = try ten.victim.link(to: ten.directory)
+                    return link?["reason"]?.string == "identity_revoked" ? link : nil
                 }
                 try demand(link["detail"]?.string?.contains("stolen in a test") == true, "\(link)")
                 try demand(
