@@ -36,3 +36,8 @@ extension CertificateAuthority {
         return try builder.build(signedBy: signer)
     }
 }
+
+extension PeerIdentity {
+    /// Whether it is the mesh's CA, which issues certificates and carries no links.
+    public var isCAService: Bool { spiffe?.path == CertificateAuthority.servicePath }
+}

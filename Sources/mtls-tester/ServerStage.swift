@@ -47,6 +47,11 @@ struct ServerStage {
     }
 
     private func name(_ proven: PeerIdentity, _ chain: [Certificate]) -> Outcome {
+        guard !proven.isCAService else {
+            return .failed(
+                "this is the port of the mesh's CA (ca.listen), not of a node",
+                hint: "give the address of the node's listen.mesh")
+        }
         let host = dialler.target.endpoint.host
         var expected = PeerVerification.Expectation(
             role: .serverOfLink, trustDomains: nil, legacyCertificates: true, now: Clock.unixSeconds())

@@ -27,6 +27,10 @@ struct Tester {
         }
         VersionStage(dialler: dialler, report: report, credentials: identity.credentials).run()
         let server = ServerStage(dialler: dialler, report: report, identity: identity).run()
+        guard server?.isCAService != true else {
+            report.skipRest("the port is the CA's")
+            return TesterCommand.failure
+        }
         let certificates = BadCertificates(identity, server: server, now: Clock.unixSeconds())
         RefusalStage(
             dialler: dialler, report: report, identity: identity, certificates: certificates,

@@ -5,19 +5,20 @@ import Testing
 /// Servers that are no nodes: `openssl s_server`, a plain port, nothing at all.
 @Suite(.serialized)
 struct ForeignServerTests {
-    /// An `openssl s_server` with the certificate of the node Directory.
+    /// An `openssl s_server`, with the certificate of the node Directory where nothing else is said.
     private struct Server {
         let url: String
         let program: BackgroundProgram
 
-        init(_ options: [String]) throws {
+        init(_ options: [String], certificate: String = "Directory") throws {
             let home = try TestAuthority.shared.get()
             let port = try freePort(on: "127.0.3.1")
             url = "wss://127.0.3.1:\(port)/mesh"
             program = try BackgroundProgram(
                 Programs.openssl,
                 [
-                    "s_server", "-accept", "127.0.3.1:\(port)", "-cert", "Directory.crt", "-key", "Directory.key",
+                    "s_server", "-accept", "127.0.3.1:\(port)", "-cert", "\(certificate).crt", "-key",
+                    "\(certificate).key",
                     "-CAfile", "ca.crt",
                 ] + options, in: home.directory, readyAfter: "ACCEPT")
         }
@@ -114,6 +115,16 @@ struct ForeignServerTests {
         #expect(run.code == 1)
         #expect(run.ids("failed") == ["speaks_tls"])
         #expect(run.detail("speaks_tls").contains("plain text"))
+    }
+
+    /// 7443 for 7400: whoever tests the CA's port hears that, and not that it lets in everybody.
+    @Test func theCAIsNotTakenForANode() throws {
+        let server = try Server([], certificate: "service")
+        let run = try TesterRun.json(server.url, ["--timeout", "2s"])
+        #expect(run.code == 1)
+        #expect(run.verdict("server_name") == "failed", "\(run.output)")
+        #expect(run.detail("server_name").contains("ca.listen"))
+        #expect(run.verdict("no_client_certificate") == "skipped")
     }
 
     @Test func nothingThere() throws {

@@ -34,6 +34,8 @@ final class TestAuthority: Sendable {
             try authority.issueCredentials(IssueRequest(node: name), now: Self.now)
                 .write(certificateFile: path("\(name).crt"), keyFile: path("\(name).key"))
         }
+        try authority.issueServiceCredentials(validity: 86_400, now: Self.now)
+            .write(certificateFile: path("service.crt"), keyFile: path("service.key"))
         try Data(Self.policy.utf8).write(to: directory.appendingPathComponent("policy.json"))
     }
 
