@@ -85,6 +85,28 @@ import Testing
         #expect(elsewhere.status == 0 && elsewhere.text.contains("  asked    alpha\n"), "\(elsewhere.errors)")
     }
 
+    @Test func whatIsNotFoundIsNamedAndTheNearestSuggested() throws {
+        let server = try LocalServer(LocalServer.echo)
+        try agents.offer("free-hello", server)
+        let asking = ["why", "--from", "node:alpha", "--to", "z", "--at"]
+        let cases: [([String], Int32, String, String?)] = [
+            (["lookup", "free-helo"], 4, "free-helo", "did you mean free-hello?"),
+            (["lookup", "nothing-like-it"], 4, "nothing-like-it", nil),
+            (["nodes", "betta"], 4, "betta", "did you mean beta?"),
+            (["nodes", "nothing-like-it"], 4, "nothing-like-it", nil),
+            (asking + ["alphaa"], 5, "alphaa", "did you mean alpha? mesh nodes lists all"),
+            (asking + ["nothing-like-it"], 5, "nothing-like-it", "mesh nodes lists all"),
+        ]
+        for (arguments, status, name, hint) in cases {
+            let result = try agents.run(arguments)
+            #expect(result.status == status, "\(result.errors)")
+            let lines = result.errors.split(separator: "\n").map(String.init)
+            #expect(lines[0].contains(name), "\(result.errors)")
+            #expect(lines.dropFirst() == (hint.map { ["hint: \($0)"] } ?? [])[...], "\(result.errors)")
+        }
+        #expect(try agents.run(["deregister", "free-hello"]).status == 0)
+    }
+
     // MARK: - Connecting
 
     @Test func bothDirectionsEndOnTheirOwn() throws {
