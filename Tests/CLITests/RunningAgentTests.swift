@@ -85,6 +85,14 @@ import Testing
         #expect(elsewhere.status == 0 && elsewhere.text.contains("  asked    alpha\n"), "\(elsewhere.errors)")
     }
 
+    /// The version is the file's own, not that of a document of the mesh.
+    @Test func whyNamesTheVersionOfTheFile() throws {
+        let asked = try agents.run(["why", "--from", "service:shop", "--to", "free-shop"])
+        let lines = asked.lines.suffix(2).map(String.init)
+        #expect(lines[0].hasPrefix("  policy   policy.json version 7 ("), "\(asked.text)")
+        #expect(lines[1] == "  asked    beta", "\(asked.text)")
+    }
+
     @Test func whatIsNotFoundIsNamedAndTheNearestSuggested() throws {
         let server = try LocalServer(LocalServer.echo)
         try agents.offer("free-hello", server)
