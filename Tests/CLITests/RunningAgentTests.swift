@@ -104,6 +104,10 @@ import Testing
             (["nodes", "nothing-like-it"], 4, "nothing-like-it", nil),
             (asking + ["alphaa"], 5, "alphaa", "did you mean alpha? mesh nodes lists all"),
             (asking + ["nothing-like-it"], 5, "nothing-like-it", "mesh nodes lists all"),
+            (
+                ["policy", "replay", "policy.json", "--at", "alphaa"], 5, "alphaa",
+                "did you mean alpha? mesh nodes lists all"
+            ),
         ]
         for (arguments, status, name, hint) in cases {
             let result = try agents.run(arguments)
