@@ -177,13 +177,15 @@ extension CommandParser {
             store(flag, .bool(false), "--\(name)")
             return
         }
-        throw unknown("--\(name)")
+        throw unknown("--\(name)", before: rest)
     }
 
     private mutating func short(_ argument: String, _ rest: inout ArraySlice<String>) throws(UsageError) {
         var letters = argument.dropFirst()
         while let letter = letters.popFirst() {
-            guard let flag = flags.first(where: { $0.short == letter }) else { throw unknown("-\(letter)") }
+            guard let flag = flags.first(where: { $0.short == letter }) else {
+                throw unknown("-\(letter)", before: rest)
+            }
             let value = letters.first == "=" ? String(letters.dropFirst()) : String(letters)
             if flag.value == nil, letters.first != "=" {
                 store(flag, .bool(true), "-\(letter)")
@@ -303,12 +305,13 @@ extension CommandParser {
         error(.unexpectedValue, "\(spelling) takes no value", "write \(spelling) alone")
     }
 
-    private func unknown(_ spelling: String) -> UsageError {
+    /// - Parameter rest: what stands behind it, perhaps the command that it belongs to.
+    private func unknown(_ spelling: String, before rest: ArraySlice<String>) -> UsageError {
         let visible = flags.filter { !$0.isHidden }
         let names =
             visible.map { "--\($0.name)" } + visible.filter(\.isNegatable).map { "--no-\($0.name)" } + ["--help"]
         let hint =
-            if let owner = command.owner(of: spelling) {
+            if let owner = command.owner(of: spelling, named: rest) ?? command.owner(of: spelling) {
                 "it belongs to a command: write it behind \(commandName) \(owner)"
             } else if spelling.hasPrefix("--"), let close = Suggestion.closest(to: spelling, among: names) {
                 "did you mean \(close)?"
@@ -320,10 +323,28 @@ extension CommandParser {
 }
 
 extension CommandSpec {
+    private func shows(_ spelling: String) -> Bool {
+        flags.contains { !$0.isHidden && "--\($0.name)" == spelling }
+    }
+
+    /// The path from here, along the commands that the words name, to the first that has the flag.
+    fileprivate func owner(of spelling: String, named words: ArraySlice<String>) -> String? {
+        var here = self
+        var path: [String] = []
+        // Words that are no commands are the values of other flags.
+        for word in words {
+            guard let next = here.visibleSubcommands.first(where: { $0.name == word }) else { continue }
+            here = next
+            path.append(word)
+            if here.shows(spelling) { return path.joined(separator: " ") }
+        }
+        return nil
+    }
+
     /// The path from here to a command that has the flag.
     fileprivate func owner(of spelling: String) -> String? {
         for command in visibleSubcommands {
-            if command.flags.contains(where: { !$0.isHidden && "--\($0.name)" == spelling }) { return command.name }
+            if command.shows(spelling) { return command.name }
             if let deeper = command.owner(of: spelling) { return "\(command.name) \(deeper)" }
         }
         return nil

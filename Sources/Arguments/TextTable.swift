@@ -29,6 +29,9 @@ public struct TextTable: Sendable {
     /// A table without rows whose columns stand at the left.
     public init(_ titles: String...) { columns = titles.map { Column($0) } }
 
+    /// The titles of its columns.
+    public var titles: [String] { columns.map(\.title) }
+
     /// Number of rows.
     public var count: Int { rows.count }
 

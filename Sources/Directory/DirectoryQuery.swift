@@ -34,7 +34,8 @@ public enum DirectoryQuery {
             ])
         case .node(let name):
             guard let node = snapshot.node(name) else {
-                return .problem(DirectoryProblem(.unknownNode, "no such node is registered; `mesh nodes` lists all"))
+                return .problem(
+                    DirectoryProblem(.unknownNode, "no node \(name) is registered; `mesh nodes` lists all"))
             }
             return .success(["revision": JSONValue(snapshot.revision), "node": node.json])
         case .snapshot:

@@ -35,6 +35,8 @@ public struct EnrolmentError: Error, Sendable, Hashable, CustomStringConvertible
         case wrongCA = "wrong_ca"
         /// The server has a certificate of the mesh, and it is not the CA's.
         case notTheCA = "not_the_ca"
+        /// The roots that the node already has are another mesh's.
+        case otherMesh = "other_mesh"
         /// The CA cannot be reached.
         case unreachable = "ca_unreachable"
         /// The CA's certificate, which it makes anew each day, is not valid by this host's clock.

@@ -30,7 +30,8 @@ extension Explanation {
         return .object(object)
     }
 
-    /// Reads an explanation that another agent gave; nil when it is none.
+    /// Reads an explanation that another agent gave; nil when it is none. There `version` is that of the mesh's document, and
+    /// `ownVersion` the policy's own.
     public init?(json: JSONValue) {
         guard let allowed = json["allowed"]?.bool, let summary = json["summary"]?.string,
             let reason = json["reason"]?.string.flatMap(PolicyReason.init(rawValue:)),
@@ -49,7 +50,9 @@ extension Explanation {
                 step["text"]?.string.map { Derivation($0, Self.reference(step)) }
             },
             rule: json["rule"].flatMap(Self.reference), also: also.compactMap(Self.reference), nearest: nearest,
-            policy: PolicyStamp(file: file, version: json["policy"]?["version"]?.integer, fingerprint: fingerprint))
+            policy: PolicyStamp(
+                file: file, version: (json["policy"]?["ownVersion"] ?? json["policy"]?["version"])?.integer,
+                fingerprint: fingerprint))
     }
 
     private static func json(_ step: Derivation) -> JSONValue {

@@ -74,20 +74,34 @@ enum CATokenListCommand {
         let answer = try ControlClient(context).call(.get, "/v1/ca/tokens" + context.caNode)
         context.print(answer) {
             let tokens = answer["tokens"]?.array ?? []
-            // What has to be copied for withdraw is never cut.
-            let widest = tokens.map { DisplayWidth.of($0.text(of: "id")) }.max() ?? 0
-            var table = TextTable([
-                .init("NODE"), .init("STATE"), .init("ENDS"), .init("BY"), .init("ID", minimumWidth: widest),
-            ])
-            for token in tokens {
-                table.append([
-                    token.text(of: "node"), token.text(of: "state"), token.text(of: "expires"), token.text(of: "by"),
-                    token.text(of: "id"),
-                ])
-            }
-            Output.table(table, empty: "there are no tokens")
+            Output.table(
+                [
+                    table(tokens, [.node, .state, .expires, .by, .id]), table(tokens, [.node, .state, .expires, .id]),
+                    table(tokens, [.node, .state, .id]),
+                ], empty: "there are no tokens")
         }
         return .ok
+    }
+
+    private enum Column: String {
+        case node, state, expires, by, id
+
+        var title: String { self == .expires ? "ENDS" : rawValue.uppercased() }
+    }
+
+    private static func table(_ tokens: [JSONValue], _ columns: [Column]) -> TextTable {
+        // Which token is whose is not cut, nor a time, which is worth nothing then; withdraw takes the beginning of an id.
+        func least(_ column: Column) -> Int {
+            let widest = tokens.map { DisplayWidth.of($0.text(of: column.rawValue)) }.max() ?? 0
+            return switch column {
+            case .node, .state, .expires: max(widest, DisplayWidth.of(column.title))
+            case .by: min(widest, 8)
+            case .id: min(widest, 10)
+            }
+        }
+        var table = TextTable(columns.map { .init($0.title, minimumWidth: least($0)) })
+        for token in tokens { table.append(columns.map { token.text(of: $0.rawValue) }) }
+        return table
     }
 }
 

@@ -58,7 +58,7 @@ enum CertCheckCommand {
         let checks: [CertificateCheck]
         do throws(CertificateError) {
             let key = try invocation.string("key").map { (file) throws(CertificateError) in
-                try PrivateKey.load(file: file, passphrase: inspector.passphrase, permissions: .ignored)
+                try Self.key(file, inspector.passphrase)
             }
             inspector.logs = try invocation.string("ct-logs").map { (file) throws(CertificateError) in
                 try TransparencyLogs.load(file: file)
@@ -95,5 +95,16 @@ enum CertCheckCommand {
         }
         if checks.contains(where: { !$0.isValid }) { return .certificate }
         return checks.contains(where: \.isExpiringSoon) ? .expiring : .ok
+    }
+
+    private static func key(_ file: String, _ passphrase: Passphrase?) throws(CertificateError) -> PrivateKey {
+        do throws(CertificateError) {
+            return try PrivateKey.load(file: file, passphrase: passphrase, permissions: .ignored)
+        } catch {
+            guard error.reason == .badPassphrase, passphrase == nil else { throw error }
+            var error = error
+            error.hint = "give its passphrase: --passphrase-file FILE (mode 0600)"
+            throw error
+        }
     }
 }

@@ -73,7 +73,12 @@ enum LookupCommand {
     ) { (context) throws(CommandFailure) in
         let name = try context.serviceName("NAME")
         let client = try ControlClient(context)
-        let answer = try client.call(.get, "/v1/directory/services/\(name)")
+        let answer: JSONValue
+        do throws(CommandFailure) {
+            answer = try client.call(.get, "/v1/directory/services/\(name)")
+        } catch {
+            throw NearestName.service(error, name, context)
+        }
         if context.json {
             Output.json(answer)
             return .ok
@@ -131,7 +136,12 @@ enum NodesCommand {
 
     private static func one(_ name: String, _ context: CommandContext) throws(CommandFailure) -> ExitCode {
         let client = try ControlClient(context)
-        let answer = try client.call(.get, "/v1/directory/nodes/\(PercentEncoding.encode(name))")
+        let answer: JSONValue
+        do throws(CommandFailure) {
+            answer = try client.call(.get, "/v1/directory/nodes/\(PercentEncoding.encode(name))")
+        } catch {
+            throw NearestName.node(error, name, context)
+        }
         if context.json {
             Output.json(answer)
             return .ok

@@ -40,14 +40,18 @@ struct DocumentChange {
     }
 
     /// Says it on standard error, but for scripts, to which that is for errors.
-    func say(_ kind: DocumentKind, version: UInt64, after base: UInt64, _ context: CommandContext) {
+    ///
+    /// - Parameter all: what shows the rest where it is cut. Nothing else shows the first version, which is never cut.
+    func say(_ kind: DocumentKind, version: UInt64, after base: UInt64, all: String? = nil, _ context: CommandContext) {
         guard !context.json else { return }
         let follows = base == 0 ? "the first" : "follows version \(base)"
         let same = added.isEmpty && dropped.isEmpty ? ": nothing is added or dropped" : ":"
         Output.note("signing version \(version) of \(kind.text) (\(follows))\(same)")
+        let most = base == 0 ? Int.max : Self.most
         for (sign, entries) in [("-", dropped), ("+", added)] {
-            for entry in entries.prefix(Self.most) { Output.note(DisplayWidth.sanitized("  \(sign) \(entry)")) }
-            if entries.count > Self.most { Output.note("  \(sign) and \(entries.count - Self.most) more") }
+            for entry in entries.prefix(most) { Output.note(DisplayWidth.sanitized("  \(sign) \(entry)")) }
+            if entries.count > most { Output.note("  \(sign) and \(entries.count - most) more") }
         }
+        if let all, max(dropped.count, added.count) > most { Output.note("  \(all) shows all, before it is applied") }
     }
 }

@@ -166,6 +166,8 @@ struct EdgeClient {
         if head.status == 401, wanted, let nonce, credential?.makesProofs == true { return .wantsNonce(nonce) }
         var failure = ControlProblem.failure(head.status, body, hint: hint(head))
         if let hint = Self.hints[failure.reason] { failure.hint = hint }
+        // The edge answers a WebSocket and says wss://; here it is called as everywhere else.
+        if failure.reason == "tls_required" { failure.hint = "write https://\(edge.authority)\(edge.base)" }
         // An answer that no edge gives is from whatever stands at that address or in between.
         guard !failure.reason.hasPrefix("http_") else {
             throw CommandFailure(

@@ -25,7 +25,8 @@ enum JoinCommand {
                 FlagSpec(
                     "out", .path, placeholder: "DIR", "Where the files go; made if absent.",
                     default: CAFiles.defaultDirectory),
-                FlagSpec(switch: "force", "Replace a certificate that is there."),
+                FlagSpec(
+                    switch: "force", "Replace a certificate that is there, and add to a ca.crt that is another mesh's."),
                 FlagSpec(
                     "profile", .choice(TLSProfile.allCases.map(\.rawValue)),
                     "What may be negotiated with the CA, as tls.profile of the agent; TLS 1.3 in any case.",
@@ -53,8 +54,10 @@ enum JoinCommand {
         let credentials: Credentials
         let hadKey = SafeFile.exists(files.pair.nextKey)
         do {
+            let place = try JoinPlace(
+                files.trust, authorityKey: directory.root.key, isForced: invocation.isOn("force"))
             let key = try files.pair.pendingKey()
-            let (joined, issued) = try ask(token, key, terms)
+            let (joined, issued) = try ask(token, key, terms, place)
             credentials = joined
             try files.write(credentials, issued, address: token.address)
         } catch let error as EnrolmentError {
@@ -93,7 +96,7 @@ enum JoinCommand {
 
     /// Waits for the exchange, which runs on a loop of its own.
     private static func ask(
-        _ token: JoinToken, _ key: PrivateKey, _ terms: TLSTerms
+        _ token: JoinToken, _ key: PrivateKey, _ terms: TLSTerms, _ place: JoinPlace?
     ) throws -> (credentials: Credentials, issued: IssuedIdentity) {
         typealias Outcome = Result<(credentials: Credentials, issued: IssuedIdentity), EnrolmentError>
         let done = DispatchSemaphore(value: 0)
@@ -102,7 +105,7 @@ enum JoinCommand {
         Task.detached {
             let result: Outcome
             do throws(EnrolmentError) {
-                result = .success(try await EnrolmentClient.join(token, key: key, under: terms))
+                result = .success(try await EnrolmentClient.join(token, key: key, under: terms, into: place))
             } catch {
                 result = .failure(error)
             }

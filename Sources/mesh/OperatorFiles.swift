@@ -68,15 +68,44 @@ enum OperatorFiles {
 
     /// The operator's key of a command line.
     static func key(_ invocation: Invocation) throws(CommandFailure) -> PrivateKey {
+        let path = try keyFile(invocation)
+        return try PassphraseSource.open(
+            "the operator's key \(path)", file: invocation.string("passphrase-file"), flag: "--passphrase-file"
+        ) { (passphrase) throws(CertificateError) in try PrivateKey.load(file: path, passphrase: passphrase) }
+    }
+
+    /// The same where nobody is asked for its passphrase; nil where somebody is, which comes after he has seen what changes.
+    private static func keyWithoutAsking(_ invocation: Invocation) throws(CommandFailure) -> PrivateKey? {
+        guard invocation.string("passphrase-file") == nil, Terminal.canAsk else { return try key(invocation) }
+        let path = try keyFile(invocation)
+        do throws(CertificateError) {
+            return try PrivateKey.load(file: path, passphrase: nil)
+        } catch {
+            guard error.reason == .badPassphrase else { throw CommandFailure(error) }
+            return nil
+        }
+    }
+
+    private static func keyFile(_ invocation: Invocation) throws(CommandFailure) -> String {
         let path = invocation.string("key") ?? "\(CAFiles.defaultDirectory)/\(defaultName).key"
         guard access(path, F_OK) == 0 || errno == EACCES else {
             throw .missing(
                 path,
                 hint: "say where the operator's key is: --key FILE (mesh ca init and mesh operator add make one)")
         }
-        return try PassphraseSource.open(
-            "the operator's key \(path)", file: invocation.string("passphrase-file"), flag: "--passphrase-file"
-        ) { (passphrase) throws(CertificateError) in try PrivateKey.load(file: path, passphrase: passphrase) }
+        return path
+    }
+
+    /// A key that is on no list would be refused by the agent, too, after everything was shown. Where no list can be believed here,
+    /// the agent decides.
+    private static func refuseStranger(_ key: PrivateKey, _ verified: VerifiedDocuments) throws(CommandFailure) {
+        guard let operators = verified.ledger.operators, operators.member(signer: key.publicKey.spkiSHA256) == nil,
+            verified.ledger.documents[.operators]?.version ?? 0 >= verified.shownVersion(.operators)
+        else { return }
+        throw CommandFailure(
+            .denied, DocumentError.Code.unknownOperator.rawValue,
+            "the key is that of no operator of this mesh: \(operators.members.map(\.name).joined(separator: ", "))",
+            hint: "name an operator's key: --key FILE; a root's holder adds one: mesh operator add", showsReason: true)
     }
 
     // MARK: - With an agent
@@ -88,22 +117,25 @@ enum OperatorFiles {
     ///   - base: the version that it was made from, else the one that the agent shows at this moment, before somebody
     ///     types a passphrase. Where another one is in force when the agent gets the document, it refuses it.
     ///   - version: the number to sign, instead of the next one.
+    ///   - all: the command that shows all that changes.
     /// - Returns: the document, and the agent's answer.
     static func publish(
-        _ kind: DocumentKind, _ payload: [UInt8], base: UInt64? = nil, version: UInt64? = nil,
+        _ kind: DocumentKind, _ payload: [UInt8], base: UInt64? = nil, version: UInt64? = nil, all: String? = nil,
         _ context: CommandContext, _ client: ControlClient
     ) throws(CommandFailure) -> (document: SignedDocument, answer: JSONValue) {
         let verified = try VerifiedDocuments(
             TrustAnchor(operator: context), client, former: context.invocation.string("former"))
+        let ready = try keyWithoutAsking(context.invocation)
+        if let ready { try refuseStranger(ready, verified) }
         let before = try followed(by: kind, version, verified)
         let base = base ?? before?.version ?? verified.shownVersion(kind)
         let next = version ?? base + 1
         // Where it was made from another one, the agent says so.
         if before?.version ?? 0 == base {
             DocumentChange(kind, from: before?.payload, to: payload, trustDomain: verified.trustDomain)
-                .say(kind, version: next, after: base, context)
+                .say(kind, version: next, after: base, all: all, context)
         }
-        let key = try key(context.invocation)
+        let key = if let ready { ready } else { try key(context.invocation) }
         try introduceOperators(verified)
         let document: SignedDocument
         do throws(CertificateError) {

@@ -39,11 +39,18 @@ enum Output {
         text(table.text(width: Terminal.outputWidth))
     }
 
-    /// The first of these tables that the terminal has room for, else the last; the fullest comes first.
+    /// The first of these tables that the terminal has room for, else the last; the fullest comes first. Which columns are left out
+    /// is said on standard error.
     static func table(_ tables: [TextTable], empty: String) {
         let width = Terminal.outputWidth
         let fitting = tables.first { table in width.map { table.leastWidth <= $0 } ?? true }
-        if let chosen = fitting ?? tables.last { table(chosen, empty: empty) }
+        guard let chosen = fitting ?? tables.last else { return }
+        table(chosen, empty: empty)
+        let missing = (tables.first?.titles ?? []).filter { !chosen.titles.contains($0) }
+        guard let width, chosen.count > 0, !missing.isEmpty else { return }
+        let text =
+            "left out for want of width: \(missing.joined(separator: ", ")); --json, or a wider terminal, has them"
+        note(DisplayWidth.wrapped(text, to: width).joined(separator: "\n"))
     }
 
     /// Labels and values on standard output, one a line; values too long for the terminal go on below themselves.

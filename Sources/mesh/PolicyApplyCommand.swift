@@ -54,7 +54,8 @@ enum PolicyApplyCommand {
         let client = try ControlClient(context)
         let (document, answer) = try OperatorFiles.publish(
             .policy, bytes, base: context.invocation.integer("base").map { UInt64($0) },
-            version: context.invocation.integer("version").map { UInt64($0) }, context, client)
+            version: context.invocation.integer("version").map { UInt64($0) },
+            all: "mesh policy diff \(ShellWord.quoted(file))", context, client)
         if !context.json { Output.line("policy version \(document.version) is in force here") }
         let report = try OperatorFiles.reportNodes(context, client)
         context.print([

@@ -64,7 +64,11 @@ enum WhyCommand {
             query += invocation.strings("attribute").map { ("attribute", $0) }
             if let node = invocation.string("as-node") { query.append(("as-node", node)) }
             if let node = invocation.string("at") { query.append(("at", node)) }
-            answer = try ControlClient(context).call(.get, "/v1/why?\(HTTPQuery.encode(query))")
+            do throws(CommandFailure) {
+                answer = try ControlClient(context).call(.get, "/v1/why?\(HTTPQuery.encode(query))")
+            } catch {
+                throw NearestName.asked(error, at: invocation.string("at"), context)
+            }
         }
         guard let explanation = Explanation(json: answer) else {
             throw CommandFailure(

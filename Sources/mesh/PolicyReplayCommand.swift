@@ -19,8 +19,14 @@ enum PolicyReplayCommand {
             examples: [.init("mesh policy replay next.json --at db-1", "whom at db-1 would it hit?")])
     ) { (context) throws(CommandFailure) in
         let policy = try PolicyFile.read(context.argument("FILE"))
-        let query = context.invocation.string("at").map { "?" + HTTPQuery.encode([("at", $0)]) } ?? ""
-        let answer = try ControlClient(context).call(.get, "/v1/decisions" + query)
+        let node = context.invocation.string("at")
+        let query = node.map { "?" + HTTPQuery.encode([("at", $0)]) } ?? ""
+        let answer: JSONValue
+        do throws(CommandFailure) {
+            answer = try ControlClient(context).call(.get, "/v1/decisions" + query)
+        } catch {
+            throw NearestName.asked(error, at: node, context)
+        }
         let entries: [DecisionMemory.Entry]
         do throws(JSONAccessError) {
             entries = try (answer["decisions"] ?? .null).requireEach { (value) throws(JSONAccessError) in

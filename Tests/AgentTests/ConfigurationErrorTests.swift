@@ -305,6 +305,14 @@ import Testing
             "mesh.json:4:15: log.level: expected \"debug\" or \"info\" or \"warning\" or \"error\", found \"inf\"\n    did you mean \"info\"?"
         ),
         (
+            "services: [{ name: 'a', target: '127.0.0.1:1', protocol: 'https' }]",
+            "mesh.json:4:58: services[0].protocol: expected \"tcp\" or \"http\", found \"https\"\n    \"http\", and for TLS to the target write target: \"https://HOST:PORT\""
+        ),
+        (
+            "services: [{ name: 'a', target: '127.0.0.1:1', protocol: 'htpp' }]",
+            "mesh.json:4:58: services[0].protocol: expected \"tcp\" or \"http\", found \"htpp\"\n    did you mean \"http\"?"
+        ),
+        (
             "services: [{ name: 'a', target: '127.0.0.1:1' },{ name: 'a', target: '127.0.0.1:2' }]",
             "mesh.json:4:57: services[1].name: there is another service \"a\" (mesh.json:4:20)\n    a node has one instance of a service; choose another name or remove one of them"
         ),

@@ -95,6 +95,32 @@ import Testing
         #expect(negative.values("list") == [.integer(-5), .integer(-6)])
     }
 
+    /// A flag before its command: the hint names the command that was given, not the first one that has such a flag.
+    @Test(arguments: [
+        ("--json nodes", "mesh nodes"), ("--json=1 nodes", "mesh nodes"),
+        ("--json ca token list", "mesh ca token list"),
+        ("ca --json token list", "mesh ca token list"), ("--json --socket s nodes", "mesh nodes"),
+        ("--json drain", "mesh status"), ("--json", "mesh status"),
+    ]) func aFlagBelongsToTheCommandThatWasGiven(_ line: String, _ owner: String) {
+        let json = FlagSpec(switch: "json", "print JSON")
+        let program = CommandSpec(
+            "mesh", "A program", flags: [FlagSpec("socket", .path, "socket")],
+            subcommands: [
+                CommandSpec("status", "Status", flags: [json]), CommandSpec("nodes", "Nodes", flags: [json]),
+                CommandSpec("drain", "Drain"),
+                CommandSpec(
+                    "ca", "CA",
+                    subcommands: [
+                        CommandSpec("inspect", "Inspect", flags: [json]),
+                        CommandSpec("token", "Tokens", subcommands: [CommandSpec("list", "List", flags: [json])]),
+                    ]),
+            ])
+        let error = #expect(throws: UsageError.self) {
+            try program.parse(line.split(separator: " ").map(String.init))
+        }
+        #expect(error?.hint == "it belongs to a command: write it behind \(owner)")
+    }
+
     struct Mistake: Sendable, CustomTestStringConvertible {
         let line: String
         let code: UsageError.Code

@@ -171,6 +171,20 @@ import Testing
         #expect(wrong.hasPrefix("a.crt: NOT VALID") && wrong.contains("chmod 600 a.key"))
     }
 
+    @Test func anEncryptedKeyNamesTheFlagForItsPassphrase() throws {
+        let ca = try authority(at: Self.now - 3600)
+        let good = try ca.issueCredentials(IssueRequest(node: "a"), now: Self.now)
+        try workspace.write(good.certificatePEM, to: "a.crt")
+        try good.key.write(to: workspace.path("a.key"), encryptedWith: Passphrase("correct horse"))
+        let check = ["cert", "check", "a.crt", "--key", "a.key"]
+        let bare = try mesh(check, in: workspace)
+        #expect(bare.status == 6, "\(bare.errors)")
+        #expect(
+            bare.errors.contains("\nhint: give its passphrase: --passphrase-file FILE (mode 0600)\n"), "\(bare.errors)")
+        try workspace.write("correct horse\n", to: "secret", mode: 0o600)
+        #expect(try mesh(check + ["--passphrase-file", "secret"], in: workspace).status == 0)
+    }
+
     /// The same hashes as the `openssl` program computes.
     @Test func pinsAreThoseOfOpenSSL() throws {
         let ca = try authority()

@@ -131,6 +131,9 @@ import Testing
         let edge = try FakeEdge(workspace)
         let result = try connect(edge, "echo", url: "http://localhost:\(edge.port)")
         #expect(result.status != 0 && result.errors.contains("hint: "), "\(result.errors)")
+        let listener = try FakeEdge(workspace, mode: .plain)
+        let told = try connect(listener, "refuse-tls_required", url: "http://127.0.0.1:\(listener.port)/behind/")
+        #expect(told.errors.contains("\nhint: write https://127.0.0.1:\(listener.port)/behind\n"), "\(told.errors)")
         let nobody = try mesh(
             ["connect", "--edge", "https://127.0.0.1:9", "--ca-file", "certs/localhost-ca.crt", "x"], in: workspace)
         #expect(nobody.status == 5 && nobody.errors.contains("cannot reach the edge"), "\(nobody.errors)")

@@ -85,6 +85,75 @@ import Testing
         #expect(elsewhere.status == 0 && elsewhere.text.contains("  asked    alpha\n"), "\(elsewhere.errors)")
     }
 
+    /// The version is the file's own, not that of a document of the mesh.
+    @Test func whyNamesTheVersionOfTheFile() throws {
+        let asked = try agents.run(["why", "--from", "service:shop", "--to", "free-shop"])
+        let lines = asked.lines.suffix(2).map(String.init)
+        #expect(lines[0].hasPrefix("  policy   policy.json version 7 ("), "\(asked.text)")
+        #expect(lines[1] == "  asked    beta", "\(asked.text)")
+    }
+
+    @Test func whatIsNotFoundIsNamedAndTheNearestSuggested() throws {
+        let server = try LocalServer(LocalServer.echo)
+        try agents.offer("free-hello", server)
+        let asking = ["why", "--from", "node:alpha", "--to", "z", "--at"]
+        let cases: [([String], Int32, String, String?)] = [
+            (["lookup", "free-helo"], 4, "free-helo", "did you mean free-hello?"),
+            (["lookup", "nothing-like-it"], 4, "nothing-like-it", nil),
+            (["nodes", "betta"], 4, "betta", "did you mean beta?"),
+            (["nodes", "nothing-like-it"], 4, "nothing-like-it", nil),
+            (asking + ["alphaa"], 5, "alphaa", "did you mean alpha? mesh nodes lists all"),
+            (asking + ["nothing-like-it"], 5, "nothing-like-it", "mesh nodes lists all"),
+            (
+                ["policy", "replay", "policy.json", "--at", "alphaa"], 5, "alphaa",
+                "did you mean alpha? mesh nodes lists all"
+            ),
+        ]
+        for (arguments, status, name, hint) in cases {
+            let result = try agents.run(arguments)
+            #expect(result.status == status, "\(result.errors)")
+            let lines = result.errors.split(separator: "\n").map(String.init)
+            #expect(lines[0].contains(name), "\(result.errors)")
+            #expect(lines.dropFirst() == (hint.map { ["hint: \($0)"] } ?? [])[...], "\(result.errors)")
+        }
+        #expect(try agents.run(["deregister", "free-hello"]).status == 0)
+    }
+
+    // MARK: - Width
+
+    @Test(arguments: [
+        ("certs", 80, "ROOT"), ("certs", 60, "ROOT"), ("links", 80, "MOVED, CLOCK, REMOTE"),
+        ("links", 60, "RECEIVED, SENT, RESUMED, MOVED, CLOCK, REMOTE"),
+    ]) func columnsThatAreLeftOutAreNamed(_ command: String, _ columns: UInt16, _ missing: String) throws {
+        let terminal = try TerminalSession(
+            [command, "--control", agents.socket("beta")], columns: columns, in: agents.workspace)
+        _ = terminal.finish()
+        let text = terminal.lines.joined(separator: " ")
+        let told = text.split(separator: "left out for want of width: ", maxSplits: 1).last.map(String.init) ?? ""
+        #expect(told.contains("\(missing); --json, or a wider terminal, has them"), "\(terminal.screen)")
+        #expect(terminal.lines.allSatisfy { $0.count <= Int(columns) }, "\(terminal.screen)")
+        let piped = try agents.run([command])
+        #expect(piped.errors == "" && piped.text.contains(missing.suffix(4)), "\(piped.errors)")
+    }
+
+    /// Which node a token is for, and whether it is open, is what the list is looked at for.
+    @Test(arguments: [UInt16(60), 80]) func tokensKeepNodeAndState(_ columns: UInt16) throws {
+        let node = "node-with-a-longer-name"
+        let file = "width-\(columns).token"
+        let made = try agents.run(["ca", "token", "create", "--node", node, "--out", file], at: "alpha")
+        #expect(made.status == 0, "\(made.errors)")
+        let terminal = try TerminalSession(
+            ["ca", "token", "list", "--control", agents.socket("alpha")], columns: columns, in: agents.workspace)
+        #expect(terminal.finish() == 0)
+        #expect(terminal.lines.contains { $0.hasPrefix("\(node)  open") }, "\(terminal.screen)")
+        #expect(terminal.lines.allSatisfy { $0.count <= Int(columns) }, "\(terminal.screen)")
+        // What is left of an id still names the token.
+        let row = try #require(terminal.lines.last { $0.hasPrefix("\(node)  open") })
+        let id = try #require(row.split(separator: " ").last).prefix { $0 != "…" }
+        let withdrawn = try agents.run(["ca", "token", "withdraw", String(id)], at: "alpha")
+        #expect(withdrawn.status == 0, "\(withdrawn.errors)")
+    }
+
     // MARK: - Connecting
 
     @Test func bothDirectionsEndOnTheirOwn() throws {

@@ -78,6 +78,10 @@ struct CommandLineTests {
         #expect(bad.errors.contains("bad_passphrase"))
         let none = try TesterRun([Self.nobody, "--ca", "ca.crt", "--ca-key", "sealed.key"])
         #expect(none.errors.contains("--ca-passphrase-file"))
+        try PrivateKey.load(file: home.path("Tester.key")).write(to: home.path("own.key"), encryptedWith: secret)
+        let own = try TesterRun([Self.nobody, "--ca", "ca.crt", "--cert", "Tester.crt", "--key", "own.key"])
+        #expect(own.code == 6, "\(own.errors)")
+        #expect(own.errors.contains(" --passphrase-file FILE (mode 0600)"), "\(own.errors)")
     }
 
     @Test func helpFitsNarrowTerminals() throws {

@@ -167,7 +167,12 @@ extension Codec where Value == Int {
 
 extension Codec where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
     /// One of the type's words.
-    static var choice: Codec {
+    static var choice: Codec { choice(instead: [:]) }
+
+    /// One of the type's words.
+    ///
+    /// - Parameter hints: what to do instead of words that somebody may expect here, and that are none.
+    static func choice(instead hints: [String: String]) -> Codec {
         let all = Value.allCases.map(\.rawValue)
         let words = all.map { "\"\($0)\"" }.joined(separator: " or ")
         return Codec(
@@ -180,7 +185,7 @@ extension Codec where Value: RawRepresentable & CaseIterable, Value.RawValue == 
                     let nearest = Suggestion.closest(to: text, among: all)
                     decoding.report(
                         .badValue, at: node.position, "expected \(words), found \"\(text)\"",
-                        hint: nearest.map { "did you mean \"\($0)\"?" })
+                        hint: hints[text] ?? nearest.map { "did you mean \"\($0)\"?" })
                     return nil
                 }
                 return value

@@ -53,7 +53,10 @@ enum ServiceTable {
     ]
 
     private static let instance: [Field<Configuration.Service>] = [
-        .value("protocol", \.protocol, .choice, "What it speaks."),
+        .value(
+            "protocol", \.protocol,
+            .choice(instead: ["https": "\"http\", and for TLS to the target write target: \"https://HOST:PORT\""]),
+            "What it speaks."),
         .value(
             "tags", \.tags, .list(.name("a tag", "TAG"), "a list of tags", maximum: 32),
             "Labels by which the service can be found."),

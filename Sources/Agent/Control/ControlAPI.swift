@@ -154,12 +154,13 @@ final class ControlAPI {
             ] + AuditMeaning.strangers(isStranger(call)))
     }
 
-    /// What to do for a caller whom the policy does not know. He cannot tell the agent to read another one.
+    /// What to do for a caller whom the policy does not know. He cannot tell the agent to read another one, and need not: it watches
+    /// the file.
     private static func mapping(of caller: ControlCaller) -> String {
         guard case .user(let user) = caller else { return "map it in the policy's identities" }
         return
-            "map it in the policy's identities, { match: { uid: \(user.uid) }, groups: [\"operators\"] }, and restart the agent or send it "
-            + "SIGHUP, or run this as a user whom the policy knows"
+            "map it in the policy's identities, { match: { uid: \(user.uid) }, groups: [\"operators\"] }, and save it: it counts within a "
+            + "second; where a policy document is in force: mesh policy apply FILE. Or run this as a user whom the policy knows"
     }
 
     /// Whether nobody knows who calls: the policy does not. A node has at least proven its name.

@@ -10,25 +10,28 @@ public enum EnrolmentClient {
 
     /// The first certificate, by a token. The key is made by the caller and stays with him.
     ///
-    /// - Parameter terms: what may be negotiated, see `TLSProfile.enrolmentTerms`.
+    /// - Parameters:
+    ///   - terms: what may be negotiated, see `TLSProfile.enrolmentTerms`.
+    ///   - place: where the answer goes, which must not be another mesh's. Looked at before the token is shown to the CA.
     /// - Returns: certificate and key, checked as peers will check them, and what the CA said besides.
     public static func join(
-        _ token: JoinToken, key: PrivateKey, under terms: TLSTerms
+        _ token: JoinToken, key: PrivateKey, under terms: TLSTerms, into place: JoinPlace? = nil
     ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
         let request = try made { () throws(CertificateError) in
             try CertificateSigningRequest.make(node: token.node, key: key)
         }
-        return try await join(token, key: key, request: request.der, under: terms)
+        return try await join(token, key: key, request: request.der, under: terms, into: place)
     }
 
     /// The same with a request that somebody else made for `key`.
     public static func join(
-        _ token: JoinToken, key: PrivateKey, request: [UInt8], under terms: TLSTerms
+        _ token: JoinToken, key: PrivateKey, request: [UInt8], under terms: TLSTerms, into place: JoinPlace? = nil
     ) async throws(EnrolmentError) -> (credentials: Credentials, issued: IssuedIdentity) {
         var configuration = TLSContext.Configuration(role: .client, alpn: ["http/1.1"])
         configuration.rootFingerprint = token.fingerprint
         configuration.terms = terms
         let issued = try await ask(token.address, configuration, JoinRequest.path) { session in
+            try place?.check(token, trustDomain: session.peerIdentity?.spiffe?.trustDomain)
             let exporter = try session.exporter(
                 label: EnrolmentProof.exporterLabel, count: EnrolmentProof.exporterBytes)
             let message = EnrolmentProof.message(exporter: exporter, request: request)

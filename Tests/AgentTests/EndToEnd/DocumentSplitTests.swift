@@ -71,6 +71,10 @@ extension EndToEnd {
                 let (directory, node) = try pair(mesh, operators)
                 try directory.take(try operators.sign(.policy, 2, "{ version: 1, rules: [] }"))
                 try demandEqual(try directory.mesh(["status", "--json"]).reason, "unmapped_identity")
+                let told = try directory.mesh(["status"]).output
+                try demand(told.contains("save it: it counts within a second"), told)
+                try demand(told.contains("where a policy document is in force: mesh policy apply FILE"), told)
+                try demand(!told.contains("SIGHUP"), told)
                 let good = mesh.directory + "/good.json"
                 try mesh.policy.text.write(toFile: good, atomically: true, encoding: .utf8)
                 let mended = try directory.mesh(["policy", "apply", good, "--key", operators.keyFile])

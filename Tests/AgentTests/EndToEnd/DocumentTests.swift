@@ -265,6 +265,54 @@ extension EndToEnd {
             }
         }
 
+        /// Key and passphrase are looked at before what changes is shown; where that is cut, the rest is not hidden.
+        @Test func applyingLooksAtTheKeyFirst() throws {
+            try withMesh { mesh in
+                let operators = try TestOperator(mesh)
+                let directory = try mesh.node("Directory", directory: true)
+                try mesh.start()
+                try operators.write()
+                let file = mesh.directory + "/next.json"
+                func write(_ name: String) throws {
+                    let lines = (1...30).map { "// \(name) \($0)\n" }.joined()
+                    try (mesh.policy.text + "\n" + lines).write(toFile: file, atomically: true, encoding: .utf8)
+                }
+                func apply(_ key: String, _ more: [String] = []) throws -> CommandResult {
+                    try directory.mesh(["policy", "apply", file, "--key", key] + more)
+                }
+                let (sealed, stranger) = (mesh.directory + "/sealed.key", mesh.directory + "/stranger.key")
+                try operators.key.write(to: sealed, encryptedWith: Passphrase("correct horse"))
+                try PrivateKey.generate(.ed25519).write(to: stranger)
+                try SafeFile.write(Array("wrong\n".utf8), to: mesh.directory + "/wrong", mode: 0o600)
+                try write("first")
+                let refusals: [(String, [String], Int32, String)] = [
+                    (operators.keyFile, ["--passphrase-file", "nosuch"], 4, "nosuch"),
+                    (mesh.directory + "/nosuch.key", [], 4, "nosuch.key"),
+                    (sealed, ["--passphrase-file", mesh.directory + "/wrong"], 6, "passphrase"),
+                    (sealed, [], 6, "no terminal to ask"), (stranger, [], 3, "unknown_operator"),
+                ]
+                for (key, more, status, text) in refusals {
+                    let refused = try apply(key, more)
+                    try demandEqual(refused.status, status, refused.output)
+                    try demand(refused.output.contains(text), refused.output)
+                    try demand(!refused.output.contains("signing version"), refused.output)
+                }
+                // No other text is there to be compared with.
+                let first = try apply(operators.keyFile)
+                try demandEqual(first.status, 0, first.output)
+                try demand(first.output.contains("  + // first 30\n"), first.output)
+                try demand(!first.output.contains(" more"), first.output)
+                try write("second")
+                let second = try apply(operators.keyFile)
+                try demand(second.output.contains("  + // second 20\n  + and 10 more\n"), second.output)
+                try demand(!second.output.contains("// second 21"), second.output)
+                try demand(
+                    second.output.contains("\n  mesh policy diff \(file) shows all, before it is applied\n"),
+                    second.output
+                )
+            }
+        }
+
         /// Which of the serving node's decisions a draft would change, asked at another node.
         @Test func replay() throws {
             try withMesh { mesh in

@@ -78,6 +78,9 @@ final class FakeEdge {
                 status = int(service[7:])
                 problem(connection, status, "reason_%d" % status, "Retry-After: 7")
                 return True
+            if service.startswith("refuse-"):
+                problem(connection, 400, service[7:])
+                return True
             if service == "html":
                 connection.sendall(b"HTTP/1.1 502 Bad Gateway\\r\\nContent-Length: 4\\r\\n\\r\\n<p>x")
                 return True

@@ -2,7 +2,7 @@ import Foundation
 import JSON
 import Testing
 
-/// Two agents with certificates of `mesh ca`: `alpha` serves the directory, `beta` is where the tests work.
+/// Two agents with certificates of `mesh ca`: `alpha` serves the directory and the CA, `beta` is where the tests work.
 ///
 /// Made once for all tests. The agents end with this process, however it ends: each has a shell over it that waits
 /// for the end of a pipe.
@@ -15,7 +15,7 @@ final class TestMesh: Sendable {
 
     /// The name that only a denied caller asks for is `forbidden`; what begins with `free-` may be registered at beta.
     private static let policy = """
-        {
+        { version: 7,
           identities: [
             { match: { node: "alpha" }, permissions: ["mesh-node", "mesh-directory"] },
             { match: { node: "beta" }, services: ["shop"], permissions: ["mesh-node"] },
@@ -37,11 +37,14 @@ final class TestMesh: Sendable {
         lifelines = [Pipe(), Pipe()]
         try #require(try CLITests.mesh(["ca", "init", "--no-passphrase"], in: workspace).status == 0)
         try workspace.write(Self.policy, to: "policy.json")
-        let port = try LocalServer.freePort()
+        let (port, caPort) = (try LocalServer.freePort(), try LocalServer.freePort())
         for (node, lifeline, directory) in [
             (
                 "alpha", lifelines[0],
-                "directory: { serve: true }, listen: { mesh: \"127.0.0.1:\(port)\", metrics: null }"
+                """
+                directory: { serve: true }, listen: { mesh: "127.0.0.1:\(port)", metrics: null },
+                ca: { certificate: "certs/ca.crt", key: "certs/ca.key", listen: "127.0.0.1:\(caPort)" }
+                """
             ),
             (
                 "beta", lifelines[1],
