@@ -43,7 +43,8 @@ enum CATokenCreateCommand {
         try CAFiles.refuseExisting(
             [invocation.string("out")].compactMap { $0 }, replace: replace,
             hint: "choose another file with --out, or replace it with --force (mesh ca token list shows open tokens)")
-        let answer = try ControlClient(context).call(.post, "/v1/ca/tokens" + context.caNode, body: body)
+        let client = try ControlClient(context)
+        let answer = try client.call(.post, "/v1/ca/tokens" + context.caNode, body: body)
         guard let file = invocation.string("out") else {
             context.print(answer) {
                 Output.line(answer.text(of: "token"))
@@ -53,7 +54,12 @@ enum CATokenCreateCommand {
             }
             return .ok
         }
-        try TokenFiles.write(Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600, replace: replace)
+        do throws(CommandFailure) {
+            try TokenFiles.write(
+                Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600, replace: replace)
+        } catch {
+            throw withdrawing(answer.text(of: "id"), after: error, client, context)
+        }
         var object = answer.object ?? JSONObject()
         object["token"] = nil
         object["file"] = .string(file)
@@ -61,6 +67,21 @@ enum CATokenCreateCommand {
             Output.line("\(file): a token for \(answer.text(of: "node")), once, until \(answer.text(of: "expires"))")
         }
         return .ok
+    }
+
+    /// Withdraws a token that nobody got; gives what to say of it beside `failure`.
+    private static func withdrawing(
+        _ id: String, after failure: CommandFailure, _ client: ControlClient, _ context: CommandContext
+    ) -> CommandFailure {
+        do throws(CommandFailure) {
+            _ = try client.call(.delete, "/v1/ca/tokens/\(id)" + context.caNode)
+        } catch {
+            return CommandFailure(
+                failure.exit, failure.reason, "\(failure.what); the token is open still: \(error.what)",
+                hint: "withdraw it: mesh ca token withdraw \(id)")
+        }
+        return CommandFailure(
+            failure.exit, failure.reason, "\(failure.what); the token was withdrawn", hint: failure.hint)
     }
 }
 
