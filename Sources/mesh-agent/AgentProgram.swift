@@ -96,8 +96,10 @@ enum AgentProgram {
             StartPages.release()
             return await agent.finished()
         } catch {
-            for line in Agent.lines(of: error) { say(line) }
-            return Agent.exitCode(of: error)
+            let code = Agent.exitCode(of: error)
+            // Who was told to stop has logged it, and nothing is wrong.
+            if code != 0 { for line in Agent.lines(of: error) { say(line) } }
+            return code
         }
     }
 

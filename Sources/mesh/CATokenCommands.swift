@@ -1,4 +1,5 @@
 import Arguments
+import EventLoop
 import Glibc
 import HTTP
 import JSON
@@ -6,6 +7,9 @@ import PKI
 
 /// `mesh ca token create`
 enum CATokenCreateCommand {
+    /// How long a token can be used unless told otherwise, and at most (the CA takes no more), in seconds.
+    private static let (usualToken, longestToken): (Int64, Int64) = (900, 604_800)
+
     static let entry = CommandEntry(
         CommandSpec(
             "create", "Make a token with which a node joins the mesh, once.",
@@ -35,7 +39,8 @@ enum CATokenCreateCommand {
     ) { (context) throws(CommandFailure) in
         let invocation = context.invocation
         let body: JSONValue = [
-            "node": .string(invocation.string("node") ?? ""), "ttlSeconds": .integer(context.seconds("ttl") ?? 900),
+            "node": .string(invocation.string("node") ?? ""),
+            "ttlSeconds": .integer(context.seconds("ttl") ?? usualToken),
             "dns": JSONValue(invocation.strings("dns")), "ip": JSONValue(invocation.strings("ip")),
         ]
         let replace = invocation.isOn("force")
@@ -43,24 +48,64 @@ enum CATokenCreateCommand {
         try CAFiles.refuseExisting(
             [invocation.string("out")].compactMap { $0 }, replace: replace,
             hint: "choose another file with --out, or replace it with --force (mesh ca token list shows open tokens)")
-        let answer = try ControlClient(context).call(.post, "/v1/ca/tokens" + context.caNode, body: body)
+        let client = try ControlClient(context)
+        let answer = try client.call(.post, "/v1/ca/tokens" + context.caNode, body: body)
         guard let file = invocation.string("out") else {
             context.print(answer) {
                 Output.line(answer.text(of: "token"))
                 if isatty(STDOUT_FILENO) == 1 {
                     Output.note("for \(answer.text(of: "node")), once, until \(answer.text(of: "expires"))")
                 }
+                warnOfRevocation(answer)
             }
             return .ok
         }
-        try TokenFiles.write(Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600, replace: replace)
+        do throws(CommandFailure) {
+            try TokenFiles.write(
+                Array((answer.text(of: "token") + "\n").utf8), to: file, mode: 0o600, replace: replace)
+        } catch {
+            throw withdrawing(answer.text(of: "id"), after: error, client, context)
+        }
         var object = answer.object ?? JSONObject()
         object["token"] = nil
         object["file"] = .string(file)
         context.print(.object(object)) {
             Output.line("\(file): a token for \(answer.text(of: "node")), once, until \(answer.text(of: "expires"))")
+            warnOfRevocation(answer)
         }
         return .ok
+    }
+
+    /// Says so where the node is revoked for longer: it would be refused, and who made the token is not there to see it.
+    private static func warnOfRevocation(_ answer: JSONValue) {
+        guard let from = answer["joinsFrom"]?.string.flatMap(UTCTime.seconds) else { return }
+        let node = answer.text(of: "node")
+        let undo = "mesh revoke \(node) --undo"
+        var text = "\(node) is revoked, and cannot join before \(UTCTime.text(from))"
+        if let end = UTCTime.seconds(answer.text(of: "expires")), end <= from {
+            text += "; this token ends before: \(undo)"
+            // From now to then, and as long again as a token is good for otherwise.
+            let minutes = (from - Clock.unixSeconds() + usualToken + 59) / 60
+            if minutes <= longestToken / 60 { text += ", or --ttl \(minutes)m" }
+        } else {
+            text += "; \(undo) lets it join at once"
+        }
+        Output.note(DisplayWidth.sanitized("warning: \(text)"))
+    }
+
+    /// Withdraws a token that nobody got; gives what to say of it beside `failure`.
+    private static func withdrawing(
+        _ id: String, after failure: CommandFailure, _ client: ControlClient, _ context: CommandContext
+    ) -> CommandFailure {
+        do throws(CommandFailure) {
+            _ = try client.call(.delete, "/v1/ca/tokens/\(id)" + context.caNode)
+        } catch {
+            return CommandFailure(
+                failure.exit, failure.reason, "\(failure.what); the token is open still: \(error.what)",
+                hint: "withdraw it: mesh ca token withdraw \(id)")
+        }
+        return CommandFailure(
+            failure.exit, failure.reason, "\(failure.what); the token was withdrawn", hint: failure.hint)
     }
 }
 

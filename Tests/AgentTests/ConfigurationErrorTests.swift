@@ -3,6 +3,14 @@ import JSON
 import Testing
 
 @Suite struct ConfigurationErrorTests {
+    /// An edge with a listener at `address`.
+    static func edge(_ address: String) -> String {
+        "edge: { listeners: [{ address: '\(address)', tls: 'disabled' }], routes: [{ path: '/', service: 'a', require: 'none' }] }"
+    }
+
+    /// A CA that listens at `address`.
+    static func ca(_ address: String) -> String { "ca: { certificate: 'c', key: 'k', listen: '\(address)' }" }
+
     /// Members added to a good configuration from line 4 on, and the problems they make.
     static let cases: [(String, [String])] = [
         // Unknown keys
@@ -152,6 +160,22 @@ import Testing
             ["5:11 upstreams[1].listen duplicate"]
         ),
         ("upstreams: [{ listen: '127.0.0.1:7400', service: 'a' }]", ["4:23 upstreams[0].listen duplicate"]),
+        (edge("127.0.0.1:7400"), ["4:32 edge.listeners[0].address duplicate"]),
+        (
+            "upstreams: [{ listen: '127.0.0.1:1', service: 'a' }],\n\(edge("127.0.0.1:1"))",
+            ["5:32 edge.listeners[0].address duplicate"]
+        ),
+        (
+            "upstreams: [{ listen: 'unix:/x', service: 'a' }],\n\(edge("unix:/x"))",
+            ["5:32 edge.listeners[0].address duplicate"]
+        ),
+        ("upstreams: [{ listen: '127.0.0.1:0', service: 'a' }],\n\(edge("127.0.0.1:0"))", []),
+        ("\(ca("127.0.0.1:1")), \(edge("127.0.0.1:1"))", ["4:91 edge.listeners[0].address duplicate"]),
+        (
+            "\(ca("127.0.0.1:1")), upstreams: [{ listen: '127.0.0.1:1', service: 'a' }]",
+            ["4:82 upstreams[0].listen duplicate"]
+        ),
+        ("\(ca("127.0.0.1:7400"))", ["4:43 ca.listen duplicate"]),
         ("peers: [{ node: 'a', address: 'a:1' }, { node: 'a', address: 'b:1' }]", ["4:48 peers[1].node duplicate"]),
         ("services: [{ name: 'a', target: '127.0.0.1:1', tags: ['x', 'x'] }]", ["4:60 services[0].tags[1] duplicate"]),
         // Conflicts
@@ -247,6 +271,10 @@ import Testing
         ("listen: { metrics: '0.0.0.0:1' }", ["listen.metrics bad_value"]),
         ("listen: { metrics: '10.0.0.1:1' }", ["listen.metrics not_loopback"]),
         ("listen: { mesh: '127.0.0.1:1', metrics: '127.0.0.1:1' }", ["listen.metrics duplicate"]),
+        (
+            "directory: { node: 'x', address: 'x:1' }, listen: { metrics: '127.0.0.1:1' }, \(edge("127.0.0.1:1"))",
+            ["edge.listeners[0].address duplicate"]
+        ),
         ("listen: { mesh: 'unix:/x' }", ["listen.mesh bad_value"]),
         ("policy: { file: 'p', inline: {} }", ["policy.inline conflict"]),
         ("policy: { inline: [] }", ["policy.inline wrong_type"]),

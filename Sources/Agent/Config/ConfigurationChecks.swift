@@ -33,6 +33,7 @@ struct ConfigurationChecks {
         checkServices()
         checkUpstreams()
         checkEdge()
+        checkAddresses()
         checkPolicy()
         checkQuantities()
         checkAudit()
@@ -344,23 +345,39 @@ struct ConfigurationChecks {
             hint: "set tls.\(missing), or remove tls.\(present)")
     }
 
-    private mutating func checkUpstreams() {
+    /// Finds listeners whose address an earlier one has; those of the edge among themselves are held together there.
+    private mutating func checkAddresses() {
         var firstPlaces: [Configuration.Address: String] = [:]
-        if let mesh = configuration.listen.mesh { firstPlaces[mesh] = "listen.mesh" }
-        if let metrics = configuration.listen.metrics { firstPlaces[metrics] = "listen.metrics" }
+        let (listen, ca) = (configuration.listen, configuration.ca)
+        if let address = listen.mesh { firstPlaces[address] = "listen.mesh" }
+        if let address = listen.metrics, firstPlaces[address] == nil { firstPlaces[address] = "listen.metrics" }
+        if ca.isServed, let address = ca.listen, firstPlaces[address] == nil { firstPlaces[address] = "ca.listen" }
+        for (index, upstream) in configuration.upstreams.enumerated() where upstream.listen != .unset {
+            let key = "upstreams[\(index)].listen"
+            checkAddress(upstream.listen, key, firstPlaces)
+            if firstPlaces[upstream.listen] == nil { firstPlaces[upstream.listen] = key }
+        }
+        for (index, listener) in configuration.edge.listeners.enumerated() where listener.address != .unset {
+            checkAddress(listener.address, "edge.listeners[\(index)].address", firstPlaces)
+        }
+    }
+
+    private mutating func checkAddress(
+        _ address: Configuration.Address, _ key: String, _ firstPlaces: [Configuration.Address: String]
+    ) {
+        guard let first = firstPlaces[address], address.port != 0 else { return }
+        report(
+            .duplicate, key, "\(address) is taken by \(first)\(place(first))",
+            hint: address.port == nil ? "give each listener its own path" : "give each listener its own port")
+    }
+
+    private mutating func checkUpstreams() {
         for (index, upstream) in configuration.upstreams.enumerated() where upstream.listen != .unset {
             let key = "upstreams[\(index)]"
             if !upstream.listen.isLoopback, !upstream.allowNonLoopback {
                 report(
                     .notLoopback, "\(key).listen", "other hosts could connect to \(upstream.listen) unauthenticated",
                     hint: "use 127.0.0.1, or set allowNonLoopback to true")
-            }
-            if let first = firstPlaces[upstream.listen], upstream.listen.port != 0 {
-                report(
-                    .duplicate, "\(key).listen", "\(upstream.listen) is taken by \(first)\(place(first))",
-                    hint: "give each listener its own port")
-            } else {
-                firstPlaces[upstream.listen] = "\(key).listen"
             }
             if let service = configuration.services.firstIndex(where: { $0.target.address == upstream.listen }) {
                 report(

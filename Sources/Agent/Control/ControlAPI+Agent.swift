@@ -194,9 +194,11 @@ extension ControlAPI {
         await agent.settled()
         switch outcome {
         case .failed(let lines):
+            let text = FailureText(lines)
+            let kept = "nothing was changed: the old configuration stays in force"
             throw Problem(
-                "invalid_configuration", status: 422, detail: lines.joined(separator: "\n"),
-                hint: "nothing was changed; the old configuration stays in force")
+                "invalid_configuration", status: 422, detail: text.faults,
+                hint: text.hint.map { "\($0); \(kept)" } ?? kept)
         case .applied(let applied, let needRestart, let notes):
             return json([
                 "applied": .init(applied), "needRestart": .init(needRestart), "notes": .init(notes),

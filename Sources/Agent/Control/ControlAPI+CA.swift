@@ -119,8 +119,9 @@ extension ControlAPI {
         let now = Clock.unixSeconds()
         let creator = call.principal.id.description
         let publicKey = token.key.publicKey
-        try await ca.ask { core in
+        let joinsFrom = try await ca.ask { core in
             try core.issuer.ledger.add(publicKey, grant: grant, now: now, expires: now + seconds, creator: creator)
+            return core.issuer.earliestJoin(of: grant.node, now: now)
         }
         agent.log.info(
             "token_created", "a join token was made",
@@ -129,12 +130,14 @@ extension ControlAPI {
                 ("ends", .string(UTCTime.text(now + seconds))), ("dns", .init(grant.dnsNames)),
                 ("ip", .init(grant.ipAddresses)),
             ])
-        return json(
-            [
-                "token": .string(String(decoding: token.text(), as: UTF8.self)), "id": .string(token.key.id),
-                "node": .string(grant.node), "dns": .init(grant.dnsNames), "ip": .init(grant.ipAddresses),
-                "expires": .string(UTCTime.text(now + seconds)), "address": .string(ca.facts.address),
-            ], status: 201)
+        var answer: JSONObject = [
+            "token": .string(String(decoding: token.text(), as: UTF8.self)), "id": .string(token.key.id),
+            "node": .string(grant.node), "dns": .init(grant.dnsNames), "ip": .init(grant.ipAddresses),
+            "expires": .string(UTCTime.text(now + seconds)), "address": .string(ca.facts.address),
+        ]
+        // Its node is revoked, and what was issued before would be revoked with it.
+        if let joinsFrom { answer["joinsFrom"] = .string(UTCTime.text(joinsFrom)) }
+        return json(.object(answer), status: 201)
     }
 
     private func listTokens(_ call: Call) async throws -> ControlAnswer {

@@ -56,7 +56,7 @@ struct BackendFailure: Error, Sendable, Equatable {
         let kind: Kind =
             switch failure.kind {
             case .denied: .denied
-            case .notFound: .unavailable
+            case .notFound, .unavailable: .unavailable
             case .unreachable where failure.retryAfter > 0: .overloaded
             case .unreachable: failure.reason == "timeout" ? .timeout : .broken
             }

@@ -182,23 +182,39 @@ final class CAIssuer {
     ) throws(EnrolmentError) {
         guard let entry = mesh.revoked.entry(for: chain) else { return }
         var hint = "a node that is trusted again joins anew: mesh ca token create --node \(node)"
-        if case .node(_, let time) = entry.target, time + CertificateAuthority.backdating > now {
-            let wait = UTCTime.duration(time + CertificateAuthority.backdating - now)
+        if let earliest = earliestIssue(under: entry, now: now) {
+            let wait = UTCTime.duration(earliest - now)
             hint = "where it is trusted again: mesh revoke \(node) --undo, or let it join in \(wait)"
         }
         throw EnrolmentError(.revoked, "certificates of \(node) are revoked: \(entry.reason)", hint: hint)
+    }
+
+    /// From when on the CA can issue to `node`, unix seconds, where its revocation covers what it would issue now; nil where none does.
+    func earliestJoin(of node: String, now: Int64) -> Int64? {
+        revocation(of: node).flatMap { earliestIssue(under: $0, now: now) }
+    }
+
+    /// A certificate begins before it is made (`CertificateAuthority.backdating`), and what begins before the entry's time is revoked
+    /// with it.
+    private func earliestIssue(under entry: RevocationEntry, now: Int64) -> Int64? {
+        guard case .node(_, let time) = entry.target else { return nil }
+        let earliest = time + min(CertificateAuthority.backdating, max(1, validity / 4))
+        return earliest > now ? earliest : nil
+    }
+
+    /// The entry about a node, by the name of its certificates or by the one that policy gives it.
+    private func revocation(of node: String) -> RevocationEntry? {
+        let revocations = mesh.revoked.revocations
+        let spiffe = "spiffe://\(authority.trustDomain)/node/\(node)"
+        let named = mesh.revoked.policy.principal(for: .node(commonName: node, spiffe: spiffe)).nodeName
+        return revocations.entry(ofNode: node) ?? named.flatMap { revocations.entry(ofNode: $0) }
     }
 
     /// Refuses a token that was made or used before its node was revoked: the thief of a host has the token beside the key, and
     /// both together may ask again as long as the token lasts.
     private func checkNotRevoked(_ token: CALedger.Token) throws(EnrolmentError) {
         let node = token.grant.node
-        let revocations = mesh.revoked.revocations
-        let spiffe = "spiffe://\(authority.trustDomain)/node/\(node)"
-        let named = mesh.revoked.policy.principal(for: .node(commonName: node, spiffe: spiffe)).nodeName
-        guard let entry = revocations.entry(ofNode: node) ?? named.flatMap({ revocations.entry(ofNode: $0) }),
-            case .node(_, let time) = entry.target
-        else { return }
+        guard let entry = revocation(of: node), case .node(_, let time) = entry.target else { return }
         guard token.created < entry.revoked || (token.used != 0 && token.used < time) else { return }
         throw EnrolmentError(
             .revoked, "\(node) was revoked after its token was \(token.used == 0 ? "made" : "used"): \(entry.reason)",

@@ -112,7 +112,9 @@ enum FirstIdentity {
             do throws(EnrolmentError) {
                 return try await ask()
             } catch {
-                guard error.isTemporary, Clock.monotonicNanoseconds() + pause < deadline else { throw error }
+                guard error.isTemporary, !Task.isCancelled, Clock.monotonicNanoseconds() + pause < deadline else {
+                    throw error
+                }
                 log.warning(
                     "join_delayed", "the CA gives no certificate yet; it is asked again",
                     [

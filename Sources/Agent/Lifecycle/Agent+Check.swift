@@ -18,10 +18,11 @@ extension Agent {
         }
     }
 
-    /// The exit code for a start that failed.
+    /// The exit code for a start that failed; 0 for one that was told to stop.
     public nonisolated static func exitCode(of error: any Error) -> Int32 {
         switch error {
         case let error as StartFailure: error.exitCode
+        case is ToldToStop: 0
         case is ConfigurationError, is PolicyError: 78
         case let error as EnrolmentError: error.isAboutReach ? 5 : 6
         case is CertificateError: 6

@@ -77,7 +77,7 @@ extension Agent {
         documents.use(identity)
         log.error(
             "reload_failed", "the new configuration was refused; the old one stays in force",
-            [("by", .string(caller)), ("detail", .string(lines.joined(separator: "; ")))])
+            [("by", .string(caller)), ("detail", .string(FailureText(lines).line))])
         return .failed(lines)
     }
 

@@ -66,7 +66,9 @@ extension Agent {
         log.observe(audit?.trail.note)
         do {
             let ca = try CAService.open(effective.configuration, log: log)
-            try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
+            try await StartWait.run(log) {
+                try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
+            }
             let agent = try Agent(
                 effective, loader: loader, ca: ca, audit: audit, log: log, inherited: inherited,
                 predecessor: predecessor)

@@ -41,7 +41,7 @@ extension Agent {
             "failedReload": failedReload.map { failure -> JSONValue in
                 [
                     "at": .string(Timestamp.rfc3339(milliseconds: failure.at)),
-                    "detail": .string(failure.lines.joined(separator: "; ")),
+                    "detail": .string(FailureText(failure.lines).line),
                 ]
             } ?? .null,
             "configuration": effective.file.map { .string($0) } ?? .null,

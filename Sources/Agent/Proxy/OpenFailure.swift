@@ -6,8 +6,10 @@ struct OpenFailure: Error, Sendable, Equatable {
     enum Kind: Sendable {
         /// Policy says no.
         case denied
-        /// There is no such service or no usable instance.
+        /// There is no such service, or no instance of it where one is asked for.
         case notFound
+        /// Instances are known, and none is of use.
+        case unavailable
         /// Instances are known and cannot be reached.
         case unreachable
     }
@@ -25,7 +27,7 @@ struct OpenFailure: Error, Sendable, Equatable {
         switch kind {
         case .denied: 403
         case .notFound: 404
-        case .unreachable: 503
+        case .unavailable, .unreachable: 503
         }
     }
 }

@@ -68,6 +68,11 @@ final class RoutingSnapshot: Sendable {
         }
     }
 
+    /// Whether the directory has an instance of `service`, at `node` where that is not nil, be it of use or not.
+    func hasInstance(of service: String, node: String?) -> Bool {
+        directory.instances(of: service).contains { node == nil || $0.node == node }
+    }
+
     /// The instances of a service that can be used: healthy, at nodes that may provide it.
     func usableInstances(of service: String) -> [Instance] {
         directory.instances(of: service).filter { instance in

@@ -45,7 +45,8 @@ final class StreamOpening {
             let failure =
                 attempt.lastFailure
                 ?? OpenFailure(
-                    kind: .notFound, reason: "no_healthy_instance",
+                    kind: routing.hasInstance(of: attempt.service, node: attempt.node) ? .unavailable : .notFound,
+                    reason: "no_healthy_instance",
                     detail: routing.explainNoInstance(of: attempt.service, node: attempt.node))
             return giveUp(local, attempt, failure)
         }

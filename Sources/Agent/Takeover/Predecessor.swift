@@ -155,7 +155,7 @@ final class Predecessor {
 
     /// This start has failed: the running agent is told why, and goes on.
     func abandon(_ error: any Error) async {
-        channel.send("failed", ["detail": .string(Agent.lines(of: error).joined(separator: "; "))])
+        channel.send("failed", ["detail": .string(FailureText(Agent.lines(of: error)).line)])
         await channel.drain(within: 1_000_000_000)
         channel.close("failed")
     }

@@ -183,6 +183,33 @@ extension EndToEnd {
             }
         }
 
+        /// What is there and cannot be reached is told from what is not there, as at an edge: scripts wait for the one only.
+        @Test func unhealthyIsNotUnknown() throws {
+            try withMesh { mesh in
+                mesh.policy.rules.append(["allow": ["act-as"], "from": ["node:Directory"], "to": ["uid:*"]])
+                for name in ["db", "nothing"] {
+                    mesh.policy.connect("node:Directory", to: name)
+                    mesh.policy.connect("uid:\(getuid())", to: name)
+                }
+                mesh.policy.provide("db", at: "Directory")
+                let closed = try ListeningSocket(host: "\(mesh.network).1", port: 7999)
+                let address = closed.address
+                closed.close()
+                let node = try mesh.node("Directory", directory: true) { $0.offer("db", address, checkEvery: "200ms") }
+                try mesh.start()
+                try Deadline.until("its check fails") {
+                    try node.connect("db").1?.reason == "no_healthy_instance"
+                }
+                let unhealthy = try node.mesh(["connect", "db"])
+                try demandEqual(unhealthy.status, 5, unhealthy.output)
+                try demand(unhealthy.output.contains("no_healthy_instance"), unhealthy.output)
+                let unknown = try node.mesh(["connect", "nothing"])
+                try demandEqual(unknown.status, 4, unknown.output)
+                let elsewhere = try node.mesh(["connect", "db", "--node", "Other"])
+                try demandEqual(elsewhere.status, 4, elsewhere.output)
+            }
+        }
+
         @Test func malformedRequests() throws {
             try withMesh { mesh in
                 let node = try single(mesh)

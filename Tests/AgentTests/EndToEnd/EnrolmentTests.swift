@@ -300,6 +300,22 @@ extension EndToEnd {
             }
         }
 
+        /// A token that nobody got, since its file could not be written, is not left open.
+        @Test func aTokenThatIsNotWrittenIsWithdrawn() throws {
+            try withMesh { mesh in
+                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA() }
+                try mesh.start()
+                let file = mesh.directory + "/nosuchdir/o.token"
+                let made = try ca.mesh(["ca", "token", "create", "--node", "a", "--out", file, "--json"])
+                try demandEqual(made.status, 1, made.output)
+                try demandEqual(made.reason, "unwritable_file", made.output)
+                try demand(made.output.contains("the token was withdrawn"), made.output)
+                try demandEqual(try ca.metric("mesh_ca_open_tokens"), 0)
+                let list = try ca.mesh(["ca", "token", "list", "--json"])
+                try demand(!list.output.contains("open"), list.output)
+            }
+        }
+
         @Test func onlyWhoMayAdministerMakesTokens() throws {
             try withMesh { mesh in
                 mesh.policy.rules.removeAll { (rule: JSONValue) in rule["allow"]?.array?.first?.string == "administer" }

@@ -48,6 +48,52 @@ extension EndToEnd {
             }
         }
 
+        /// Who is told to stop while the CA is waited for ends at once and in order, and says so: nothing was served yet, and systemd shall
+        /// not take it for a failure.
+        @Test(arguments: [SIGTERM, SIGINT]) func aStartThatWaitsForTheCAIsStopped(signal: Int32) throws {
+            try withMesh { mesh in
+                try mesh.node("Directory", directory: true)
+                let node = try mesh.node("Node") {
+                    $0.joinsByToken()
+                    $0.set("identity.join.patience", "1d")
+                }
+                let token = try JoinToken(
+                    address: "\(mesh.network).99:7443", fingerprint: mesh.authority.root.fingerprintSHA256,
+                    node: "Node")
+                try SafeFile.write(token.text(), to: node.tokenFile, mode: 0o600)
+                try node.writeFiles()
+                try stopsWhileItWaits(node, signal)
+                // The same key asks again, so that a token which the CA has counted as used by then is not lost.
+                try demand(SafeFile.exists(node.identityDirectory + "/node.key.next"), "the key is kept")
+            }
+        }
+
+        /// The same where the CA has taken the connection and does not answer, about an identity that ended while the host was off.
+        @Test(arguments: [SIGTERM, SIGINT]) func aStartThatRenewsFirstIsStopped(signal: Int32) throws {
+            try withMesh { mesh in
+                try mesh.node("Directory", directory: true)
+                let silent = try ListeningSocket(host: "\(mesh.network).99", port: 7443)
+                let node = try mesh.node("Node") {
+                    $0.set("identity.renew.address", .string(silent.address))
+                    $0.set("identity.join.patience", "1d")
+                }
+                try node.issue(IssueRequest(node: "Node", validity: 100), now: Int64(time(nil)) - 200)
+                try node.writeFiles()
+                try stopsWhileItWaits(node, signal, after: "identity_expired")
+            }
+        }
+
+        private func stopsWhileItWaits(_ node: TestNode, _ signal: Int32, after event: String = "join_delayed") throws {
+            try node.launch()
+            node.expectEnd()
+            try node.waitFor(event)
+            try node.running().signal(signal)
+            try demandEqual(try node.running().wait(), 0, "the exit status")
+            try demandEqual(
+                node.records.filter { $0.event == "stopped" }.map { $0["why"] },
+                [signal == SIGINT ? "SIGINT" : "SIGTERM"])
+        }
+
         /// A token that is another node's is told from the right one before anybody hears of it.
         @Test func anotherNodesTokenIsNotUsedUp() throws {
             try withMesh { mesh in

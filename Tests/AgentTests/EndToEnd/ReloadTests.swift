@@ -37,6 +37,44 @@ extension EndToEnd {
             }
         }
 
+        /// What was wrong with a configuration is told on lines of its own, each fault with its own hint and nothing that a terminal could take for
+        /// a command; the code stands behind the fault, not behind the hint.
+        @Test func faultsAreTold() throws {
+            try withMesh { mesh in
+                let echo = try mesh.echo()
+                let node = try mesh.node("Directory", directory: true) { $0.offer("echo", echo.address) }
+                try mesh.start()
+                node.upstream("echo", at: echo.address)
+                try node.writeFiles()
+                let hint = "give the upstream a port of its own"
+                let refused = try node.mesh(["reload"])
+                try demandEqual(refused.status, 78, refused.output)
+                let lines = refused.output.split(separator: "\n").map(String.init)
+                try demandEqual(lines.count, 2, refused.output)
+                try demand(lines[0].hasSuffix(": a loop (invalid_configuration)"), refused.output)
+                try demandEqual(lines[1], "hint: \(hint); nothing was changed: the old configuration stays in force")
+                let status = try node.mesh(["status"]).output
+                try demand(status.contains(": a loop - \(hint)\n"), status)
+                try demand(!status.contains("\u{FFFD}"), status)
+                let logged = try node.waitFor("reload_failed")["detail"] ?? ""
+                try demand(logged.hasSuffix(": a loop - \(hint)"), logged)
+
+                // Of several faults each says how to mend it.
+                node.set("links.idleTimout", "1m")
+                try node.writeFiles()
+                let several = try node.mesh(["reload"]).output
+                for words in [
+                    ": a loop - \(hint)", "did you mean",
+                    "hint: nothing was changed: the old configuration stays in force",
+                ] {
+                    try demand(several.contains(words), "\(words): \(several)")
+                }
+                try demandEqual(several.split(separator: "\n").count, 3, several)
+                let both = try node.mesh(["status"]).output
+                try demand(both.contains("; ") && !both.contains("\u{FFFD}"), both)
+            }
+        }
+
         /// Links move house: no connection notices, who comes later finds the new address, and a wrong one changes nothing.
         @Test func theMeshListenerMoves() throws {
             try withMesh { mesh in

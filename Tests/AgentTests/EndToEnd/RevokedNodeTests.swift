@@ -141,6 +141,37 @@ extension EndToEnd {
             }
         }
 
+        /// Who makes a token that the node cannot use yet, or never can, hears it then, and not from the node later.
+        @Test func aTokenForARevokedNode() throws {
+            try withMesh { mesh in
+                let joined = try Joined(mesh)
+                func create(_ node: String, _ more: [String] = []) throws -> CommandResult {
+                    let made = try joined.ca.mesh(["ca", "token", "create", "--node", node] + more)
+                    try demandEqual(made.status, 0, made.output)
+                    return made
+                }
+                try joined.revoke(andNext: 3600)
+                try demand(!(try create("Other").output.contains("revoked")), "another node")
+                let short = try create("Node").output
+                for words in [
+                    "Node is revoked, and cannot join before ",
+                    "; this token ends before: mesh revoke Node --undo, or ",
+                ] {
+                    try demand(short.contains(words), "\(words): \(short)")
+                }
+                // What is proposed is long enough.
+                let proposed = try demandValue(short.split(separator: "--ttl ").last?.prefix { $0 != "\n" }, short)
+                let long = try create("Node", ["--ttl", String(proposed)]).output
+                try demand(long.contains("Node is revoked, and cannot join before "), long)
+                try demand(!long.contains("ends before"), long)
+                let value = try JSONReader.parse(try create("Node", ["--ttl", "2h", "--json"]).output)
+                try demand(value["joinsFrom"]?.string != nil, value.text())
+                // What was revoked is in the past by now: the CA issues at once.
+                try joined.revoke(version: 2)
+                try Deadline.until("nothing is in the way") { try !create("Node").output.contains("revoked") }
+            }
+        }
+
         /// Revoked while it was away: it has no document that says so, and nobody gives it one. What its peer says counts, for as
         /// long as nobody links with it, and takes nothing away.
         @Test func revokedWhileAway() throws {
