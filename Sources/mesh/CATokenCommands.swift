@@ -102,7 +102,8 @@ enum CATokenCreateCommand {
         } catch {
             return CommandFailure(
                 failure.exit, failure.reason, "\(failure.what); the token is open still: \(error.what)",
-                hint: "withdraw it: mesh ca token withdraw \(id)")
+                hint: "withdraw it: mesh ca token withdraw \(id)"
+                    + (context.invocation.string("at").map { " --at \($0)" } ?? ""))
         }
         return CommandFailure(
             failure.exit, failure.reason, "\(failure.what); the token was withdrawn", hint: failure.hint)

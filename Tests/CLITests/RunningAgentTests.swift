@@ -138,7 +138,8 @@ import Testing
 
     /// Which node a token is for, and whether it is open, is what the list is looked at for.
     @Test(arguments: [UInt16(60), 80]) func tokensKeepNodeAndState(_ columns: UInt16) throws {
-        let node = "node-with-a-longer-name"
+        // Each its own: the cases run side by side.
+        let node = "node-with-longer-name-\(columns)"
         let file = "width-\(columns).token"
         let made = try agents.run(["ca", "token", "create", "--node", node, "--out", file], at: "alpha")
         #expect(made.status == 0, "\(made.errors)")

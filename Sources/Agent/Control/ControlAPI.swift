@@ -96,7 +96,7 @@ final class ControlAPI {
                 [("caller", .string(request.caller.description)), ("reason", .string(reason.rawValue))])
             return problem(
                 reason.rawValue, 403, "the policy does not know \(request.caller.description)",
-                hint: Self.mapping(of: request.caller))
+                hint: mapping(of: request.caller))
         }
         switch router.match(request.head.method, request.head.path) {
         case .found(let index, let parameters):
@@ -154,13 +154,15 @@ final class ControlAPI {
             ] + AuditMeaning.strangers(isStranger(call)))
     }
 
-    /// What to do for a caller whom the policy does not know. He cannot tell the agent to read another one, and need not: it watches
-    /// the file.
-    private static func mapping(of caller: ControlCaller) -> String {
+    /// What to do for a caller whom the policy does not know. He cannot tell the agent to read another one, and need not where it
+    /// watches the policy's file.
+    private func mapping(of caller: ControlCaller) -> String {
         guard case .user(let user) = caller else { return "map it in the policy's identities" }
+        let effect =
+            agent.configuration.policy.inline == nil ? "save it: it counts within a second" : "send the agent SIGHUP"
         return
-            "map it in the policy's identities, { match: { uid: \(user.uid) }, groups: [\"operators\"] }, and save it: it counts within a "
-            + "second; where a policy document is in force: mesh policy apply FILE. Or run this as a user whom the policy knows"
+            "map it in the policy's identities, { match: { uid: \(user.uid) }, groups: [\"operators\"] }, and \(effect); "
+            + "where a policy document is in force: mesh policy apply FILE. Or run this as a user whom the policy knows"
     }
 
     /// Whether nobody knows who calls: the policy does not. A node has at least proven its name.

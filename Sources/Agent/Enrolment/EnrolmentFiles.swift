@@ -49,11 +49,13 @@ public struct EnrolmentFiles: Sendable {
 
     /// Writes everything, the certificate last: while there is none, nothing has happened. Roots that are trusted already stay.
     ///
+    /// - Parameter addsRoots: false for a file of roots that is a CA's own, which could not issue with others in it.
+    ///
     /// Errors: `unwritable_file`; those of `TrustBundle.load` for a file of roots that is there and cannot be read.
     public func write(
-        _ credentials: Credentials, _ issued: IssuedIdentity, address: String
+        _ credentials: Credentials, _ issued: IssuedIdentity, address: String, addsRoots: Bool = true
     ) throws(CertificateError) {
-        _ = try addRoots(of: issued.trust)
+        if addsRoots { _ = try addRoots(of: issued.trust) }
         if !issued.documents.isEmpty {
             try SafeFile.write(JSONValue.array(issued.documents).serialized(), to: documents, mode: 0o600)
         }

@@ -1,13 +1,13 @@
 import Enrolment
 public import PKI
 
-/// The file of roots to which a node's first certificate adds those of its mesh. Whoever goes by that file would trust two meshes if
-/// it were another one's, and a CA whose root stands in it could not issue any more.
+/// The file of roots to which `mesh join` adds those of its mesh. Whoever goes by that file would trust two meshes if it were another
+/// one's, and a CA whose root stands in it could not issue any more.
 public struct JoinPlace: Sendable {
     private let file: String
     private let roots: [Certificate]
     /// Whether the file is a CA's own, which has its key beside it.
-    private let isAuthority: Bool
+    public let isAuthority: Bool
     /// Whether somebody asked for it all the same.
     private let isForced: Bool
 
@@ -37,13 +37,13 @@ public struct JoinPlace: Sendable {
             throw EnrolmentError(
                 .otherMesh, "\(file) is the root of another CA, whose key is beside it; \(untouched)", hint: elsewhere)
         }
-        // A root of the same mesh may have followed the one that is there.
-        let own = trustDomain.map { "spiffe://\($0)" }
-        guard !isForced, !roots.contains(where: { own != nil && $0.spiffeURIs == [own ?? ""] }) else { return }
+        // Two meshes may have the same trust domain, so that it tells nothing; who was away while his mesh's root changed says so.
+        guard !isForced else { return }
         let found = roots.first.map { $0.spiffeURIs.first.map(Self.domain) ?? $0.subject } ?? "nobody"
         throw EnrolmentError(
-            .otherMesh, "\(file) has the root of \(found), not of \(trustDomain ?? "this mesh"); \(untouched)",
-            hint: "\(elsewhere); --force adds this mesh's root to it, so that both meshes are trusted")
+            .otherMesh,
+            "\(file) has another root, of \(found), than this CA of \(trustDomain ?? "an unknown mesh"); \(untouched)",
+            hint: "\(elsewhere); --force adds this CA's root to it, so that both are trusted")
     }
 
     private static func domain(_ uri: String) -> String { String(uri.dropFirst("spiffe://".count)) }

@@ -66,7 +66,7 @@ extension Agent {
         log.observe(audit?.trail.note)
         do {
             let ca = try CAService.open(effective.configuration, log: log)
-            try await StartWait.run(log) {
+            try await StartWait.run(log, isSuccessor: predecessor != nil) {
                 try await FirstIdentity.prepare(effective.configuration, ca: ca, log: log)
             }
             let agent = try Agent(

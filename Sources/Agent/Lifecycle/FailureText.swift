@@ -4,8 +4,11 @@ struct FailureText {
 
     init(_ lines: [String]) { self.lines = lines }
 
-    /// On one line: faults are parted by "; ", each from its hint by " - ".
-    var line: String { lines.map(Self.joined).joined(separator: "; ") }
+    /// On one line: faults are parted by "; ", a hint by " - ".
+    var line: String {
+        let (faults, hint) = parts
+        return faults.map(Self.joined).joined(separator: "; ") + (hint.map { " - \($0)" } ?? "")
+    }
 
     /// What is wrong, a line each; with its hint where there are several, as each has another one.
     var faults: String { parts.faults.map(Self.joined).joined(separator: "\n") }

@@ -15,17 +15,21 @@ struct ToldToStop: Error, CustomStringConvertible {
 @ControlPlane
 final class StartWait {
     private let log: Log
+    /// Another process serves: its service goes on, whatever becomes of this one.
+    private let isSuccessor: Bool
     private var continuation: CheckedContinuation<Void, any Error>?
     private var signals: SignalSource?
     private var task: Task<Void, Never>?
 
-    private init(_ log: Log) { self.log = log }
+    private init(_ log: Log, isSuccessor: Bool) { (self.log, self.isSuccessor) = (log, isSuccessor) }
 
     /// Does `work`, unless SIGTERM or SIGINT comes first: then it is left where it is, and tries nothing again.
     ///
     /// Errors: those of `work`; `ToldToStop`.
-    static func run(_ log: Log, _ work: @escaping @ControlPlane () async throws -> Void) async throws {
-        let wait = StartWait(log)
+    static func run(
+        _ log: Log, isSuccessor: Bool, _ work: @escaping @ControlPlane () async throws -> Void
+    ) async throws {
+        let wait = StartWait(log, isSuccessor: isSuccessor)
         wait.signals = try SignalSource([SIGTERM, SIGINT], loop: ControlPlane.loop, handler: Ear(wait))
         try await withCheckedThrowingContinuation { continuation in
             wait.continuation = continuation
@@ -49,7 +53,7 @@ final class StartWait {
         guard continuation != nil else { return }
         let name = signal == SIGINT ? "SIGINT" : "SIGTERM"
         log.info("stopped", "told to stop while it waited for its certificate", [("why", .string(name))])
-        Systemd.notify("STOPPING=1")
+        if !isSuccessor { Systemd.notify("STOPPING=1") }
         task?.cancel()
         end(.failure(ToldToStop(signal: name)))
     }

@@ -109,7 +109,7 @@ extension LinkSupervisor {
                 dialledHere: peer.link?.isDialler ?? false, endedInOrder: endedInOrder,
                 resumeFor: shared.parking.resumeFor, roundTrip: roundTrip)
             peer.parkedOn = peer.link?.worker ?? worker
-            peer.parkedEndpoints = endpoints(of: peer)
+            peer.remember(endpoints(of: peer))
             watchExcess()
         }
         let action = peer.arbiter.lost(LinkID(link))

@@ -30,9 +30,9 @@ extension LinkSupervisor {
         var parkedOn: Int? { didSet { if parkedOn != nil { parkedAt = Clock.monotonicNanoseconds() } } }
         /// Since when, on the monotonic clock.
         private(set) var parkedAt: UInt64 = 0
-        /// Where the node could be reached when its session was parked. The directory forgets a node that is gone, and only at
-        /// its address can be seen that nobody is coming back.
-        var parkedEndpoints: [Endpoint] = []
+        /// Where the node could be reached when that was last known: with its link, or when its session was parked. The directory
+        /// forgets a node that is gone, and only at its address can be seen that nobody is coming back.
+        private(set) var knownEndpoints: [Endpoint] = []
         /// Until then another run of its agent is expected, after the one before has said that it goes away. Dials that fail
         /// meanwhile are repeated, and who waits for a link goes on waiting.
         var successor: TimerID?
@@ -47,6 +47,10 @@ extension LinkSupervisor {
         var lanes = LaneAgreement()
         /// Where bulk is in the way of others; of the first one only.
         var balance = LaneBalance()
+
+        func remember(_ endpoints: [Endpoint]) {
+            if !endpoints.isEmpty { knownEndpoints = endpoints }
+        }
 
         init(_ lane: Lane, own: String, backoff: Backoff) {
             self.lane = lane

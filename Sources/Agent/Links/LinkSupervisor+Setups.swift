@@ -81,6 +81,7 @@ extension LinkSupervisor {
         }
         let node = link.lane.node
         peer.link = link
+        peer.remember(endpoints(of: peer))
         peer.attempt = peer.attempt == link.link ? nil : peer.attempt
         peer.isWanted = false
         peer.returnsAfter = 0

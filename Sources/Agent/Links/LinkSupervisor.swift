@@ -120,7 +120,7 @@ final class LinkSupervisor {
         peer.pause.over()
         guard mayLink(peer.lane) else { return dialEnded(peer, Self.linksFull) }
         let known = endpoints(of: peer)
-        let candidates = known.isEmpty && peer.parkedOn != nil ? peer.parkedEndpoints : known
+        let candidates = known.isEmpty && peer.parkedOn != nil ? peer.knownEndpoints : known
         guard let endpoint = candidates.randomElement() else {
             // Whoever dialled the first lane dials the others.
             guard peer.lane.isFirst || peer.parkedOn != nil else { return }

@@ -71,8 +71,8 @@ extension EndToEnd {
                 }
                 let pair = try Pair(mesh, target: service.address) { _, _ in
                     for node in mesh.nodes {
-                        node.set("directory.renewInterval", "500ms")
-                        node.set("directory.leaseGrace", "1s")
+                        node.set("directory.renewInterval", .string(Deadline.milliseconds(500)))
+                        node.set("directory.leaseGrace", .string(Deadline.milliseconds(1_000)))
                     }
                 }
                 let wire = try Wire(pair.upstream)
