@@ -11,8 +11,15 @@ public struct TokenKey: Sendable {
     /// The public half as text: the token's id.
     public var id: String { Base64URL.encode(publicKey) }
 
-    /// A key with a new seed.
+    /// A key with a new seed, whose id is no flag on a command line: `mesh ca token withdraw ID`.
     public static func generate() -> TokenKey {
+        while true {
+            let key = random()
+            if !key.id.hasPrefix("-") { return key }
+        }
+    }
+
+    private static func random() -> TokenKey {
         Secret.start()
         var seed = [UInt8](repeating: 0, count: Int(crypto_sign_SEEDBYTES))
         defer { Secret.wipe(&seed) }

@@ -32,6 +32,12 @@ import Testing
         #expect(try make().key.publicKey != make().key.publicKey)
     }
 
+    /// One in 64 would be taken for a flag by `mesh ca token withdraw ID`.
+    @Test func noIDLooksLikeAFlag() {
+        let first = Set((0..<1000).map { _ in TokenKey.generate().id.first })
+        #expect(!first.contains("-") && first.contains("_"))
+    }
+
     @Test func everyDamageIsNoticed() throws {
         let text = try make().text()
         for index in text.indices {
