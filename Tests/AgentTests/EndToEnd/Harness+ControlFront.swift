@@ -16,7 +16,7 @@ final class ControlFront: @unchecked Sendable {
         path = node.directory + "/front"
         unlink(path)
         control = node.control
-        service = ThreadedService(try ListeningSocket(path: path)) { [unowned self] wire in try self.serve(wire) }
+        service = ThreadedService(try ListeningSocket(path: path)) { [weak self] wire in try self?.serve(wire) }
     }
 
     func stop() { service.stop() }

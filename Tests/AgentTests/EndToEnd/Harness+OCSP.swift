@@ -15,7 +15,8 @@ final class TestResponder: @unchecked Sendable {
     private var service: ThreadedService!
 
     init(_ mesh: TestMesh) throws {
-        service = try mesh.service { [unowned self] wire in
+        service = try mesh.service { [weak self] wire in
+            guard let self else { return }
             var reader = WireReader(wire)
             while let head = try reader.head() {
                 let count = Int(WireReader.field("Content-Length", head) ?? "") ?? 0

@@ -16,7 +16,7 @@ final class Relay: @unchecked Sendable {
     var address: String { service.address }
 
     init(_ mesh: TestMesh, to target: String) throws {
-        service = try mesh.service { [unowned self] client in try self.carry(client, to: target) }
+        service = try mesh.service { [weak self] client in try self?.carry(client, to: target) }
     }
 
     /// The next connection that gets so far loses what the client says once the server's `flight`th flight has begun.

@@ -15,7 +15,7 @@ final class WebService: @unchecked Sendable {
     private var bigSent = 0
 
     init(_ mesh: TestMesh) throws {
-        service = try mesh.service { [unowned self] wire in try serve(wire) }
+        service = try mesh.service { [weak self] wire in try self?.serve(wire) }
     }
 
     var address: String { service.address }

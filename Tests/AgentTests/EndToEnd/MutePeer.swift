@@ -23,7 +23,7 @@ final class MutePeer: @unchecked Sendable {
             TLSContext.Configuration(
                 role: .server, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
                 alpn: ["http/1.1"]))
-        service = try mesh.service { [unowned self] wire in try self.serve(wire) }
+        service = try mesh.service { [weak self] wire in try self?.serve(wire) }
     }
 
     /// Waits until somebody has said HELLO.
