@@ -97,8 +97,10 @@ enum AgentProgram {
             return await agent.finished()
         } catch {
             let code = Agent.exitCode(of: error)
-            // Who was told to stop has logged it, and nothing is wrong.
-            if code != 0 { for line in Agent.lines(of: error) { say(line) } }
+            // Who was told to stop has logged it, and nothing is wrong. What he waited for may still be at work, and an end in order
+            // would take the libraries from under it.
+            guard code != 0 else { _exit(code) }
+            for line in Agent.lines(of: error) { say(line) }
             return code
         }
     }

@@ -122,6 +122,7 @@ enum FirstIdentity {
                         ("hint", .string(error.hint)),
                     ])
                 await ControlPlane.sleep(nanoseconds: UInt64.random(in: pause / 2...pause))
+                guard !Task.isCancelled else { throw error }
                 pause = min(pause * 2, pauses.longest)
             }
         }
