@@ -126,7 +126,10 @@ let package = Package(
         tests("PKITests", ["PKI", "Bytes", "TestLogs", "TestPrograms"]),
         tests(
             "TLSTests",
-            ["TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration", "TestLogs", "TestPrograms", "SeededRandom"]),
+            [
+                "TLS", "PKI", "Bytes", "COpenSSL", "CAcceleration", "CAllocations", "TestLogs", "TestPrograms",
+                "SeededRandom",
+            ]),
         tests("JSONTests", ["JSON", "SeededRandom"]),
         // Its fixtures are read where they lie: Tests/JOSETests/fixtures.
         tests("JOSETests", ["JOSE", "JSON", "PKI", "Bytes", "CSodium"], exclude: ["fixtures"]),
