@@ -32,10 +32,10 @@ public enum ArgumentValue: Sendable, Hashable {
                 )
             }
             return .success(.duration(duration))
-        case .choice(let words):
+        case .choice(let words, let instead):
             if words.contains(text) { return .success(.string(text)) }
             let hint =
-                Suggestion.closest(to: text, among: words).map { "did you mean \($0)?" }
+                instead[text] ?? Suggestion.closest(to: text, among: words).map { "did you mean \($0)?" }
                 ?? "choose one of: \(words.joined(separator: ", "))"
             return .failure(Fault(what: "is not one of \(words.joined(separator: ", ")): \(text)", hint: hint))
         }

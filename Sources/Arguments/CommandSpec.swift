@@ -63,8 +63,8 @@ public enum ValueKind: Sendable, Hashable {
     case duration
     /// A file; completed as such.
     case path
-    /// One of these words.
-    case choice([String])
+    /// One of these words. `instead` has hints for words that somebody may expect among them, by word.
+    case choice([String], instead: [String: String] = [:])
 
     /// Any whole number.
     public static let integer = ValueKind.integer(Int.min...Int.max)
@@ -176,7 +176,7 @@ extension ValueKind {
         case .integer: "N"
         case .duration: "DURATION"
         case .path: "FILE"
-        case .choice(let words): words.joined(separator: "|")
+        case .choice(let words, _): words.joined(separator: "|")
         }
     }
 }

@@ -125,7 +125,7 @@ private struct BashCompletion {
     private func action(_ kind: ValueKind) -> String {
         switch kind {
         case .path: "compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\");"
-        case .choice(let words): "COMPREPLY=($(compgen -W \(quote(words.joined(separator: " "))) -- \"$cur\"));"
+        case .choice(let words, _): "COMPREPLY=($(compgen -W \(quote(words.joined(separator: " "))) -- \"$cur\"));"
         case .string, .integer, .duration: ":;"
         }
     }
@@ -215,7 +215,7 @@ private struct ZshCompletion {
     private func action(_ kind: ValueKind) -> String {
         switch kind {
         case .path: "_files"
-        case .choice(let words): "(\(words.joined(separator: " ")))"
+        case .choice(let words, _): "(\(words.joined(separator: " ")))"
         case .string, .integer, .duration: " "
         }
     }

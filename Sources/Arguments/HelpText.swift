@@ -87,7 +87,7 @@ struct HelpText {
 
     static func describe(_ positional: PositionalSpec) -> String {
         var notes: [String] = []
-        if case .choice(let words) = positional.value { notes.append("one of: \(words.joined(separator: ", "))") }
+        if case .choice(let words, _) = positional.value { notes.append("one of: \(words.joined(separator: ", "))") }
         if positional.isOptional { notes.append("optional") }
         if positional.isRepeated { notes.append("may be repeated") }
         return notes.isEmpty ? positional.help : "\(positional.help) (\(notes.joined(separator: "; ")))"

@@ -11,7 +11,8 @@ enum StatusCommand {
         context.print(answer) {
             let ready = answer["ready"]?.bool == true ? "yes" : "no: \(Format.list(answer["reasons"]))"
             let directory = answer["directory"] ?? .null
-            let reached = directory["reached"]?.bool == true ? "reached" : "not reached"
+            let reach = DirectoryReach(answer)
+            let reached = reach.isReached ? "reached" : "not reached\(reach.span)"
             let place =
                 directory["serves"]?.bool == true
                 ? "served here" : directory["node"]?.string.map { "on \($0), \(reached)" } ?? "none configured"

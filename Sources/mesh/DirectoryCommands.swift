@@ -31,7 +31,10 @@ enum ServicesCommand {
                     Format.list(service["protocols"]), Format.list(service["tags"]),
                 ])
             }
-            Output.table(table, empty: "no services yet, or none that you may discover", next: .register)
+            let reach = DirectoryReach(answer)
+            reach.tell()
+            let none = reach.isReached ? "no services yet" : "no services by then"
+            Output.table(table, empty: "\(none), or none that you may discover", next: .register)
         }
         return .ok
     }
@@ -98,6 +101,7 @@ enum LookupCommand {
                 instance.number(of: "weight"), Format.list(instance["tags"]), Format.map(instance["metadata"]),
             ])
         }
+        DirectoryReach(answer).tell()
         Output.table(table, empty: "no instances")
         if answer.elements(of: "instances").contains(where: { $0["health"]?.string == "critical" }) {
             Output.note("why a check fails, its own node says: mesh services --local")
@@ -128,6 +132,7 @@ enum NodesCommand {
                     Format.list(node["addresses"]), Format.map(node["metadata"]),
                 ])
             }
+            DirectoryReach(answer).tell()
             Output.table(table, empty: "no nodes yet, or none that you may see", next: .look)
             if nodes.count == 1 { Output.note("no other node yet", next: .admit) }
         }
@@ -151,6 +156,7 @@ enum NodesCommand {
         let services = instances.filter { $0["node"]?.string == name }.map {
             "\($0.text(of: "service")) (\($0.text(of: "health")))"
         }
+        DirectoryReach(answer).tell()
         Output.fields([
             ("node", node.text(of: "node")), ("state", node.text(of: "state")),
             ("since", Format.age(sinceMilliseconds: node["since"]?.integer) + " ago"),

@@ -8,11 +8,14 @@ enum NearestName {
     static func service(
         _ failure: CommandFailure, _ name: String, _ context: CommandContext
     ) -> CommandFailure {
-        guard failure.reason == "unknown_service", let names = names("services", "name", context) else {
+        guard failure.reason == "unknown_service", let names = services(context) else {
             return failure
         }
         return suggesting(name, names, failure)
     }
+
+    /// The services that the caller may discover; nil where no agent answers.
+    static func services(_ context: CommandContext) -> [String]? { names("services", "name", context) }
 
     /// The failure of a command that asked for a node.
     static func node(_ failure: CommandFailure, _ name: String, _ context: CommandContext) -> CommandFailure {

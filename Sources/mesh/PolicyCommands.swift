@@ -172,15 +172,16 @@ enum AuthorizeCommand {
 enum PolicyCheckCommand {
     static let entry = CommandEntry(
         CommandSpec(
-            "check", "Check a policy file without an agent.",
+            "check", "Check a policy file; no agent is needed.",
             discussion: """
                 A file that cannot be used gives exit code 78; warnings alone give 0. Also says what nobody could do any more \
-                if the policy were applied to a mesh: link, be the directory, administer.
+                if the policy were applied to a mesh: link, be the directory, administer. Where an agent can be reached, names \
+                of services that no node has registered and that are spelt almost like a registered one are warned of, too.
                 """, flags: [.json],
             positionals: [PositionalSpec("FILE", "The policy.", .path)])
     ) { (context) throws(CommandFailure) in
         let policy = try PolicyFile.read(context.argument("FILE"))
-        let warnings = policy.warnings
+        let warnings = policy.warnings(registered: NearestName.services(context) ?? [])
         context.print([
             "file": .string(policy.file), "fingerprint": .string(policy.fingerprint),
             "rules": JSONValue(policy.ruleCount), "identities": JSONValue(policy.mappingCount),

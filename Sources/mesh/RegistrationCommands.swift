@@ -16,7 +16,9 @@ enum RegisterCommand {
                     "target", .string, placeholder: "ADDRESS",
                     "Where it listens: HOST:PORT on loopback, PORT alone for 127.0.0.1, or unix:PATH.", isRequired: true
                 ),
-                FlagSpec("protocol", .choice(["tcp", "http"]), "What it speaks.", default: "tcp"),
+                FlagSpec(
+                    "protocol", .choice(["tcp", "http"], instead: secured),
+                    "What it speaks; tcp also where clients speak TLS with it.", default: "tcp"),
                 FlagSpec("tag", .string, placeholder: "TAG", "A tag that clients can look for.", isRepeated: true),
                 FlagSpec("weight", .integer(1...65_535), "Its share among the instances.", default: "100"),
                 FlagSpec(
@@ -53,6 +55,17 @@ enum RegisterCommand {
         }
         return .ok
     }
+
+    /// What to do about a service that speaks TLS, by the words that somebody may try for one.
+    private static let secured = Dictionary(
+        uniqueKeysWithValues: ["https", "wss", "tls"].map { word in
+            let spoken = word == "tls" ? "" : ", protocol: \"http\""
+            return (
+                word,
+                "give tcp, which carries its TLS through to clients that speak it; where the agent is to speak TLS with it, "
+                    + "offer it in mesh.json instead: services: [{ name: \"NAME\", target: \"\(word)://HOST:PORT\"\(spoken) }]"
+            )
+        })
 
     /// A bare port means this host.
     private static func target(_ text: String) -> String {

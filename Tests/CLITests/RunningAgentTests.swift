@@ -119,6 +119,34 @@ import Testing
         #expect(try agents.run(["deregister", "free-hello"]).status == 0)
     }
 
+    /// Only a warning, since a service may be registered later; without an agent nobody knows what is registered.
+    @Test func aServiceThatIsSpeltAlmostLikeAnotherIsWarnedOf() throws {
+        let server = try LocalServer(LocalServer.echo)
+        try agents.offer("free-greeting", server)
+        try agents.workspace.write(
+            """
+            { rules: [
+              { allow: "connect", from: "uid:1", to: ["free-greting", "free-greeting"] },
+              { allow: "connect", from: "uid:1", to: ["free-greeting-2", "nothing-like-it", "free-greetin*"] },
+              { allow: "act-as", from: "uid:1", to: "service:free-greting" },
+              { deny: ["link", "administer"], from: "node:alpha", to: "free-greting" },
+            ] }
+            """, to: "spelt.json")
+        let check = ["policy", "check", "spelt.json"]
+        let found = try agents.run(check)
+        #expect(found.status == 0, "\(found.errors)")
+        let warnings = found.lines.filter { $0.contains("no node has registered") }
+        let expected =
+            "spelt.json:2:3: warning: no node has registered free-greting; did you mean \"free-greeting\"?"
+        #expect(warnings.map(String.init) == [expected], "\(found.text)")
+        let json = try JSONReader.parse(agents.run(check + ["--json"]).text)
+        let codes = json["warnings"]?.array?.map { $0["code"]?.string ?? "" } ?? []
+        #expect(codes.filter { $0 == "unknown_service" }.count == 1, "\(json)")
+        let alone = try mesh(check, in: agents.workspace, environment: ["MESH_CONTROL": "no-agent.sock"])
+        #expect(alone.status == 0 && !alone.text.contains("no node has registered"), "\(alone.text)")
+        #expect(try agents.run(["deregister", "free-greeting"]).status == 0)
+    }
+
     // MARK: - Width
 
     @Test(arguments: [

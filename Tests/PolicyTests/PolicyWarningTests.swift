@@ -19,6 +19,25 @@ import Testing
         #expect(warnings.map { "\($0.position) \($0.code.rawValue)" } == row.expected, "\(warnings)")
     }
 
+    /// A service may be registered after the rule is written: only what is one slip away from another, two in a longer name, is odd.
+    @Test(arguments: [
+        ("helo", "hello"), ("hlelo", "hello"), ("Hello", "hello"), ("hel_lo", "hello"), ("paymnets-ap", "payments-api"),
+        ("heo", nil), ("hello", nil), ("hello2", nil), ("hello-2", nil), ("web", nil), ("payments", nil),
+        ("pymnts-ap", nil), ("hello*", nil), ("mesh.helo", nil),
+    ])
+    func aRegisteredServiceIsSuggested(_ name: String, _ meant: String?) {
+        let policy = Fixture.parsed(
+            """
+            { permissions: { x: [{ allow: 'provide', to: '\(name)' }] }, rules: [
+              { deny: 'connect', from: 'uid:1', to: '\(name)' }, { allow: 'link', from: 'node:a', to: 'helo' }] }
+            """)
+        let registered = ["hello", "web-admin", "payments-api"]
+        let found = policy.warnings(registered: registered).filter { $0.code == .unknownService }
+        let message = meant.map { "no node has registered \(name); did you mean \"\($0)\"?" }
+        #expect(found.map(\.message) == (message.map { [$0, $0] } ?? []), "\(found)")
+        #expect(policy.warnings(registered: []) == policy.warnings)
+    }
+
     static let cases: [Case] = [
         Case("{}"),
         Case("{ rules: [{ allow: 'connect', from: 'group:x', to: 'a' }] }", "1:11 unknown_group"),

@@ -48,9 +48,13 @@ extension ControlAPI {
     private func read(_ call: Call) async throws -> ControlAnswer {
         if call.door == .directoryService { return try await atDirectory(call) }
         try demandSnapshot()
-        let answer = DirectoryHost.answer(
-            DirectoryQuery.answer(
-                try operation(call), from: agent.routing.directory, by: call.principal, under: agent.policy))
+        var reply = DirectoryQuery.answer(
+            try operation(call), from: agent.routing.directory, by: call.principal, under: agent.policy)
+        if case .success(let value) = reply, var object = value.object, let client = agent.directoryClient {
+            object["directory"] = .object(client.reachJSON)
+            reply = .success(.object(object))
+        }
+        let answer = DirectoryHost.answer(reply)
         // Whoever reads of an instance here can connect to it at once.
         await agent.settled()
         return answer

@@ -30,7 +30,11 @@ final class DirectoryClient {
     private(set) var hasSnapshot = false
     private var needsSnapshot = true
     /// Whether the registration stands and the watch runs.
-    private(set) var isConnected = false
+    private(set) var isConnected = false {
+        didSet { if oldValue, !isConnected { unreachedSince = Clock.unixMilliseconds() } }
+    }
+    /// When the directory was lost last, in milliseconds since 1970; nil where it has not been since the start.
+    private var unreachedSince: Int64?
     private var registered: HTTPClientConnection?
     private var watch: HTTPClientConnection?
     private var watchEnd: String?
@@ -60,6 +64,14 @@ final class DirectoryClient {
     }
 
     private var isLocal: Bool { node == agent.shared.node }
+
+    /// Whether what is shown of the directory is kept up, and if not, since when; stands beside everything that is.
+    var reachJSON: JSONObject {
+        [
+            "node": .string(node), "reached": .bool(isConnected),
+            "unreachedSince": isConnected ? .null : unreachedSince.map { .integer($0) } ?? .null,
+        ]
+    }
 
     /// Starts to register and to watch; goes on until stopped.
     func start() {

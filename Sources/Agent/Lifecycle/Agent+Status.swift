@@ -36,6 +36,7 @@ extension Agent {
             "directory": [
                 "node": directoryClient.map { .string($0.node) } ?? .null, "serves": .bool(directoryHost != nil),
                 "revision": .init(routing.directory.revision), "reached": .bool(directoryClient?.isConnected ?? false),
+                "unreachedSince": directoryClient?.reachJSON["unreachedSince"] ?? .null,
                 "nodes": .init(routing.directory.nodeCount), "services": .init(routing.directory.serviceCount),
             ],
             "failedReload": failedReload.map { failure -> JSONValue in

@@ -53,6 +53,13 @@ extension LinkSetup {
         }
     }
 
+    /// The peer refused the link.
+    func failRefused(_ notice: Notice) {
+        let refusal = LinkRefusal(notice, by: node, of: core.routing.node)
+        fail(
+            notice.reason.name, refusal.text, hint: refusal.hint, reason: notice.reason, retryAfter: notice.retryAfter)
+    }
+
     /// The peer says that this node's certificate is revoked, and means the one that is in use.
     func saidRevoked(_ text: String) {
         guard generation == core.shared.identity.generation else { return }

@@ -63,9 +63,7 @@ extension LinkSetup {
         case .more: return true
         case .refused(let notice):
             if isDialler, notice.reason == .identityRevoked { saidRevoked(notice.detail) }
-            fail(
-                notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
-                retryAfter: notice.retryAfter)
+            failRefused(notice)
         case .failed(let text): giveUp(.resumeRefused, text)
         case .declined where intent == .move: giveUp(.resumeRefused, "a session in use cannot be declined")
         case .offered(let claim) where intent == .move: answerMove(&resumption, claim, hello)

@@ -160,9 +160,7 @@ extension LinkSetup {
             }
         case .refused(let notice):
             if isDialler, notice.reason == .identityRevoked { saidRevoked(notice.detail) }
-            fail(
-                notice.reason.name, "node \(node) refused the link: \(notice.detail)", hint: nil, reason: notice.reason,
-                retryAfter: notice.retryAfter)
+            failRefused(notice)
         case .failed(let reason, let text):
             refuse(reason, text)
             fail(reason.name, text, hint: nil)
@@ -225,7 +223,10 @@ extension LinkSetup {
                     ("fingerprint", .string(identity.fingerprint)),
                 ])
             refuse(.linkDenied, reason.rawValue)
-            fail("link_denied", decision.explanation.summary, hint: nil, reason: .linkDenied)
+            fail(
+                "link_denied", decision.explanation.summary,
+                hint: LinkRefusal.question(reason, from: principal.id.description, to: routing.node),
+                reason: .linkDenied)
             return false
         }
         guard name != routing.node else {

@@ -141,6 +141,67 @@ extension EndToEnd {
             }
         }
 
+        /// What an agent shows while its directory is away is what that said last, and the lists say so: an empty one would read as if
+        /// nothing were registered.
+        @Test func listsSayThatTheDirectoryIsAway() throws {
+            try withMesh { mesh in
+                let service = try mesh.echo()
+                mesh.policy.provide("echo", at: "Node")
+                let directory = try mesh.node("Directory", directory: true)
+                let node = try mesh.node("Node")
+                try mesh.start()
+                func waitUntil(reached: Bool) throws {
+                    try Deadline.until("the directory is \(reached ? "" : "not ")reached") {
+                        try node.control.get("/v1/agent").json["directory"]?["reached"]?.bool == reached
+                    }
+                }
+                let told = "the directory on Directory has not been reached for "
+                func demandTold(_ isTold: Bool, _ command: String..., showing text: String) throws {
+                    let said = try node.mesh(command)
+                    try demandEqual(said.status, 0, said.output)
+                    try demandEqual(said.output.contains(told), isTold, "\(command) says so: \(said.output)")
+                    try demand(said.output.contains(text), "\(command) lacks \(text): \(said.output)")
+                }
+                try waitUntil(reached: true)
+                try Deadline.until("the node is in the directory") {
+                    try node.control.get("/v1/directory/nodes/Node").status == 200
+                }
+                try demandTold(false, "services", showing: "no services yet, or none that you may discover")
+                try demandTold(false, "nodes", showing: "Node ")
+                let reached = try node.control.get("/v1/directory/services").json
+                try demandEqual(
+                    reached["directory"], ["node": "Directory", "reached": true, "unreachedSince": .null], "\(reached)")
+
+                let before = Int64(time(nil)) * 1000
+                directory.kill()
+                try waitUntil(reached: false)
+                try demandTold(true, "services", showing: "no services by then, or none that you may discover")
+                try demandTold(true, "nodes", showing: "Node ")
+                try demandTold(true, "nodes", "Node", showing: "node       Node")
+                let status = try node.mesh(["status"]).output
+                try demand(status.contains("on Directory, not reached for "), status)
+                for command in ["services", "nodes"] {
+                    let away = try JSONReader.parse(Array(try node.mesh([command, "--json"]).output.utf8))
+                    try demand(away["revision"] != nil && away[command]?.array != nil, "\(away)")
+                    try demandEqual(away["directory"]?["reached"]?.bool, false, "\(away)")
+                    let since = away["directory"]?["unreachedSince"]?.integer ?? 0
+                    try demand((before...Int64(time(nil) + 1) * 1000).contains(since), "\(away)")
+                }
+
+                try directory.launch()
+                try directory.waitReady()
+                try waitUntil(reached: true)
+                let made = try node.mesh(["register", "echo", "--target", service.address, "--check", "none"])
+                try demandEqual(made.status, 0, made.output)
+                try node.waitInstances(of: "echo", at: ["Node"])
+                try demandTold(false, "services", showing: "echo ")
+                directory.kill()
+                try waitUntil(reached: false)
+                try demandTold(true, "services", showing: "echo ")
+                try demandTold(true, "lookup", "echo", showing: "Node ")
+            }
+        }
+
         /// The target of a stream dies.
         @Test func killedTarget() throws {
             try withMesh { mesh in

@@ -103,6 +103,43 @@ extension EndToEnd {
             }
         }
 
+        /// Why a link was denied: who lacks which right, and the command that says more, whoever denied it.
+        @Test(arguments: ["no_rule", "denied_by_rule", "own"])
+        func aDeniedLinkSaysWhichRightIsMissing(_ reason: String) throws {
+            try withMesh { mesh in
+                let directory = try mesh.node("Directory", directory: true)
+                let node = try mesh.node("Node")
+                var (why, asked) = ("mesh why --from node:Node --to Directory --verb link", directory)
+                let said: String
+                switch reason {
+                case "no_rule":
+                    directory.policy.identities[0] = ["match": ["node": "Directory"], "permissions": ["mesh-node"]]
+                    said = "node Directory refused the link: no rule there lets node:Node link to Directory (no_rule)"
+                case "denied_by_rule":
+                    directory.policy.rules.append(["deny": ["link"], "from": ["node:Node"], "to": ["Directory"]])
+                    said =
+                        "node Directory refused the link: a rule there denies node:Node to link to Directory (denied_by_rule)"
+                default:
+                    node.policy.rules.append(["deny": ["link"], "from": ["node:Directory"], "to": ["Node"]])
+                    said = "node:Directory may not link to Node: a rule denies it"
+                    (why, asked) = ("mesh why --from node:Directory --to Node --verb link", node)
+                }
+                try directory.start()
+                try node.start()
+                try node.waitFor("dial_failed") { $0["reason"] == "link_denied" }
+                let links = try node.mesh(["links"])
+                try demandEqual(links.status, 0, links.output)
+                try demand(links.output.contains("Directory: \(said)"), links.output)
+                let place = asked === node ? "" : "on Directory: "
+                try demand(links.output.contains("hint: \(place)\(why)"), links.output)
+                // And that command says it.
+                let explained = try asked.mesh(why.split(separator: " ").dropFirst().map(String.init))
+                try demandEqual(explained.status, 3, explained.output)
+                let code = reason == "no_rule" ? "(no_rule)" : "(denied_by_rule)"
+                try demand(explained.output.contains(code), explained.output)
+            }
+        }
+
         /// A certificate of the CA whose name no mapping knows.
         @Test func unmappedNode() throws {
             try withMesh { mesh in
