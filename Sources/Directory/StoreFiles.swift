@@ -27,6 +27,8 @@ package struct StoreFiles: ~Copyable {
     }
 
     deinit {
+        // Not only closed: a child that is just being started still has a copy, which would keep the lock for it.
+        flock(lock, LOCK_UN)
         close(lock)
     }
 

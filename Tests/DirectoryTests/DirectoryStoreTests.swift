@@ -40,18 +40,23 @@ import Testing
         #expect(sqlite3_close(handle) == SQLITE_OK)
     }
 
-    @Test func newStoreIsEmptyAndItsOwners() throws {
-        let mask = umask(0)
-        defer { umask(mask) }
-        let store = try DirectoryStore(path: folder.file)
-        let restored = try store.restore()
-        #expect(restored.revision == 0)
-        #expect(restored.nodes.isEmpty)
-        #expect(restored.epoch.utf8.count == 32)
-        try store.commit(batch(Make.registration("A", "x"), revision: 1))
-        #expect(mode(folder.path + "/state") == 0o700)
-        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path + "/state") {
-            #expect(mode(folder.path + "/state/" + name) == 0o600, "\(name)")
+    /// In a process of its own: the mask concerns all threads.
+    @Test func newStoreIsEmptyAndItsOwners() async {
+        await #expect(processExitsWith: .success) {
+            let suite = DirectoryStoreTests()
+            let folder = suite.folder
+            let mask = umask(0)
+            defer { umask(mask) }
+            let store = try DirectoryStore(path: folder.file)
+            let restored = try store.restore()
+            #expect(restored.revision == 0)
+            #expect(restored.nodes.isEmpty)
+            #expect(restored.epoch.utf8.count == 32)
+            try store.commit(suite.batch(Make.registration("A", "x"), revision: 1))
+            #expect(suite.mode(folder.path + "/state") == 0o700)
+            for name in try FileManager.default.contentsOfDirectory(atPath: folder.path + "/state") {
+                #expect(suite.mode(folder.path + "/state/" + name) == 0o600, "\(name)")
+            }
         }
     }
 

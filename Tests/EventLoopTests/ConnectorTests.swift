@@ -89,13 +89,19 @@ import Testing
         let silent = try Silent()
         let listener = try Socket.listen(.ipv4(.loopback, port: 0))
         let address = try #require(Socket.localAddress(listener.rawValue))
-        let outcome = Outcome()
         let addresses = [closed.address, .unix(path: "/nonexistent/socket"), silent.address, address]
-        // The silent one gets half of what is left, so that the last has its turn.
-        _ = Connector(addresses, timeout: 100 * Clock.millisecond, loop: loop, handler: outcome)
-        loop.runTest()
+        // The silent one gets half of what is left, so that the last has its turn: unless the machine has let all of the
+        // time pass, and gets more.
+        var timeout = 100 * Clock.millisecond
+        var outcome = Outcome()
+        repeat {
+            outcome = Outcome()
+            _ = Connector(addresses, timeout: timeout, loop: loop, handler: outcome)
+            loop.runTest()
+            #expect(outcome.calls == 1)
+            timeout *= 4
+        } while outcome.address == nil && timeout < 10 * Clock.second
         #expect(outcome.address == address)
-        #expect(outcome.calls == 1)
     }
 
     @Test func silenceTimesOut() throws {
@@ -138,7 +144,9 @@ import Testing
         let closed = try Closed()
         let silent = try Silent()
         let outcome = Outcome()
-        _ = Connector([silent.address, closed.address], timeout: 40 * Clock.millisecond, loop: loop, handler: outcome)
+        _ = Connector(
+            [silent.address, closed.address], timeout: 3_600 * Clock.second, longestShare: 30 * Clock.millisecond,
+            loop: loop, handler: outcome)
         loop.runTest()
         let error = try #require(outcome.error)
         #expect(error.attempts.map(\.errno) == [ETIMEDOUT, ECONNREFUSED])

@@ -19,19 +19,24 @@ import Testing
         try Credentials.load(certificateFile: files.certificate, keyFile: files.key)
     }
 
-    @Test func replacesBothWithExactModesAndLeavesNothingBehind() throws {
-        let scratch = try Scratch()
-        let files = files(scratch)
-        let old = umask(0)
-        defer { umask(old) }
-        for _ in 0..<2 {
-            let credentials = try issue()
-            try files.replace(by: credentials)
-            #expect(try load(files).leaf == credentials.leaf)
+    /// In a process of its own: the mask concerns all threads.
+    @Test func replacesBothWithExactModesAndLeavesNothingBehind() async {
+        await #expect(processExitsWith: .success) {
+            let suite = CredentialFilesTests()
+            let scratch = try Scratch()
+            let files = suite.files(scratch)
+            let old = umask(0)
+            defer { umask(old) }
+            for _ in 0..<2 {
+                let credentials = try suite.issue()
+                try files.replace(by: credentials)
+                #expect(try suite.load(files).leaf == credentials.leaf)
+            }
+            #expect(try suite.mode(files.key) == 0o600)
+            #expect(try suite.mode(files.certificate) == 0o644)
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["node.crt", "node.key"])
         }
-        #expect(try mode(files.key) == 0o600)
-        #expect(try mode(files.certificate) == 0o644)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["node.crt", "node.key"])
     }
 
     @Test func wherePowerFailsInBetweenTheChangeIsCarriedOut() throws {
@@ -47,21 +52,25 @@ import Testing
         }
     }
 
-    @Test func aKeyThatWaitsIsAskedWithAgain() throws {
-        let scratch = try Scratch()
-        let files = files(scratch)
-        let old = umask(0)
-        defer { umask(old) }
-        let key = try files.pendingKey()
-        #expect(try mode(files.nextKey) == 0o600)
-        #expect(try files.pendingKey().publicKey == key.publicKey)
-        // A key alone decides nothing.
-        try files.finishReplacing()
-        #expect(!files.exist)
-        let leaf = try Fixture.shared.get().ca.issue(
-            IssueRequest(node: "db-1", validity: day), for: key.publicKey, now: noon)
-        try files.replace(by: Credentials(chain: [leaf], key: key))
-        #expect(try load(files).key.publicKey == key.publicKey)
-        #expect(try files.pendingKey().publicKey != key.publicKey)
+    /// In a process of its own: the mask concerns all threads.
+    @Test func aKeyThatWaitsIsAskedWithAgain() async {
+        await #expect(processExitsWith: .success) {
+            let suite = CredentialFilesTests()
+            let scratch = try Scratch()
+            let files = suite.files(scratch)
+            let old = umask(0)
+            defer { umask(old) }
+            let key = try files.pendingKey()
+            #expect(try suite.mode(files.nextKey) == 0o600)
+            #expect(try files.pendingKey().publicKey == key.publicKey)
+            // A key alone decides nothing.
+            try files.finishReplacing()
+            #expect(!files.exist)
+            let leaf = try Fixture.shared.get().ca.issue(
+                IssueRequest(node: "db-1", validity: day), for: key.publicKey, now: noon)
+            try files.replace(by: Credentials(chain: [leaf], key: key))
+            #expect(try suite.load(files).key.publicKey == key.publicKey)
+            #expect(try files.pendingKey().publicKey != key.publicKey)
+        }
     }
 }

@@ -38,22 +38,27 @@ import Testing
         #expect(reason { try Passphrase.load(file: scratch.write("open", "x\n", mode: 0o644)) } == .keyReadableByOthers)
     }
 
-    @Test func filesAreOwnersOnlyUnderAnyUmask() throws {
-        let scratch = try Scratch()
-        let fixture = try Fixture.shared.get()
-        let credentials = try Credentials(chain: [fixture.leaf()], key: fixture.key)
-        for mask in [mode_t(0), 0o777] {
-            let before = umask(mask)
-            defer { umask(before) }
-            try credentials.write(certificateFile: scratch.file("a.crt"), keyFile: scratch.file("a.key"))
-            try credentials.writePKCS12(to: scratch.file("a.pfx"), passphrase: Passphrase("x"))
-            #expect(try scratch.mode("a.key") == 0o600)
-            #expect(try scratch.mode("a.pfx") == 0o600)
-            #expect(try scratch.mode("a.crt") == 0o644)
+    /// In a process of its own: the mask concerns all threads.
+    @Test func filesAreOwnersOnlyUnderAnyUmask() async {
+        await #expect(processExitsWith: .success) {
+            let scratch = try Scratch()
+            let fixture = try Fixture.shared.get()
+            let credentials = try Credentials(chain: [fixture.leaf()], key: fixture.key)
+            for mask in [mode_t(0), 0o777] {
+                let before = umask(mask)
+                defer { umask(before) }
+                try credentials.write(certificateFile: scratch.file("a.crt"), keyFile: scratch.file("a.key"))
+                try credentials.writePKCS12(to: scratch.file("a.pfx"), passphrase: Passphrase("x"))
+                #expect(try scratch.mode("a.key") == 0o600)
+                #expect(try scratch.mode("a.pfx") == 0o600)
+                #expect(try scratch.mode("a.crt") == 0o644)
+            }
+            // Nothing is left of the temporary files.
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == [
+                    "a.crt", "a.key", "a.pfx",
+                ])
         }
-        // Nothing is left of the temporary files.
-        #expect(
-            try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["a.crt", "a.key", "a.pfx"])
     }
 
     @Test func replacesOnlyWhenAsked() throws {

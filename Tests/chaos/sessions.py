@@ -153,6 +153,8 @@ PidFile none
         self.place.processes.running.append(self.process)
         self.thread = threading.Thread(target=self.talk, args=(seed,), daemon=True)
         self.thread.start()
+        # What cuts are to be survived by has begun.
+        eventually(lambda: self.answers or self.problems, "the shell answers", 60)
 
     def talk(self, seed: int) -> None:
         draw = random.Random(seed)

@@ -40,7 +40,7 @@ def test_page(chromium, edge, recorder, echo, issuer, work):
             recorder.push(events, str(number))
         assert await page.evaluate(f"firstEvents('/open/events?name={events}', 3)") == ["0", "1", "2"]
 
-        first, second = issuer.token("browser", lifetime=6), issuer.token("browser", lifetime=8)
+        first, second = issuer.token("browser", lifetime=15), issuer.token("browser", lifetime=18)
         seen = await page.evaluate(f"run({json.dumps(first)}, {json.dumps(second)}, '{identifier}')")
         assert seen == ["open, subprotocol conduit.auth.v1", "echo: hello", "renewed", "echo: still here",
                         "closed 4401 token_expired"]

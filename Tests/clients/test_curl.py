@@ -59,7 +59,8 @@ def test_chunked_upload(curl):
 
 def test_sized_upload_with_expectation(curl, recorder):
     body = b"x" * (2 << 20)
-    result = curl("/api/sink", "--data-binary", "@-", "--header", "Expect: 100-continue", "--verbose", input=body)
+    result = curl("/api/sink", "--data-binary", "@-", "--header", "Expect: 100-continue", "--expect100-timeout", "30",
+                  "--verbose", input=body)
     assert json.loads(result.stdout)["sha256"] == hashlib.sha256(body).hexdigest()
     assert b"HTTP/1.1 100 Continue" in result.stderr
     # The expectation was met here; the service has no part in it.
@@ -70,7 +71,7 @@ def test_upload_without_right_is_not_sent(curl, recorder):
     """With 100-continue the refusal comes before the body."""
     marker = uuid.uuid4().hex
     result = curl(f"/api/sink?{marker}", "--data-binary", "@-", "--header", "Expect: 100-continue",
-                  "--write-out", "\n%{http_code} %{size_upload}", token=False, input=b"x" * (4 << 20))
+                  "--expect100-timeout", "30", "--write-out", "\n%{http_code} %{size_upload}", token=False, input=b"x" * (4 << 20))
     status, uploaded = result.stdout.rsplit(b"\n", 1)[1].split()
     assert (status, int(uploaded)) == (b"401", 0)
     assert not recorder.with_marker(marker)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import uuid
 from pathlib import Path
 
 import anyio
@@ -109,15 +110,17 @@ def test_tools_progress_cancellation(target, transport):
             assert value(await session.call_tool("count", {"to": 5}, progress_callback=progress)) == "done"
             assert steps == [(n, 5, f"step {n}") for n in range(1, 6)]
 
+            name = uuid.uuid4().hex
+
             async def waits(kind):
-                return transport in value(await session.call_tool("waiting"))[kind]
+                return name in value(await session.call_tool("waiting"))[kind]
 
             async with anyio.create_task_group() as group:
                 scope = anyio.CancelScope()
 
                 async def call():
                     with scope:
-                        await session.call_tool("wait", {"name": transport})
+                        await session.call_tool("wait", {"name": name})
 
                 group.start_soon(call)
                 await eventually(lambda: waits("begun"), "the tool has begun")

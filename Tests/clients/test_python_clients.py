@@ -191,10 +191,11 @@ def test_websocket_token_in_the_first_message(ws, echo, issuer):
     async def main():
         async with ws(f"/echo?id={name}", subprotocols=["conduit.auth.v1", "echo.v1"]) as connection:
             assert name not in echo.seen  # Nothing has reached the service.
+            began = time.time()
             await connection.send(f"conduit.auth.v1 token {issuer.token('carol')}")
             word, status, expires, _, *selected = (await connection.recv()).split(" ")
             assert (word, status, selected) == ("conduit.auth.v1", "ok", ["echo.v1"])
-            assert abs(int(expires) - time.time() - 300) < 5
+            assert abs(int(expires) - began - 300) < 5
             await connection.send("conduit.auth.v1 is mine only as a command; this too?")
             await connection.recv()
             await connection.send("and now to the service")
@@ -227,13 +228,13 @@ def test_websocket_closes_when_the_token_expires(ws, issuer):
     began = time.time()
 
     async def listen():
-        async with ws("/echo", additional_headers=bearer(issuer.token(lifetime=3))) as connection:
+        async with ws("/echo", additional_headers=bearer(issuer.token(lifetime=8))) as connection:
             while True:
                 await connection.recv()
 
     close = closed_with(listen())
     assert (close.code, close.reason) == (4401, "token_expired")
-    assert time.time() - began >= 1.9
+    assert time.time() - began >= 6.9
 
 
 def test_websocket_renewed_in_band(ws, issuer):
@@ -255,10 +256,13 @@ def test_websocket_renewed_in_band(ws, issuer):
             # Somebody else's token does not renew it, and changes nothing.
             await connection.send(f"conduit.auth.v1 token {issuer.token('eve')}")
             assert (await until("conduit.auth.v1 error")).split(" ")[2]
-            while time.time() < until_when - 1.5:
-                await connection.send("still here")
-                await until("still here")
-                await asyncio.sleep(0.3)
+            try:
+                while time.time() < until_when - 1.5:
+                    await connection.send("still here")
+                    await until("still here")
+                    await asyncio.sleep(0.3)
+            except websockets.ConnectionClosed:
+                assert time.time() >= until_when  # So long has the machine stood still.
             with pytest.raises(websockets.ConnectionClosed) as raised:
                 await until("never")
             assert raised.value.rcvd.code == 4401
@@ -301,7 +305,7 @@ def test_websocket_revoked(ws, edge, issuer, work):
                 await connection.recv()
 
     assert closed_with(listen()).code == 4401
-    assert time.monotonic() - when[0] < 3
+    assert time.monotonic() - when[0] < 60  # Not because the token ended.
     assert httpx.get(f"{edge.url}/api/echo", verify=edge.context(), headers=bearer(token)).status_code == 401
 
 

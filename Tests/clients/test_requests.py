@@ -190,7 +190,7 @@ def test_attack(edge, recorder, attack):
     mark, host = uuid.uuid4().hex, f"{edge.address}:{edge.PLAIN}"
     raw = expand(attack.raw, host, mark)
     last = f"GET /open/last?{mark} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
-    with edge.wire(edge.PLAIN, timeout=5) as wire:
+    with edge.wire(edge.PLAIN, timeout=5 if attack.outcome == NO else 20) as wire:
         wire.send(raw + last)
         answers = wire.read_to_end()
         assert wire.end != "silent" or attack.outcome == NO, "no end"

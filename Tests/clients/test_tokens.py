@@ -219,9 +219,13 @@ def test_penalty_for_repeated_failures(edge, issuer):
     source = edge.addresses.client()
     transport = httpx.HTTPTransport(verify=edge.context(), local_address=source)
     with httpx.Client(transport=transport, base_url=edge.url) as client:
-        statuses = [client.get("/api/echo", headers=bearer(token)).status_code for _ in range(60)]
+        statuses = []
+        while not statuses or statuses[-1] == 401:
+            assert len(statuses) < 60, statuses
+            answer = client.get("/api/echo", headers=bearer(token))
+            statuses.append(answer.status_code)
         assert statuses[0] == 401 and statuses[-1] == 429, statuses
-        assert int(client.get("/api/echo", headers=bearer(token)).headers["retry-after"]) >= 1
+        assert int(answer.headers["retry-after"]) >= 1
     neighbour = httpx.HTTPTransport(verify=edge.context(), local_address=edge.addresses.client())
     with httpx.Client(transport=neighbour, base_url=edge.url) as client:
         assert client.get("/api/echo", headers=bearer(issuer.token())).status_code == 200

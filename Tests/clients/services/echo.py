@@ -59,7 +59,7 @@ class Echo:
     async def _start(self, address, deflate):
         return await serve(
             self._echo, address, 0, max_size=None, extensions=[deflate], compression=None, ping_interval=None,
-            close_timeout=2, open_timeout=20, subprotocols=["echo.v2", "echo.v1"], select_subprotocol=self._select,
+            close_timeout=20, open_timeout=20, subprotocols=["echo.v2", "echo.v1"], select_subprotocol=self._select,
         )
 
     @staticmethod
