@@ -12,6 +12,10 @@ enum FirstIdentity {
     /// Pauses between two attempts to reach the CA, in nanoseconds: the first and the longest.
     private static let pauses: (first: UInt64, longest: UInt64) = (100_000_000, 5_000_000_000)
 
+    /// What to do about a token that is not there.
+    nonisolated static let tokenHint =
+        "make a token on the CA's node and put it there: mesh ca token create --node NODE --out FILE"
+
     /// Whether the next start will ask for an identity, so that a check cannot find one.
     nonisolated static func isAwaited(_ configuration: Configuration) -> Bool {
         guard configuration.identity.pkcs12 == nil, let files = EnrolmentFiles(configuration), !files.pair.exist else {
@@ -50,8 +54,7 @@ enum FirstIdentity {
     nonisolated static func token(_ configuration: Configuration) throws -> JoinToken? {
         guard let file = configuration.identity.join.tokenFile else { return nil }
         var text = try SafeFile.readSecret(
-            file, limit: JoinToken.sizeLimit + 64,
-            missing: "make a token on the CA's node and put it there: mesh ca token create --node NODE --out FILE")
+            file, limit: JoinToken.sizeLimit + 64, missing: tokenHint)
         defer { text.withUnsafeMutableBytes { if let start = $0.baseAddress { explicit_bzero(start, $0.count) } } }
         let token = try JoinToken(parsing: text)
         if let name = configuration.node.name, name != token.node {
@@ -63,13 +66,14 @@ enum FirstIdentity {
         return token
     }
 
-    /// What would keep the next start from getting its first identity, as far as that can be told without asking the CA.
-    nonisolated static func problems(_ configuration: Configuration) -> [String] {
+    /// What would keep the next start from getting its first identity beside missing files, as far as that can be told without
+    /// asking the CA.
+    nonisolated static func problems(_ configuration: Configuration, beside missing: MissingFiles) -> [String] {
         do {
             if configuration.ca.isServed { _ = try ownName(configuration) } else { _ = try token(configuration) }
             return []
         } catch {
-            return Agent.lines(of: error)
+            return missing.lines(of: error)
         }
     }
 
