@@ -57,6 +57,26 @@ public final class Passphrase: @unchecked Sendable {
         return Passphrase(bytes: bytes[..<end])
     }
 
+    /// Loads a key that may be encrypted; where no passphrase was given, `bad_passphrase` names the flag that gives it.
+    ///
+    /// - Parameters:
+    ///   - flag: that flag, which takes a file: `--passphrase-file`.
+    ///   - given: the passphrase that `load` uses; nil where there is none.
+    ///
+    /// Errors: those of `load`.
+    public static func naming<Value>(
+        _ flag: String, unless given: Passphrase?, _ load: () throws(CertificateError) -> Value
+    ) throws(CertificateError) -> Value {
+        do throws(CertificateError) {
+            return try load()
+        } catch {
+            guard error.reason == .badPassphrase, given == nil else { throw error }
+            var error = error
+            error.hint = "give its passphrase: \(flag) FILE (mode 0600)"
+            throw error
+        }
+    }
+
     /// Lends the bytes; they are not NUL-terminated.
     public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory.pointer, count: count)) }

@@ -100,7 +100,7 @@ enum AgentProgram {
             // Who was told to stop has logged it, and nothing is wrong. What he waited for may still be at work, and an end in order
             // would take the libraries from under it.
             guard code != 0 else { _exit(code) }
-            for line in Agent.lines(of: error) { say(line) }
+            for line in Agent.lines(of: error, under: effective) { say(line) }
             return code
         }
     }

@@ -98,13 +98,8 @@ enum CertCheckCommand {
     }
 
     private static func key(_ file: String, _ passphrase: Passphrase?) throws(CertificateError) -> PrivateKey {
-        do throws(CertificateError) {
-            return try PrivateKey.load(file: file, passphrase: passphrase, permissions: .ignored)
-        } catch {
-            guard error.reason == .badPassphrase, passphrase == nil else { throw error }
-            var error = error
-            error.hint = "give its passphrase: --passphrase-file FILE (mode 0600)"
-            throw error
+        try Passphrase.naming("--passphrase-file", unless: passphrase) { () throws(CertificateError) in
+            try PrivateKey.load(file: file, passphrase: passphrase, permissions: .ignored)
         }
     }
 }

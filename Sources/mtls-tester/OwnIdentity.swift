@@ -41,7 +41,8 @@ struct OwnIdentity {
         if let file = options.pfxFile {
             credentials = try Credentials.load(pkcs12File: file, passphrase: passphrase)
         } else if let certificate = options.certificateFile, let key = options.keyFile {
-            credentials = try naming("--passphrase-file", where: passphrase == nil) { () throws(CertificateError) in
+            credentials = try Passphrase.naming("--passphrase-file", unless: passphrase) {
+                () throws(CertificateError) in
                 try Credentials.load(certificateFile: certificate, keyFile: key, passphrase: passphrase)
             }
         }
@@ -65,20 +66,6 @@ struct OwnIdentity {
             authority: try loadAuthority(options, trust, credentials), node: options.node)
     }
 
-    /// Loads a key that may be encrypted; where no passphrase was given, the error names the flag that gives it.
-    private static func naming<Value>(
-        _ flag: String, where isMissing: Bool, _ load: () throws(CertificateError) -> Value
-    ) throws(CertificateError) -> Value {
-        do throws(CertificateError) {
-            return try load()
-        } catch {
-            guard error.reason == .badPassphrase, isMissing else { throw error }
-            var error = error
-            error.hint = "give its passphrase: \(flag) FILE (mode 0600)"
-            throw error
-        }
-    }
-
     /// The CA's key, and the certificate that belongs to it: a root that was given, or a CA of our own chain.
     private static func loadAuthority(
         _ options: TesterOptions, _ trust: TrustBundle, _ credentials: Credentials?
@@ -87,7 +74,7 @@ struct OwnIdentity {
         let passphrase = try options.caPassphraseFile.map { (file) throws(CertificateError) in
             try Passphrase.load(file: file)
         }
-        let key = try naming("--ca-passphrase-file", where: passphrase == nil) { () throws(CertificateError) in
+        let key = try Passphrase.naming("--ca-passphrase-file", unless: passphrase) { () throws(CertificateError) in
             try PrivateKey.load(file: file, passphrase: passphrase)
         }
         let chain = credentials?.chain ?? []

@@ -284,6 +284,21 @@ import Testing
         #expect(found.map { $0.split(separator: " ").dropFirst().joined(separator: " ") } == problems, "\(members)")
     }
 
+    /// Whichever two listeners have one address, it is said in the same words, with the place of the earlier one.
+    @Test(arguments: [
+        ("listen: { mesh: '127.0.0.1:1', metrics: '127.0.0.1:1' }", "listen.metrics", "listen.mesh"),
+        ("listen: { metrics: '127.0.0.1:1' }, \(ca("127.0.0.1:1"))", "ca.listen", "listen.metrics"),
+        ("\(ca("127.0.0.1:1")), \(edge("127.0.0.1:1"))", "edge.listeners[0].address", "ca.listen"),
+    ])
+    func twoListenersAtOneAddress(members: String, key: String, first: String) throws {
+        let text = "{ \(Self.identity), directory: { node: 'x', address: 'x:1' }, \(members) }"
+        let error = #expect(throws: ConfigurationError.self) { try ConfigurationFixture.load(text) }
+        let issue = try #require(error?.issues.first { $0.code == .duplicate })
+        #expect(error?.issues.count { $0.code == .duplicate } == 1 && issue.key == key, "\(issue)")
+        #expect(issue.message.hasPrefix("127.0.0.1:1 is taken by \(first) (mesh.json:1:"), "\(issue)")
+        #expect(issue.hint == "give each listener its own port")
+    }
+
     @Test func everyProblemIsReportedAtOnceInTheFilesOrder() {
         let text = """
             {

@@ -46,6 +46,53 @@ import Testing
         #expect(missing.errors.contains("mesh ca token create --node NODE and mesh join"), "\(missing.errors)")
     }
 
+    /// Whoever sets an agent up hears of all files that he has to make in one run.
+    @Test func everyFileThatIsMissingIsNamed() throws {
+        try workspace.write(
+            """
+            {
+              node: { name: "db-1" },
+              identity: { certificate: "db-1.crt", key: "db-1.key", passphraseFile: "key.pass" },
+              trust: { ca: ["ca.crt", "partner.crt"], revocation: { files: ["list.crl"] } },
+              policy: { file: "policy.json" },
+              services: [
+                { name: "web", target: "https://127.0.0.1:8443", tls: { ca: "web-ca.crt", certificate: "us.crt", key: "us.key" } },
+                { name: "api", target: "https://127.0.0.1:8444", tls: { ca: "web-ca.crt" } }
+              ],
+              edge: {
+                listeners: [
+                  { address: "127.0.0.1:9443", certificates: [{ certificate: "edge.crt", key: "edge.key" }] }
+                ],
+                authentication: { apiKeys: "keys.json" },
+                routes: [{ path: "/", service: "web", require: "token" }]
+              }
+            }
+            """, to: "mesh.json")
+        let files = [
+            "identity.certificate: db-1.crt", "identity.key: db-1.key", "identity.passphraseFile: key.pass",
+            "trust.ca: ca.crt", "trust.ca: partner.crt", "trust.revocation.files: list.crl", "policy.file: policy.json",
+            "services[0].tls.ca: web-ca.crt", "services[0].tls.certificate: us.crt", "services[0].tls.key: us.key",
+            "edge.listeners[0].certificates[0].certificate: edge.crt",
+            "edge.listeners[0].certificates[0].key: edge.key", "edge.authentication.apiKeys: keys.json",
+        ]
+        for (arguments, status) in [(["--check"], 78), ([], 6)] as [([String], Int32)] {
+            let refused = try agent(["--config", "mesh.json"] + arguments)
+            #expect(refused.status == status, "\(refused.errors)")
+            let lines = refused.errors.split(separator: "\n").filter { $0.contains("(unreadable_file)") }
+            #expect(
+                lines.map(String.init)
+                    == files.map { "mesh-agent: \($0): cannot read: No such file or directory (unreadable_file)" })
+            // What mends several stands once.
+            let hints = refused.errors.components(separatedBy: "mesh ca token create --node NODE and mesh join")
+            #expect(hints.count == 3, "one for the identity, one for what the target is shown: \(refused.errors)")
+        }
+        // With those that are there, what is wrong with them is told beside those that are not.
+        try workspace.write("{ version: 1, rules: [{}] }", to: "policy.json")
+        let both = try agent(["--config", "mesh.json", "--check"])
+        #expect(both.errors.contains("policy.json:1:") && both.errors.contains("db-1.crt"), "\(both.errors)")
+        #expect(!both.errors.contains("policy.file: policy.json"), "\(both.errors)")
+    }
+
     /// A token that is there may be on its way to a host: it is not replaced by a slip, and none is made meanwhile.
     @Test func aTokenFileIsNotReplaced() throws {
         try workspace.write("kept", to: "db-1.token", mode: 0o600)

@@ -29,6 +29,21 @@ import Testing
         #expect(reason { try PrivateKey(pem: pem) } == .badPassphrase)
     }
 
+    /// Where a passphrase was given, another one is needed, and no flag that is there already.
+    @Test func theFlagOfAPassphraseIsNamedWhereNoneWasGiven() throws {
+        let pem = try PrivateKey.generate().pem(encryptedWith: Passphrase("correct horse"))
+        func hint(_ given: Passphrase?) -> String? {
+            let error = #expect(throws: CertificateError.self) {
+                try Passphrase.naming("--some-file", unless: given) { () throws(CertificateError) in
+                    try PrivateKey(pem: pem, passphrase: given)
+                }
+            }
+            return error?.hint
+        }
+        #expect(hint(nil) == "give its passphrase: --some-file FILE (mode 0600)")
+        #expect(hint(Passphrase("wrong"))?.contains("--some-file") == false)
+    }
+
     @Test func passphraseFileIsItsFirstLine() throws {
         let scratch = try Scratch()
         let file = try scratch.write("pass", "s3cret word\r\nmore\n")

@@ -170,7 +170,7 @@ extension WebhookOutput.Settings {
         } catch let error as CertificateError {
             throw StartFailure(
                 exitCode: 78, lines: ["audit.webhook: \(error.description)"],
-                hint: "see that this user may read the file, and nobody else a secret")
+                hint: "see that this user may read the file, and nobody else a secret", of: error)
         }
     }
 }

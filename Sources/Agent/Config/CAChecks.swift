@@ -55,12 +55,6 @@ struct CAChecks {
                 .missingKey, "ca.advertise", "\(listen) does not say at which address nodes reach the CA",
                 hint: "set ca.advertise, for example to ca.example:\(listen.port ?? 7443)")
         }
-        for (key, other) in [
-            ("listen.mesh", configuration.listen.mesh), ("listen.metrics", configuration.listen.metrics),
-        ]
-        where other == listen && listen.port != 0 {
-            report(.duplicate, "ca.listen", "is the same address as \(key)", hint: "give each listener its own port")
-        }
     }
 
     private mutating func report(

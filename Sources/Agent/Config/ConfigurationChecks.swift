@@ -189,11 +189,6 @@ struct ConfigurationChecks {
                 .notLoopback, "listen.metrics", "\(metrics) can be reached by other hosts; metrics are not protected",
                 hint: "use 127.0.0.1:\(metrics.port ?? 9090)")
         }
-        if let mesh = listen.mesh, mesh == listen.metrics, mesh.port != 0 {
-            report(
-                .duplicate, "listen.metrics", "is the same address as listen.mesh\(place("listen.mesh"))",
-                hint: "give each listener its own port")
-        }
         guard configuration.node.advertise.isEmpty, let mesh = listen.mesh else { return }
         configuration.node.advertise = Configuration.advertised(at: mesh)
         if !configuration.node.advertise.isEmpty {
@@ -349,13 +344,14 @@ struct ConfigurationChecks {
     private mutating func checkAddresses() {
         var firstPlaces: [Configuration.Address: String] = [:]
         let (listen, ca) = (configuration.listen, configuration.ca)
-        if let address = listen.mesh { firstPlaces[address] = "listen.mesh" }
-        if let address = listen.metrics, firstPlaces[address] == nil { firstPlaces[address] = "listen.metrics" }
-        if ca.isServed, let address = ca.listen, firstPlaces[address] == nil { firstPlaces[address] = "ca.listen" }
+        var listeners = [("listen.mesh", listen.mesh), ("listen.metrics", listen.metrics)]
+        if ca.isServed { listeners.append(("ca.listen", ca.listen)) }
         for (index, upstream) in configuration.upstreams.enumerated() where upstream.listen != .unset {
-            let key = "upstreams[\(index)].listen"
-            checkAddress(upstream.listen, key, firstPlaces)
-            if firstPlaces[upstream.listen] == nil { firstPlaces[upstream.listen] = key }
+            listeners.append(("upstreams[\(index)].listen", upstream.listen))
+        }
+        for case (let key, let address?) in listeners {
+            checkAddress(address, key, firstPlaces)
+            if firstPlaces[address] == nil { firstPlaces[address] = key }
         }
         for (index, listener) in configuration.edge.listeners.enumerated() where listener.address != .unset {
             checkAddress(listener.address, "edge.listeners[\(index)].address", firstPlaces)

@@ -62,8 +62,9 @@ public enum ConfigurationDocumentation {
         lists and objects in JSON5. `null` stands for "none" where a value may be missing.
 
         `mesh-agent --config mesh.json --check` prints every effective value and where it comes from, or everything that
-        is wrong with line and column (exit code 78). Unknown keys are errors. Relative paths in the file start at the
-        file's directory, those of flags and variables at the working directory.
+        is wrong with line and column (exit code 78). Files that are missing are named all at once, by it and by a start,
+        each with its key. Unknown keys are errors. Relative paths in the file start at the file's directory, those of
+        flags and variables at the working directory.
 
         - **Durations** are strings of whole numbers with units, `ms`, `s`, `m`, `h`, `d` or `w`: `"30s"`, `"1h30m"`.
         - **Sizes** are strings of a whole number and a unit, `B`, `KiB`, `MiB` or `GiB`: `"256MiB"`.

@@ -3,9 +3,11 @@ import EventLoop
 import PKI
 
 extension DocumentHost {
-    /// What would keep an agent with this configuration from starting with the documents that it has, a line each; nothing
-    /// is changed.
-    nonisolated static func problems(_ identity: NodeIdentity, _ configuration: Configuration) -> [String] {
+    /// What would keep an agent with this configuration from starting with the documents that it has, beside missing files, a
+    /// line each; nothing is changed.
+    nonisolated static func problems(
+        _ identity: NodeIdentity, _ configuration: Configuration, beside missing: MissingFiles
+    ) -> [String] {
         let store = DocumentStore(stateDirectory: configuration.node.stateDirectory)
         var ledger = DocumentLedger(trustDomain: identity.trustDomain, roots: identity.fileRoots)
         do throws(StartFailure) {
@@ -13,7 +15,7 @@ extension DocumentHost {
             try takeConfigured(configuration, by: &ledger)
             return []
         } catch {
-            return Agent.lines(of: error)
+            return missing.lines(of: error)
         }
     }
 

@@ -17,10 +17,14 @@ final class DocumentHost {
     private static let storeInterval: UInt64 = 5_000_000_000
 
     private static let fromConfiguration = "trust.operators"
+    /// What to do about a list of operators that is not what it should be.
+    nonisolated static let operatorsHint = "give the operators.json that mesh ca init wrote beside the CA's certificate"
+
     nonisolated static func failure(ofConfigured file: String, _ error: any Error) -> StartFailure {
-        StartFailure(
-            exitCode: 78, lines: ["trust.operators: \(file): \(error)"],
-            hint: "give the operators.json that mesh ca init wrote beside the CA's certificate")
+        let isMissing = (error as? CertificateError)?.isMissingFile == true
+        return StartFailure(
+            exitCode: 78, lines: ["trust.operators: \(file): \(error)"], hint: operatorsHint,
+            missingFile: isMissing ? file : nil)
     }
 
     private static let fromEnrolment = "enrolment"

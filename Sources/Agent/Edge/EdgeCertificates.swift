@@ -130,8 +130,9 @@ enum EdgeCertificates {
         ]
     }
 
-    /// Everything that is wrong with the edge of a configuration, a line each, as `mesh-agent --check` says it.
-    static func check(_ configuration: Configuration.Edge, now: Int64) -> [String] {
+    /// Everything that is wrong with the edge of a configuration beside missing files, a line each, as `mesh-agent --check`
+    /// says it.
+    static func check(_ configuration: Configuration.Edge, now: Int64, beside missing: MissingFiles) -> [String] {
         guard !configuration.listeners.isEmpty else { return [] }
         do {
             var development: [String: Credentials] = [:]
@@ -145,7 +146,7 @@ enum EdgeCertificates {
             let (problems, warnings) = review(configuration, loaded.runtime.listeners, now: now)
             return (problems + warnings).flatMap { Agent.lines(of: $0) }
         } catch {
-            return Agent.lines(of: error)
+            return missing.lines(of: error)
         }
     }
 }

@@ -64,7 +64,18 @@ enum EdgeLoader {
         do {
             return try SafeFile.read(file, limit: maximumFile)
         } catch {
-            throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error))
+            throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error), of: error)
+        }
+    }
+
+    /// Reads a file only to say what is wrong with it, in the words of this room.
+    static func look(at file: String) throws(CertificateError) {
+        do throws(CertificateError) {
+            _ = try SafeFile.read(file, limit: maximumFile)
+        } catch {
+            var error = error
+            error.hint = hint(error)
+            throw error
         }
     }
 
@@ -75,7 +86,7 @@ enum EdgeLoader {
             var bytes = try SafeFile.readSecret(file, limit: maximumSecret)
             return Passphrase(wiping: &bytes)
         } catch {
-            throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error))
+            throw StartFailure(exitCode: 78, lines: [error.description], hint: hint(error), of: error)
         }
     }
 
@@ -90,9 +101,11 @@ enum EdgeLoader {
         do {
             return try body()
         } catch let error as StartFailure {
-            throw StartFailure(exitCode: error.exitCode, lines: error.lines.map { "\(key): \($0)" }, hint: error.hint)
+            throw StartFailure(
+                exitCode: error.exitCode, lines: error.lines.map { "\(key): \($0)" }, hint: error.hint,
+                missingFile: error.missingFile)
         } catch let error as CertificateError {
-            throw StartFailure(exitCode: 6, lines: ["\(key): \(error.description)"], hint: hint(error))
+            throw StartFailure(exitCode: 6, lines: ["\(key): \(error.description)"], hint: hint(error), of: error)
         } catch let error as TLSError {
             throw StartFailure(exitCode: 6, lines: ["\(key): \(error.message)"], hint: error.hint)
         } catch let error as JOSEError {

@@ -69,14 +69,14 @@ final class CAService: Sendable {
         return try CAService(facts: Facts(authority, address: address.description), core: core)
     }
 
-    /// What is wrong with the CA's files, a line each.
-    static func check(_ ca: Configuration.CA) -> [String] {
+    /// What is wrong with the CA's files beside missing ones, a line each.
+    static func check(_ ca: Configuration.CA, beside missing: MissingFiles) -> [String] {
         guard let certificate = ca.certificate, let key = ca.key else { return [] }
         do {
             _ = try load(certificate, key, try ca.passphrase.load())
             return []
         } catch {
-            return Agent.lines(of: error)
+            return missing.lines(of: error)
         }
     }
 

@@ -12,6 +12,10 @@ enum FirstIdentity {
     /// Pauses between two attempts to reach the CA, in nanoseconds: the first and the longest.
     private static let pauses: (first: UInt64, longest: UInt64) = (100_000_000, 5_000_000_000)
 
+    /// What to do about a token that is not there.
+    nonisolated static let tokenHint =
+        "make a token on the CA's node and put it there: mesh ca token create --node NODE --out FILE"
+
     /// Whether the next start will ask for an identity, so that a check cannot find one.
     nonisolated static func isAwaited(_ configuration: Configuration) -> Bool {
         guard configuration.identity.pkcs12 == nil, let files = EnrolmentFiles(configuration), !files.pair.exist else {
@@ -27,6 +31,7 @@ enum FirstIdentity {
         guard isAwaited(configuration) else {
             return try await IdentityRecovery(configuration: configuration, ca: ca, files: files, log: log).run()
         }
+        let invitation = ca == nil ? try invitation(configuration, files) : nil
         try StateDirectory.prepare(configuration.node.stateDirectory)
         for file in [files.pair.certificate, files.pair.key, files.trust] {
             try StateDirectory.prepare(StateDirectory.parent(of: file))
@@ -34,10 +39,10 @@ enum FirstIdentity {
         let key = try files.pair.pendingKey()
         if let ca {
             try await issueOwn(configuration, ca, files, key)
-        } else if let token = try token(configuration) {
+        } else if let (token, place) = invitation {
             let (credentials, issued) = try await join(
                 token, key, configuration.identity.join.patience, configuration.tls.enrolmentTerms, log)
-            try files.write(credentials, issued, address: token.address)
+            try files.write(credentials, issued, address: token.address, addsRoots: place?.isAuthority != true)
         }
         log.info(
             "joined", "this node has got its first certificate", [("certificate", .string(files.pair.certificate))])
@@ -50,8 +55,7 @@ enum FirstIdentity {
     nonisolated static func token(_ configuration: Configuration) throws -> JoinToken? {
         guard let file = configuration.identity.join.tokenFile else { return nil }
         var text = try SafeFile.readSecret(
-            file, limit: JoinToken.sizeLimit + 64,
-            missing: "make a token on the CA's node and put it there: mesh ca token create --node NODE --out FILE")
+            file, limit: JoinToken.sizeLimit + 64, missing: tokenHint)
         defer { text.withUnsafeMutableBytes { if let start = $0.baseAddress { explicit_bzero(start, $0.count) } } }
         let token = try JoinToken(parsing: text)
         if let name = configuration.node.name, name != token.node {
@@ -63,13 +67,31 @@ enum FirstIdentity {
         return token
     }
 
-    /// What would keep the next start from getting its first identity, as far as that can be told without asking the CA.
-    nonisolated static func problems(_ configuration: Configuration) -> [String] {
+    /// The token for the first certificate, and where the roots that come with it go; nil where none is named. These are compared
+    /// before the CA hears of the token and before anything is written.
+    ///
+    /// Errors: those of `token(_:)`; `other_mesh`, and those of the file.
+    private nonisolated static func invitation(
+        _ configuration: Configuration, _ files: EnrolmentFiles
+    ) throws -> (token: JoinToken, place: JoinPlace?)? {
+        guard let token = try token(configuration) else { return nil }
+        let place = try JoinPlace(configuration, files)
+        try place?.check(token, trustDomain: nil)
+        return (token, place)
+    }
+
+    /// What would keep the next start from getting its first identity beside missing files, as far as that can be told without
+    /// asking the CA.
+    nonisolated static func problems(_ configuration: Configuration, beside missing: MissingFiles) -> [String] {
         do {
-            if configuration.ca.isServed { _ = try ownName(configuration) } else { _ = try token(configuration) }
+            if configuration.ca.isServed {
+                _ = try ownName(configuration)
+            } else if let files = EnrolmentFiles(configuration) {
+                _ = try invitation(configuration, files)
+            }
             return []
         } catch {
-            return Agent.lines(of: error)
+            return missing.lines(of: error)
         }
     }
 

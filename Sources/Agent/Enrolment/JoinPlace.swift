@@ -1,8 +1,8 @@
 import Enrolment
 public import PKI
 
-/// The file of roots to which `mesh join` adds those of its mesh. Whoever goes by that file would trust two meshes if it were another
-/// one's, and a CA whose root stands in it could not issue any more.
+/// The file of roots to which joining adds those of the mesh, by `mesh join` or by the agent itself. Whoever goes by that file would
+/// trust two meshes if it were another one's, and a CA whose root stands in it could not issue any more.
 public struct JoinPlace: Sendable {
     private let file: String
     private let roots: [Certificate]
@@ -10,8 +10,12 @@ public struct JoinPlace: Sendable {
     public let isAuthority: Bool
     /// Whether somebody asked for it all the same.
     private let isForced: Bool
+    /// How another file is named.
+    private let elsewhere: String
+    /// How it is said that both meshes are to be trusted.
+    private let consent: String
 
-    /// Reads the file; nil where there is none.
+    /// Reads the file of `mesh join`; nil where there is none.
     ///
     /// - Parameters:
     ///   - authorityKey: where the key lies if the file is a CA's own.
@@ -24,14 +28,34 @@ public struct JoinPlace: Sendable {
         roots = try TrustBundle.load(file: file).roots
         isAuthority = SafeFile.exists(authorityKey)
         self.isForced = isForced
+        elsewhere = "choose another directory with --out"
+        consent = "--force adds this CA's root to it, so that both are trusted"
     }
 
-    /// - Parameter trustDomain: that of the CA, which has proven itself.
+    /// Reads the files of an agent that joins by itself; nil where that to which roots are added is not there yet. A root in
+    /// any of them is one that somebody has put there to be trusted.
+    ///
+    /// Errors: those of `TrustBundle.load`.
+    init?(_ configuration: Configuration, _ files: EnrolmentFiles) throws(CertificateError) {
+        guard SafeFile.exists(files.trust) else { return nil }
+        file = files.trust
+        var roots = try TrustBundle.load(file: file).roots
+        for other in configuration.trust.servers + configuration.trust.clients where other != files.trust {
+            if SafeFile.exists(other) { roots += try TrustBundle.load(file: other).roots }
+        }
+        self.roots = roots
+        // Beside it by the names that `mesh ca init` gives.
+        isAuthority = file.hasSuffix(".crt") && SafeFile.exists("\(file.dropLast(4)).key")
+        isForced = false
+        elsewhere = "name another file in trust.ca"
+        consent = "with this CA's root in it, or in another file of trust.ca, both are trusted"
+    }
+
+    /// - Parameter trustDomain: that of the CA, once it has proven itself; nil where it was not asked yet.
     ///
     /// Errors: `other_mesh`.
     func check(_ token: JoinToken, trustDomain: String?) throws(EnrolmentError) {
         if roots.contains(where: { $0.fingerprintSHA256 == token.fingerprint }) { return }
-        let elsewhere = "choose another directory with --out"
         let untouched = "nothing was written, and the token is not used"
         guard !isAuthority else {
             throw EnrolmentError(
@@ -42,8 +66,9 @@ public struct JoinPlace: Sendable {
         let found = roots.first.map { $0.spiffeURIs.first.map(Self.domain) ?? $0.subject } ?? "nobody"
         throw EnrolmentError(
             .otherMesh,
-            "\(file) has another root, of \(found), than this CA of \(trustDomain ?? "an unknown mesh"); \(untouched)",
-            hint: "\(elsewhere); --force adds this CA's root to it, so that both are trusted")
+            "\(file) has another root, of \(found), than \(trustDomain.map { "this CA of \($0)" } ?? "the token's CA"); "
+                + untouched,
+            hint: "\(elsewhere); \(consent)")
     }
 
     private static func domain(_ uri: String) -> String { String(uri.dropFirst("spiffe://".count)) }

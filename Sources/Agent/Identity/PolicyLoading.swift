@@ -5,6 +5,8 @@ import Policy
 enum PolicyLoading {
     /// The most bytes of a policy file.
     private static let maximumSize = 16 << 20
+    /// What to do about a policy file that cannot be read.
+    static let hint = "set policy.file to the policy's path"
 
     /// The policy of the file or of the configuration itself; without either the empty one, which denies everything.
     static func load(_ configuration: Configuration) throws -> PolicyDocument {
@@ -13,8 +15,7 @@ enum PolicyLoading {
             do {
                 bytes = try SafeFile.read(file, limit: maximumSize)
             } catch {
-                throw StartFailure(
-                    exitCode: 78, lines: [error.description], hint: "set policy.file to the policy's path")
+                throw StartFailure(exitCode: 78, lines: [error.description], hint: hint, of: error)
             }
             return try PolicyDocument.parse(bytes, file: file)
         }

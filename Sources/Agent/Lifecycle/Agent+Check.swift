@@ -18,6 +18,13 @@ extension Agent {
         }
     }
 
+    /// What an error says with which a start under a configuration failed, and which other files it would not have found, a
+    /// line each.
+    public nonisolated static func lines(of error: any Error, under effective: EffectiveConfiguration) -> [String] {
+        let missing = MissingFiles(effective.configuration)
+        return missing.lines(of: error) + missing.lines
+    }
+
     /// The exit code for a start that failed; 0 for one that was told to stop.
     public nonisolated static func exitCode(of error: any Error) -> Int32 {
         switch error {
@@ -36,25 +43,27 @@ extension Agent {
     public nonisolated static func check(
         _ effective: EffectiveConfiguration, includingCA: Bool = true
     ) -> [String] {
-        var problems: [String] = []
+        // Whoever reads a file that is missing stops there, and so would the reader of the next one.
+        let missing = MissingFiles(effective.configuration, includingCA: includingCA)
+        var problems = missing.lines
         do { try TLSGround.prepare(effective.configuration) } catch { problems += lines(of: error) }
         if FirstIdentity.isAwaited(effective.configuration) {
             // One that the next start will get cannot be looked at yet; what it will be got with can.
-            problems += FirstIdentity.problems(effective.configuration)
+            problems += FirstIdentity.problems(effective.configuration, beside: missing)
         } else {
             do {
                 let identity = try NodeIdentity.load(effective.configuration)
-                problems += DocumentHost.problems(identity, effective.configuration)
+                problems += DocumentHost.problems(identity, effective.configuration, beside: missing)
             } catch {
-                problems += lines(of: error)
+                problems += missing.lines(of: error)
             }
         }
-        do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += lines(of: error) }
+        do { _ = try PolicyLoading.load(effective.configuration) } catch { problems += missing.lines(of: error) }
         for service in effective.configuration.services {
-            do { _ = try ServiceTarget(service) } catch { problems += lines(of: error) }
+            do { _ = try ServiceTarget(service) } catch { problems += missing.lines(of: error) }
         }
-        if includingCA { problems += CAService.check(effective.configuration.ca) }
-        problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds())
+        if includingCA { problems += CAService.check(effective.configuration.ca, beside: missing) }
+        problems += EdgeCertificates.check(effective.configuration.edge, now: Clock.unixSeconds(), beside: missing)
         return problems
     }
 

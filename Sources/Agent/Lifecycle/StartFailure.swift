@@ -1,3 +1,5 @@
+import PKI
+
 /// Why the agent did not start: what a person reads, and the exit code.
 public struct StartFailure: Error, Sendable, CustomStringConvertible {
     /// The exit code: 78 for configuration, 6 for certificates, 1 otherwise.
@@ -6,12 +8,21 @@ public struct StartFailure: Error, Sendable, CustomStringConvertible {
     public let lines: [String]
     /// What to do about it.
     public let hint: String?
+    /// The file that is not there, where that is what happened.
+    public let missingFile: String?
 
     /// A failure from its parts.
-    public init(exitCode: Int32, lines: [String], hint: String? = nil) {
+    public init(exitCode: Int32, lines: [String], hint: String? = nil, missingFile: String? = nil) {
         self.exitCode = exitCode
         self.lines = lines
         self.hint = hint
+        self.missingFile = missingFile
+    }
+
+    /// A failure that an error about a file led to: it goes on saying which one is not there.
+    init(exitCode: Int32, lines: [String], hint: String?, of error: CertificateError) {
+        self.init(
+            exitCode: exitCode, lines: lines, hint: hint, missingFile: error.isMissingFile ? error.file : nil)
     }
 
     /// All lines, and the hint.

@@ -62,9 +62,17 @@ extension LinkSetup {
             core.counters.stapleReviewed(reason.rawValue)
         }
         core.noticeTransparency(tls?.transparency, of: node, use: "link")
+        var text = error.certificate?.message ?? error.message
+        if error.certificate?.reason == .wrongName, let place = dialledPlace { text = "\(place): \(text)" }
         fail(
-            error.reason, error.certificate?.message ?? error.message, hint: error.certificate?.hint ?? error.hint,
+            error.reason, text, hint: error.certificate?.hint ?? error.hint,
             clockGap: error.certificate?.clockGap, refusal: error.code == .refusedByPeer ? error.alert : nil)
+    }
+
+    /// Where the peer was dialled, as it is configured or the directory has it; for a host's name with the address that it led to.
+    private var dialledPlace: String? {
+        guard let reached, let endpoint = dial?.endpoints.first else { return nil }
+        return endpoint.address == nil ? "\(endpoint) (\(reached))" : "\(endpoint)"
     }
 
     func authenticated(_ tls: TLSSession) {

@@ -48,6 +48,8 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
     let id: UInt64
     let dial: LinkDial?
     let remote: String
+    /// Where the dial has got through; nil before that, and for a connection that was accepted.
+    private(set) var reached: SocketAddress?
     unowned let core: WorkerCore
     var phase = Phase.connecting
     var connector: Connector?
@@ -117,6 +119,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         node = other.node
         number = other.number
         remote = other.remote
+        reached = other.reached
         self.core = core
         startedAt = other.startedAt
         frames = other.frames
@@ -175,6 +178,7 @@ final class LinkSetup: EventHandler, TimerHandler, ConnectHandler {
         _ descriptor: consuming FileDescriptor, to address: SocketAddress, connector: Connector, loop: EventLoop
     ) {
         self.connector = nil
+        reached = address
         self.descriptor = descriptor.rawValue
         owned = consume descriptor
         startTLS()

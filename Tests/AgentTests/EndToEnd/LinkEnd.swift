@@ -344,34 +344,24 @@ final class LinkEnd {
 }
 
 extension LinkEnd {
-    /// Plays the node `name` for whoever has dialled `wire`, up to the upgrade: what comes next is their HELLO.
-    static func answer(_ mesh: TestMesh, as name: String, on wire: Wire) throws -> TLSSession {
+    /// What the node `name` shows to whoever dials it.
+    static func acceptor(_ mesh: TestMesh, as name: String) throws -> TLSContext {
         let credentials = try mesh.authority.issueCredentials(IssueRequest(node: name), now: Int64(time(nil)))
-        let context = try TLSContext(
+        return try TLSContext(
             TLSContext.Configuration(
                 role: .server, credentials: credentials, trust: TrustBundle(roots: [mesh.authority.root]),
                 alpn: ["http/1.1"]))
+    }
+
+    /// Plays the node of `context` for whoever has dialled `wire`, up to the upgrade: what comes next is their HELLO.
+    static func answer(_ context: TLSContext, on wire: Wire) throws -> TLSSession {
         let tls = try TLSSession(context: context, expecting: .anyIdentity)
         var plain = ByteQueue()
-        shaking: while true {
-            let step = tls.handshake()
-            try flush(tls, wire)
-            switch step {
-            case .complete: break shaking
-            case .failed(let error): throw error
-            case .wantsInput: try receive(tls, wire, into: &plain)
-            }
-        }
+        try shakeHands(tls, wire, &plain)
         while plain.copyBytes().firstRange(of: Array("\r\n\r\n".utf8)) == nil { try receive(tls, wire, into: &plain) }
-        let lines = String(decoding: plain.copyBytes(), as: UTF8.self).split(separator: "\r\n").dropFirst()
-        let fields = lines.map { line in
-            line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
-        }
+        let head = String(decoding: plain.copyBytes(), as: UTF8.self)
         let request = try Handshake.checkRequest(
-            method: "GET",
-            headers: { name in
-                fields.filter { $0.count == 2 && $0[0].lowercased() == name.lowercased() }.map { $0[1] }
-            },
+            method: "GET", headers: { WireReader.field($0, head).map { [$0] } ?? [] },
             protocols: ["conduit.link.v1"], protocolRequired: true
         ).get()
         try send(try Handshake.response(to: request), tls, wire)

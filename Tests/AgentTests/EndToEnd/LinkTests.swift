@@ -153,9 +153,13 @@ extension EndToEnd {
                     $0["node"] == "Other" && $0["reason"] != "connect_refused"
                 }
                 try demandEqual(failed["reason"], "wrong_name")
+                let detail = failed["detail"] ?? ""
+                try demand(detail.contains("Server"), "the detail names who answered: \(detail)")
                 try demand(
-                    failed["detail"]?.contains("Server") == true,
-                    "the detail names who answered: \(failed["detail"] ?? "")")
+                    detail.hasPrefix(server.meshAddress) && detail.contains("Other"),
+                    "the detail names who was dialled, and where: \(detail)")
+                let shown = try client.mesh(["links", "--json"])
+                try demand(shown.output.contains(server.meshAddress + ": dialled the node"), shown.output)
                 // The other side learns that it was refused.
                 try server.waitFor("handshake_failed")
                 try demand(try client.link(to: server) == nil, "there is a link")

@@ -18,7 +18,7 @@ extension EndToEnd.Overload {
             let wire = try door.accept()
             // The control plane gives that leave.
             let control = try HeldThread("control", of: try node.running())
-            let tls = try LinkEnd.answer(mesh, as: "Peer", on: wire)
+            let tls = try LinkEnd.answer(LinkEnd.acceptor(mesh, as: "Peer"), on: wire)
             // The agent keeps 1 MiB, and the kernel some more at both ends.
             let most = 64 << 20
             let taken = try flood(wire, tls, atMost: most)

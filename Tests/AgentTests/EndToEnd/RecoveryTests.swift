@@ -94,6 +94,46 @@ extension EndToEnd {
                 [signal == SIGINT ? "SIGINT" : "SIGTERM"])
         }
 
+        /// Roots that are another mesh's are told from those of the token's CA before it hears of the token, by the agent as by
+        /// `mesh join`.
+        @Test func rootsOfAnotherMeshAreNotAddedTo() throws {
+            try withMesh { mesh in
+                let ca = try ca(mesh)
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                let directory = node.directory + "/other"
+                let roots = directory + "/ca.crt"
+                node.set("trust.ca", .string(roots))
+                try node.writeFiles()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                let other = try CertificateAuthority.createRoot(
+                    name: "Other root", trustDomain: "other.test", now: Int64(time(nil)))
+                try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+                func refused(_ why: String) throws {
+                    let before = try String(contentsOfFile: roots, encoding: .utf8)
+                    for (arguments, status) in [(["--check"], 78), ([], 6)] as [([String], Int32)] {
+                        let end = try ends(node, arguments)
+                        try demandEqual(end.status, status, end.output)
+                        try demand(end.output.contains("(other_mesh)"), end.output)
+                        try demand(end.output.contains("\(roots) \(why)"), end.output)
+                        try demand(end.output.contains("the token is not used"), end.output)
+                        try demand(end.output.contains("hint: ") && !end.output.contains("--force"), end.output)
+                    }
+                    try demandEqual(try String(contentsOfFile: roots, encoding: .utf8), before)
+                    try demandEqual(try ca.metric("mesh_ca_open_tokens"), 1)
+                }
+                try other.write(certificateFile: roots, keyFile: directory + "/ca.key", passphrase: nil)
+                try refused("is the root of another CA")
+                unlink(directory + "/ca.key")
+                try refused("has another root, of other.test, than")
+                // Whoever names both trusts both.
+                let own = node.directory + "/own.crt"
+                try mesh.authority.root.pem.write(toFile: own, atomically: true, encoding: .utf8)
+                node.set("trust.ca", [.string(roots), .string(own)])
+                try node.start()
+                try node.waitReady()
+            }
+        }
+
         /// A token that is another node's is told from the right one before anybody hears of it.
         @Test func anotherNodesTokenIsNotUsedUp() throws {
             try withMesh { mesh in
