@@ -23,6 +23,8 @@ final class Wire: @unchecked Sendable {
     /// What the last read that came to `.reset` failed with: only a connection's reset, or a descriptor that a mistake of the
     /// test closed.
     private(set) var failure = ""
+    /// Whether a send has met the reset: the kernel tells of it once, and reads that come later find an end.
+    private var sendWasReset = false
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
@@ -111,7 +113,7 @@ final class Wire: @unchecked Sendable {
         while true {
             let count = whileOpen { recv(descriptor, &buffer, atMost, flags) }
             if count > 0 { return .bytes(Array(buffer[..<count])) }
-            if count == 0 { return .end }
+            if count == 0 { return sendWasReset ? .reset : .end }
             switch errno {
             case EINTR: continue
             case EAGAIN: return .nothing
@@ -164,6 +166,8 @@ final class Wire: @unchecked Sendable {
             }
             if count < 0 {
                 if errno == EINTR { continue }
+                sendWasReset = errno == ECONNRESET
+                if sendWasReset { failure = Wire.error }
                 throw Failure("send after \(done) bytes: \(Wire.error)")
             }
             done += count
