@@ -49,12 +49,29 @@ extension PrivateKey {
     public static func load(
         file: String, passphrase: Passphrase? = nil, permissions: KeyPermissions = .enforced, missing: String? = nil
     ) throws(CertificateError) -> PrivateKey {
-        var bytes = try SafeFile.readSecret(file, permissions: permissions, missing: missing)
+        var bytes: [UInt8]
+        do throws(CertificateError) {
+            bytes = try SafeFile.readSecret(file, permissions: permissions, missing: missing)
+        } catch {
+            if error.reason == .keyReadableByOthers { try demandKey(in: file) }
+            throw error
+        }
         defer { bytes.wipe() }
         do {
             return try PrivateKey(pem: bytes, passphrase: passphrase)
         } catch {
             throw error.inFile(file)
+        }
+    }
+
+    /// A certificate that is named where its key was meant is no secret, and to close it to others would mend nothing.
+    ///
+    /// Errors: `missingKey`, with the file.
+    private static func demandKey(in file: String) throws(CertificateError) {
+        do throws(CertificateError) {
+            _ = try load(file: file, permissions: .ignored)
+        } catch {
+            if error.reason == .missingKey { throw error }
         }
     }
 

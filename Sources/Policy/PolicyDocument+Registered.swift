@@ -15,7 +15,7 @@ extension PolicyDocument {
                 found.append(
                     PolicyWarning(
                         code: .unknownService, file: file, position: rule.position,
-                        message: "no node has registered \(name); did you mean \"\(meant)\"?"))
+                        message: "no service \(name) is among those that you may discover; did you mean \"\(meant)\"?"))
             }
         }
         return (warnings + found).sorted { $0.position < $1.position }

@@ -75,7 +75,7 @@ public struct PolicyWarning: Sendable, Equatable, CustomStringConvertible {
         case unusedPermission = "unused_permission"
         /// A rule names a service identity that no mapping gives.
         case unknownServiceIdentity = "unknown_service_identity"
-        /// A rule names a service that no node has registered, and that is spelt almost like one that is.
+        /// A rule names a service that is none of those that the caller may discover, and is spelt almost like one.
         case unknownService = "unknown_service"
         /// A rule gives a verb to principals that can never use it.
         case neverMatches = "never_matches"

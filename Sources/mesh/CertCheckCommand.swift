@@ -54,6 +54,9 @@ enum CertCheckCommand {
             now: Clock.unixSeconds(), passphrase: try PassphraseSource.optional(invocation.string("passphrase-file")))
         inspector.use = invocation.string("for").flatMap(CertificateInspector.Use.init) ?? .node
         inspector.hosts = invocation.strings("name")
+        if let url = invocation.string("ocsp-responder"), !url.hasPrefix("http://"), !url.hasPrefix("https://") {
+            throw .usage("--ocsp-responder \(url) is no URL", hint: "write http:// or https:// in front of the host")
+        }
         let files = invocation.positionals("FILE")
         let checks: [CertificateCheck]
         do throws(CertificateError) {

@@ -23,9 +23,9 @@ struct DirectoryReach {
     /// Says on standard error that the directory is away, where it is.
     func tell() {
         guard !isReached else { return }
-        let long = span.isEmpty ? " since the agent started" : span
+        let state = span.isEmpty ? "is not reached" : "has not been reached\(span)"
         let shown = "what is shown is what it said last; mesh links says why"
-        let text = DisplayWidth.sanitized("the directory on \(node) has not been reached\(long): \(shown)")
+        let text = DisplayWidth.sanitized("the directory on \(node) \(state): \(shown)")
         guard let width = Terminal.outputWidth else { return Output.note(text) }
         Output.note(DisplayWidth.wrapped(text, to: width).joined(separator: "\n"))
     }

@@ -221,7 +221,12 @@ struct EdgeCredential {
                 throw .usage("--dpop is for tokens", hint: "leave it out beside --api-key-file")
             }
             let bytes = try TokenFiles.contents(file, isSecret: true, make: "make one: mesh apikey create NAME")
-            kind = .apiKey(try Self.firstWord(bytes, file))
+            let key = try Self.firstWord(bytes, file)
+            guard CredentialText.isAPIKey(key) else {
+                throw Self.malformed(
+                    file, "no API key", "an API key begins with cmk_: mesh apikey create NAME makes one")
+            }
+            kind = .apiKey(key)
             return
         }
         guard let file = invocation.string("token-file") ?? invocation.string("token") else {
@@ -231,6 +236,13 @@ struct EdgeCredential {
             return nil
         }
         let token = file == "-" ? try Self.fromInput() : try TokenFiles.token(file)
+        // Whatever a file given by mistake holds is not for the edge, which may be anybody's.
+        guard CredentialText.isToken(token) || CredentialText.isAPIKey(token) else {
+            throw Self.malformed(
+                file == "-" ? "standard input" : file, "no token",
+                "a token is three parts of letters, digits, - and _ with dots between them (JWT); was another file meant?"
+            )
+        }
         kind =
             try invocation.string("dpop").map { (key) throws(CommandFailure) in
                 .dpop(token, try TokenDPoPCommand.key(key))
@@ -255,6 +267,10 @@ struct EdgeCredential {
                 throw CommandFailure(error)
             }
         }
+    }
+
+    private static func malformed(_ place: String, _ what: String, _ hint: String) -> CommandFailure {
+        CommandFailure(.certificate, "malformed_credential", "\(place) holds \(what); nothing was sent", hint: hint)
     }
 
     private static func firstWord(_ bytes: [UInt8], _ file: String) throws(CommandFailure) -> String {

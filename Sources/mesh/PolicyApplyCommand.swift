@@ -32,7 +32,7 @@ enum PolicyApplyCommand {
                 FlagSpec(switch: "force", "Apply a policy that locks everybody out."),
             ] + OperatorFiles.flags + [.json], positionals: [PositionalSpec("FILE", "The policy.", .path)],
             examples: [
-                .init("mesh policy diff policy.json && mesh policy apply policy.json", "look first, then apply")
+                .init("mesh policy diff policy.json; mesh policy apply policy.json", "look first, then apply")
             ])
     ) { (context) throws(CommandFailure) in
         let file = context.argument("FILE")

@@ -17,7 +17,7 @@ enum WhyCommand {
 
     /// The flags that say what is asked.
     static let question: [FlagSpec] = [
-        FlagSpec("from", .string, placeholder: "IDENTITY", "Who asks: \(identities).", isRequired: true),
+        FlagSpec("from", .string, placeholder: "IDENTITY", "Who asks: \(identities). A bare NAME is a node's.", isRequired: true),
         FlagSpec(
             "to", .string, placeholder: "NAME",
             "What for: a service; a node for link and administer; an identity for act-as.", isRequired: true),
@@ -51,7 +51,12 @@ enum WhyCommand {
             ])
     ) { (context) throws(CommandFailure) in
         let invocation = context.invocation
-        let from = identity(invocation.string("from") ?? "")
+        let given = invocation.string("from") ?? ""
+        let from = identity(given)
+        if from != given, !invocation.isOn("json") {
+            Output.note(
+                DisplayWidth.sanitized("\(given) is taken for \(from); the identity of a service is service:\(given)"))
+        }
         let to = invocation.string("to") ?? ""
         let verb = invocation.string("verb") ?? Verb.connect.rawValue
         let attributes = try attributes(invocation)
@@ -176,7 +181,7 @@ enum PolicyCheckCommand {
             discussion: """
                 A file that cannot be used gives exit code 78; warnings alone give 0. Also says what nobody could do any more \
                 if the policy were applied to a mesh: link, be the directory, administer. Where an agent can be reached, names \
-                of services that no node has registered and that are spelt almost like a registered one are warned of, too.
+                of services that are none that you may discover and are spelt almost like one are warned of, too.
                 """, flags: [.json],
             positionals: [PositionalSpec("FILE", "The policy.", .path)])
     ) { (context) throws(CommandFailure) in

@@ -25,7 +25,9 @@ enum TokenInitCommand {
             examples: [.init("mesh token init --issuer https://tokens.example", "writes token-issuer.json")])
     ) { (context) throws(CommandFailure) in
         let path = context.invocation.string("key") ?? TokenFiles.issuer
-        try CAFiles.refuseExisting([path], replace: context.invocation.isOn("force"))
+        try CAFiles.refuseExisting(
+            [path], replace: context.invocation.isOn("force"),
+            hint: "name another file with --key, or replace it for good with --force")
         let issuer: TokenIssuer
         let text: [UInt8]
         do throws(JOSEError) {

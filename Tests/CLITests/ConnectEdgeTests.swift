@@ -163,6 +163,13 @@ import Testing
         let edge = try FakeEdge(workspace)
         try workspace.write("cmk_key\n", to: "loose", mode: 0o644)
         try workspace.write("\n", to: "empty")
+        // The first word of whatever file is no credential, and stays here.
+        try workspace.write("ef3b68aa\n", to: "passphrase", mode: 0o600)
+        for more in [["--token-file", "passphrase"], ["--api-key-file", "passphrase"]] {
+            let result = try connect(edge, "who", more)
+            #expect(result.status == 6 && result.errors.contains("nothing was sent"), "\(result.errors)")
+            #expect(!result.errors.contains("ef3b68aa") && result.lines.isEmpty, "\(result.errors)")
+        }
         for (more, part) in [
             (["--token-file", "nowhere"], "no such file"), (["--token-file", "empty"], "holds no token"),
             (["--api-key-file", "loose"], "chmod 600"),

@@ -62,6 +62,7 @@ import Testing
         (["ca", "init", "--no-passphrase", "--passphrase-file", "x"], "leave one of the two out"),
         (["ca", "issue", "a/b"], "letters, digits"), (["ca", "issue", "ca"], "another name"),
         (["ca", "issue", "n", "--ca", "x"], "--ca-dir"),
+        (["cert", "check", "x", "--ocsp-responder", "127.0.0.1:2560"], "write http://"),
     ])
     func mistakesAreExplained(_ arguments: [String], _ hint: String) throws {
         let result = try mesh(arguments, in: workspace)

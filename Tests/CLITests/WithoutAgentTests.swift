@@ -130,6 +130,8 @@ import Testing
             ["why", "--from", "acl", "--to", "db", "--policy", "p.json", "--json"], in: workspace)
         #expect(denied.status == 3)
         #expect(denied.errors == "")
+        let told = try mesh(["why", "--from", "shop", "--to", "db", "--policy", "p.json"], in: workspace)
+        #expect(told.errors.hasPrefix("shop is taken for node:shop; "), "\(told.errors)")
         let json = try JSONReader.parse(denied.text)
         #expect(json["principal"]?.string == "node:acl" && json["allowed"]?.bool == false)
         #expect(try mesh(["why", "--from", "x:y", "--to", "db", "--policy", "p.json"], in: workspace).status == 2)

@@ -102,6 +102,13 @@ import Testing
         #expect(try PrivateKey.load(file: file, permissions: .ignored).publicKey == key.publicKey)
     }
 
+    /// What is wrong with it is not that others can read it.
+    @Test func aCertificateIsNoKeyThatOthersReach() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("node.crt", Array(Fixture.shared.get().leaf().pem.utf8), mode: 0o644)
+        #expect(reason { try PrivateKey.load(file: file) } == .missingKey)
+    }
+
     @Test func unreadableFiles() throws {
         let scratch = try Scratch()
         #expect(reason { try PrivateKey.load(file: scratch.file("absent")) } == .unreadableFile)

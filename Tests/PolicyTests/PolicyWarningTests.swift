@@ -33,7 +33,7 @@ import Testing
             """)
         let registered = ["hello", "web-admin", "payments-api"]
         let found = policy.warnings(registered: registered).filter { $0.code == .unknownService }
-        let message = meant.map { "no node has registered \(name); did you mean \"\($0)\"?" }
+        let message = meant.map { "no service \(name) is among those that you may discover; did you mean \"\($0)\"?" }
         #expect(found.map(\.message) == (message.map { [$0, $0] } ?? []), "\(found)")
         #expect(policy.warnings(registered: []) == policy.warnings)
     }

@@ -106,7 +106,10 @@ extension TLSTests {
                 guard case .bytes(100) = to.read(into: buffer) else { return false }
                 return to.wantsInput
             }
-            for _ in 0..<1000 { #expect(exchange(pair.client, pair.server)) }
+            for _ in 0..<1000 {
+                #expect(exchange(pair.client, pair.server))
+                #expect(exchange(pair.server, pair.client))
+            }
             let capacity = pair.client.outputCapacity
             var good = true
             let left = heapGrowth {

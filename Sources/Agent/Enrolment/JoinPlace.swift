@@ -4,15 +4,16 @@ public import PKI
 /// The file of roots to which joining adds those of the mesh, by `mesh join` or by the agent itself. Whoever goes by that file would
 /// trust two meshes if it were another one's, and a CA whose root stands in it could not issue any more.
 public struct JoinPlace: Sendable {
+    /// The file whose first root is named where it is another mesh's.
     private let file: String
     private let roots: [Certificate]
     /// Whether the file is a CA's own, which has its key beside it.
     public let isAuthority: Bool
     /// Whether somebody asked for it all the same.
     private let isForced: Bool
-    /// How another file is named.
+    /// What to do where another CA's root is in the way.
     private let elsewhere: String
-    /// How it is said that both meshes are to be trusted.
+    /// How it is said that both roots are to be trusted.
     private let consent: String
 
     /// Reads the file of `mesh join`; nil where there is none.
@@ -32,23 +33,25 @@ public struct JoinPlace: Sendable {
         consent = "--force adds this CA's root to it, so that both are trusted"
     }
 
-    /// Reads the files of an agent that joins by itself; nil where that to which roots are added is not there yet. A root in
-    /// any of them is one that somebody has put there to be trusted.
+    /// Reads the files of an agent that joins by itself, all that it would trust; nil where none of those of the nodes that it
+    /// dials is there yet. A root in any of them is one that somebody has put there to be trusted.
     ///
     /// Errors: those of `TrustBundle.load`.
     init?(_ configuration: Configuration, _ files: EnrolmentFiles) throws(CertificateError) {
-        guard SafeFile.exists(files.trust) else { return nil }
-        file = files.trust
-        var roots = try TrustBundle.load(file: file).roots
-        for other in configuration.trust.servers + configuration.trust.clients where other != files.trust {
-            if SafeFile.exists(other) { roots += try TrustBundle.load(file: other).roots }
+        let present = ([files.trust] + configuration.trust.servers).filter(SafeFile.exists)
+        guard let first = present.first else { return nil }
+        file = first
+        var roots: [Certificate] = []
+        for file in present + configuration.trust.clients.filter(SafeFile.exists) {
+            roots += try TrustBundle.load(file: file).roots
         }
         self.roots = roots
         // Beside it by the names that `mesh ca init` gives.
-        isAuthority = file.hasSuffix(".crt") && SafeFile.exists("\(file.dropLast(4)).key")
+        isAuthority =
+            file == files.trust && file.hasSuffix(".crt") && SafeFile.exists("\(file.dropLast(4)).key")
         isForced = false
-        elsewhere = "name another file in trust.ca"
-        consent = "with this CA's root in it, or in another file of trust.ca, both are trusted"
+        elsewhere = "take it away, or out of trust.ca"
+        consent = "with this CA's root in it both are trusted, as where a mesh has changed its root"
     }
 
     /// - Parameter trustDomain: that of the CA, once it has proven itself; nil where it was not asked yet.

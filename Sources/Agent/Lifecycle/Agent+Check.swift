@@ -21,6 +21,7 @@ extension Agent {
     /// What an error says with which a start under a configuration failed, and which other files it would not have found, a
     /// line each.
     public nonisolated static func lines(of error: any Error, under effective: EffectiveConfiguration) -> [String] {
+        if let failure = error as? StartFailure, failure.isCheck { return lines(of: error) }
         let missing = MissingFiles(effective.configuration)
         return missing.lines(of: error) + missing.lines
     }

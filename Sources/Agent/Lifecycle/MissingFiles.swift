@@ -3,15 +3,10 @@ import PKI
 /// The files that a configuration names, that a start would read, and that are not there. Whoever reads them stops at the first;
 /// who sets an agent up wants to hear of all.
 struct MissingFiles {
-    /// Nothing is missing.
-    static let none = MissingFiles()
-
     /// By which key a file is named, and what its reader says of it.
     private var entries: [(key: String, error: CertificateError)] = []
     /// Files that the next start makes.
     private var awaited: Set<String> = []
-
-    private init() {}
 
     /// Looks for them.
     /// - Parameter includingCA: the CA's files, too.
@@ -92,7 +87,8 @@ struct MissingFiles {
         }
         let transparency = configuration.tls.transparency
         let modes =
-            [transparency.mode] + transparency.nodes.map(\.mode) + configuration.services.map(\.tls.transparency)
+            [transparency.mode] + transparency.nodes.map(\.mode)
+            + configuration.services.filter(\.target.isTLS).map(\.tls.transparency)
         if modes.contains(where: { $0 != .off }) {
             note("tls.ct.logs", transparency.logs) { (file) throws(CertificateError) in
                 _ = try TransparencyLogs.load(file: file)

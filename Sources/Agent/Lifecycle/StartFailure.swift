@@ -10,6 +10,8 @@ public struct StartFailure: Error, Sendable, CustomStringConvertible {
     public let hint: String?
     /// The file that is not there, where that is what happened.
     public let missingFile: String?
+    /// Whether the lines are all that is wrong with the configuration's files, each one that is missing among them.
+    let isCheck: Bool
 
     /// A failure from its parts.
     public init(exitCode: Int32, lines: [String], hint: String? = nil, missingFile: String? = nil) {
@@ -17,6 +19,16 @@ public struct StartFailure: Error, Sendable, CustomStringConvertible {
         self.lines = lines
         self.hint = hint
         self.missingFile = missingFile
+        isCheck = false
+    }
+
+    /// A failure for what a check of the configuration found, a line each.
+    init(problems: [String]) {
+        exitCode = 78
+        lines = problems
+        hint = nil
+        missingFile = nil
+        isCheck = true
     }
 
     /// A failure that an error about a file led to: it goes on saying which one is not there.

@@ -106,7 +106,7 @@ extension Agent {
     /// Checks the new process' files while the running agent still has its own.
     static func review(_ effective: EffectiveConfiguration, for predecessor: Predecessor) throws {
         let problems = check(effective, includingCA: false)
-        guard problems.isEmpty else { throw StartFailure(exitCode: 78, lines: problems) }
+        guard problems.isEmpty else { throw StartFailure(problems: problems) }
         let node = try NodeIdentity.load(effective.configuration).node
         guard node == predecessor.node else {
             throw StartFailure(

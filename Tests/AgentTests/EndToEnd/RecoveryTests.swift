@@ -125,6 +125,9 @@ extension EndToEnd {
                 try refused("is the root of another CA")
                 unlink(directory + "/ca.key")
                 try refused("has another root, of other.test, than")
+                // So it is where the file that joining would write is not there yet, and another one is.
+                node.set("trust.ca", [.string(node.directory + "/new.crt"), .string(roots)])
+                try refused("has another root, of other.test, than")
                 // Whoever names both trusts both.
                 let own = node.directory + "/own.crt"
                 try mesh.authority.root.pem.write(toFile: own, atomically: true, encoding: .utf8)
