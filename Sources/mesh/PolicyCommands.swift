@@ -17,7 +17,9 @@ enum WhyCommand {
 
     /// The flags that say what is asked.
     static let question: [FlagSpec] = [
-        FlagSpec("from", .string, placeholder: "IDENTITY", "Who asks: \(identities). A bare NAME is a node's.", isRequired: true),
+        FlagSpec(
+            "from", .string, placeholder: "IDENTITY", "Who asks: \(identities). A bare NAME is a node's.",
+            isRequired: true),
         FlagSpec(
             "to", .string, placeholder: "NAME",
             "What for: a service; a node for link and administer; an identity for act-as.", isRequired: true),
