@@ -68,7 +68,7 @@ public struct SecurityEvent: Sendable, Hashable {
             ]
         ),
         (.audit, .known, ["audit_seal_goes_back"]),
-        (.audit, .own, ["audit_seal_contradicted", "audit_seals_forgotten"]),
+        (.audit, .own, ["audit_file_changed", "audit_seal_contradicted", "audit_seals_forgotten"]),
     ]
 
     private static let catalog: [String: SecurityEvent] = {

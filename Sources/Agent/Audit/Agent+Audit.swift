@@ -77,7 +77,8 @@ extension Agent {
             "enabled": true, "directory": .string(audit.facts.directory),
             "publicKey": .string(audit.facts.publicKeyFile), "key": .string(audit.facts.keyDigest),
             "sequence": JSONValue(status.sequence), "seal": status.seal?.json ?? .null,
-            "lost": JSONValue(status.lost), "failure": status.failure.map { .string($0) } ?? .null,
+            "lost": JSONValue(status.lost), "filesChanged": JSONValue(status.filesChanged),
+            "failure": status.failure.map { .string($0) } ?? .null,
             "failsClosed": .bool(audit.facts.failsClosed), "sealsLeft": sealCourier.json,
         ]
     }

@@ -12,11 +12,34 @@ final class AuditFiles {
         var size: Int
     }
 
+    /// What somebody else has done to the file that is written.
+    enum Change: String {
+        /// Nothing has its name any more.
+        case removed
+        /// Another file has its name.
+        case replaced
+        /// It is not as long as what was written into it.
+        case altered
+    }
+
+    /// Which file a name means.
+    private struct Identity: Equatable {
+        let device: UInt64
+        let inode: UInt64
+
+        init(_ status: stat) {
+            device = UInt64(status.st_dev)
+            inode = UInt64(status.st_ino)
+        }
+    }
+
     let directory: String
     private let maximumTotal: Int
     /// All files, the oldest first.
     private(set) var files: [File]
     private var descriptor: Int32 = -1
+    /// The newest file that this process has opened.
+    private var identity: Identity?
     /// Holds the lock on the directory: two processes would write their chains into each other.
     private var lock: Int32
     /// Bytes that a failed write has left at the end of the newest file, and that could not be taken back.
@@ -34,9 +57,7 @@ final class AuditFiles {
         try StateDirectory.prepare(directory)
         lock = try Self.locked(directory)
         do throws(SystemError) {
-            files = try AuditDirectory.files(directory).map { (name, first) in
-                File(name: name, first: first, size: FileStatus.size(directory + "/" + name) ?? 0)
-            }
+            files = try Self.listed(directory)
         } catch {
             Glibc.close(lock)
             throw StartFailure(
@@ -47,6 +68,12 @@ final class AuditFiles {
         while let last = files.last, last.size < AuditLine.largest, !Self.hasRecord(path(last.name)) {
             unlink(path(last.name))
             files.removeLast()
+        }
+    }
+
+    private static func listed(_ directory: String) throws(SystemError) -> [File] {
+        try AuditDirectory.files(directory).map { (name, first) in
+            File(name: name, first: first, size: FileStatus.size(directory + "/" + name) ?? 0)
         }
     }
 
@@ -83,6 +110,8 @@ final class AuditFiles {
     /// Begins a file. Gives an error number, 0 for none.
     func begin(first: UInt64) -> Int32 {
         close()
+        let moved = followDirectory()
+        guard moved == 0 else { return moved }
         let name = AuditFileName.name(first: first)
         // Left behind by an attempt that could write nothing.
         if files.last?.name == name, files.last?.size == 0 { discard() }
@@ -98,11 +127,71 @@ final class AuditFiles {
     private func opened(_ descriptor: Int32) -> Int32 {
         guard descriptor >= 0 else { return errno }
         close()
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            let code = errno
+            Glibc.close(descriptor)
+            return code
+        }
+        identity = Identity(status)
         self.descriptor = descriptor
         return 0
     }
 
+    /// Goes on in the directory that has the name now, where somebody has removed or replaced the one that there was: makes it where
+    /// there is none, and locks it. Gives an error number, 0 for none.
+    private func followDirectory() -> Int32 {
+        var (held, found) = (stat(), stat())
+        guard fstat(lock, &held) == 0 else { return errno }
+        if stat(directory, &found) == 0 {
+            guard Identity(found) != Identity(held) else { return 0 }
+        } else {
+            guard errno == ENOENT else { return errno }
+        }
+        do throws(StartFailure) {
+            try StateDirectory.prepare(directory)
+            let lock = try Self.locked(directory)
+            Glibc.close(self.lock)
+            self.lock = lock
+        } catch {
+            return ESTALE
+        }
+        do throws(SystemError) {
+            files = try Self.listed(directory)
+        } catch {
+            return error.errno
+        }
+        return 0
+    }
+
+    // MARK: - What others do to the file
+
+    /// What somebody else has done to the file that is written; nil where that is nothing, or no file is open.
+    var change: Change? { change(from: currentSize) }
+
+    private func change(from size: Int) -> Change? {
+        guard descriptor >= 0, let last = files.last else { return nil }
+        var status = stat()
+        guard lstat(path(last.name), &status) == 0 else {
+            // Other errors say nothing of the file: it is written on, and what cannot be written is told.
+            return errno == ENOENT || errno == ENOTDIR ? .removed : nil
+        }
+        guard Identity(status) == identity else { return .replaced }
+        return Int(status.st_size) == size ? nil : .altered
+    }
+
+    /// Leaves the file that is written to whoever has changed it: it counts for the log no more, and neither what it was nor what has
+    /// its name now is touched.
+    func leave() {
+        guard isOpen else { return }
+        close()
+        files.removeLast()
+    }
+
     /// Appends and syncs; gives an error number, 0 for none. After an error the file is as it was before.
+    ///
+    /// `ESTALE` where the file was removed, replaced or altered meanwhile (``change``), unless it was empty: what is appended would be
+    /// nowhere.
     func append(_ bytes: [UInt8]) -> Int32 {
         guard !files.isEmpty, descriptor >= 0 else { return EBADF }
         var written = 0
@@ -114,6 +203,11 @@ final class AuditFiles {
             }
         }
         if code == 0, fdatasync(descriptor) != 0 { code = errno }
+        if code == 0, currentSize > 0, let change = change(from: currentSize + bytes.count) {
+            // Somebody else's bytes are never cut off.
+            if change == .altered { return ESTALE }
+            code = ESTALE
+        }
         guard code == 0 else {
             // What is incomplete was never said to be written. Where even that fails, the next file says what is torn here.
             let last = files[files.count - 1]
@@ -127,11 +221,12 @@ final class AuditFiles {
         return 0
     }
 
-    /// Takes back a file that could not be begun.
+    /// Takes back a file that could not be begun. What somebody else has put in its place stays.
     func discard() {
         close()
         guard let last = files.last, last.size == 0 else { return }
-        unlink(path(last.name))
+        var status = stat()
+        if lstat(path(last.name), &status) == 0, Identity(status) == identity { unlink(path(last.name)) }
         files.removeLast()
     }
 

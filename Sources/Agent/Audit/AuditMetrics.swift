@@ -26,6 +26,10 @@ enum AuditMetrics {
             "mesh_audit_failing", .gauge, "Whether the audit log cannot be written at the moment.",
             status.failure == nil ? 0 : 1)
         writer.family(
+            "mesh_audit_files_changed_total", .counter,
+            "Files of the audit log that somebody else removed, replaced or altered while they were written.",
+            Double(status.filesChanged))
+        writer.family(
             "mesh_audit_delay_seconds", .gauge,
             "How long the oldest event of somebody known has waited for the disk.",
             Double(audit.trail.delay(at: Clock.monotonicNanoseconds())) / 1e9)

@@ -31,6 +31,8 @@ final class AuditTrail: Sendable {
         var lost: UInt64 = 0
         /// Bytes of all files.
         var bytes = 0
+        /// Files that somebody else has removed, replaced or altered while they were written.
+        var filesChanged: UInt64 = 0
         /// Why nothing can be written; nil while it can.
         var failure: String?
         /// Something that somebody known has done is not written.
@@ -189,6 +191,9 @@ final class AuditTrail: Sendable {
             if let seal { state.status.seal = seal }
         }
     }
+
+    /// Somebody else has removed, replaced or altered the file that is written.
+    func fileChanged() { state.withLock { $0.status.filesChanged += 1 } }
 
     /// These entries, which were taken, are another process's affair.
     func forwarded(_ entries: [Entry]) {

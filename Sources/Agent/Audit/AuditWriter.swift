@@ -20,6 +20,8 @@ final class AuditWriter: TimerHandler {
     private static let batch = 256
     /// Pause after a write that failed, in nanoseconds.
     private static let retry: UInt64 = 1_000_000_000
+    /// How often the open file is looked at where nothing is written, in nanoseconds: as often as stored documents are.
+    private static let lookInterval: UInt64 = 5_000_000_000
 
     private let settings: Settings
     private let key: PrivateKey
@@ -37,6 +39,7 @@ final class AuditWriter: TimerHandler {
     private var loop: EventLoop?
     private var timer: TimerID?
     private var retryTimer: TimerID?
+    private var lookTimer: TimerID?
     /// Why the last write failed; nil where it did not.
     private var failure: Int32?
     /// A checkpoint could not be written, and is due with the next try.
@@ -50,6 +53,7 @@ final class AuditWriter: TimerHandler {
     private static let checkpointTag = 0
     private static let retryTag = 1
     private static let resumeTag = 2
+    private static let lookTag = 3
 
     init(
         settings: Settings, key: PrivateKey, place: AuditPlace, opened: (files: AuditFiles, end: AuditLogEnd),
@@ -71,6 +75,7 @@ final class AuditWriter: TimerHandler {
     func start(_ loop: EventLoop) {
         self.loop = loop
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
+        lookTimer = loop.schedule(after: Self.lookInterval, self, tag: Self.lookTag)
         // What a process that was killed has written and not sealed could be cut off unseen.
         guard files.isOpen else { return }
         checkpoint()
@@ -85,6 +90,8 @@ final class AuditWriter: TimerHandler {
 
     /// Writes what is left and seals it.
     func stop() {
+        // Before what waits is taken, so that it is among that.
+        look()
         drain(atEnd: true)
         if !isSuspended { letGo() }
         cancelTimers()
@@ -97,8 +104,8 @@ final class AuditWriter: TimerHandler {
     }
 
     private func cancelTimers() {
-        for timer in [timer, retryTimer].compactMap({ $0 }) { loop?.cancel(timer) }
-        (timer, retryTimer) = (nil, nil)
+        for timer in [timer, retryTimer, lookTimer].compactMap({ $0 }) { loop?.cancel(timer) }
+        (timer, retryTimer, lookTimer) = (nil, nil, nil)
     }
 
     func timerFired(tag: Int, loop: EventLoop) {
@@ -110,6 +117,11 @@ final class AuditWriter: TimerHandler {
             retryTimer = nil
             return resume()
         }
+        if tag == Self.lookTag {
+            look()
+            lookTimer = loop.schedule(after: Self.lookInterval, self, tag: Self.lookTag)
+            return
+        }
         timer = loop.schedule(after: settings.checkpointInterval, self, tag: Self.checkpointTag)
         drain()
         if failure == nil, chain.sequence > sealed { checkpoint() }
@@ -120,6 +132,7 @@ final class AuditWriter: TimerHandler {
     /// Writes what is left, seals it, and leaves the files to another process.
     func suspend() {
         guard !isSuspended else { return }
+        look()
         drain(atEnd: true)
         letGo()
         isSuspended = true
@@ -176,8 +189,34 @@ final class AuditWriter: TimerHandler {
         succeeded()
     }
 
+    /// Looks whether somebody has removed, replaced or altered the file that is written. If so, it is told, and the log goes on in
+    /// a new one, where the event gets like any other. Gives whether that was found.
+    @discardableResult
+    private func look() -> Bool {
+        guard let change = files.change, let name = files.files.last?.name else { return false }
+        files.leave()
+        trail.fileChanged()
+        log.error(
+            "audit_file_changed",
+            "somebody else has removed, replaced or altered the audit log's open file; it goes on in a new file "
+                + "(mesh audit verify)",
+            [
+                ("directory", .string(files.directory)), ("file", .string(name)), ("change", .string(change.rawValue)),
+                ("last", JSONValue(chain.sequence)),
+            ])
+        return true
+    }
+
     /// Writes the first `count` of what waits, with a checkpoint behind it or without. Gives an error number, 0 for none.
     private func write(_ count: Int, sealing: Bool) -> Int32 {
+        look()
+        let code = append(count, sealing: sealing)
+        // What was just written into a file that is no more the log's goes into the next one.
+        guard code == ESTALE, look() else { return code }
+        return append(count, sealing: sealing)
+    }
+
+    private func append(_ count: Int, sealing: Bool) -> Int32 {
         var next = chain
         var bytes: [UInt8] = []
         var surplus: [AuditFiles.File] = []
