@@ -1,4 +1,6 @@
+import Agent
 import Documents
+import EventLoop
 import Foundation
 import JSON
 import PKI
@@ -242,6 +244,39 @@ extension EndToEnd {
                 try steps.demandIssues("Before")
                 try steps.step("activate")
                 try steps.demandIssues("After")
+            }
+        }
+
+        /// The time to renew in counts from when the list was made, not from when an agent takes it, or starts.
+        @Test func theTimeToRenewCountsFromTheList() throws {
+            try withMesh { mesh in
+                // Ten minutes at most; a list of an hour ago makes it one.
+                let (ca, node) = try mesh.joinedNode(ttl: "24h")
+                let roots = try TestRoots(mesh)
+                let list = try roots.sign(1, roots.list(.retiring, .active), by: mesh.authority, age: 3_600)
+                try node.waitLinked(to: ca)
+                func demandSoon(_ node: TestNode) throws {
+                    // Whoever has asked by now has got a certificate below the same root, and waits for the next window.
+                    guard node.count("identity_changed") == 0 else { return }
+                    let due = try demandValue(
+                        try node.control.get("/v1/agent").json["identity"]?["renewal"]?.string, "time of the renewal")
+                    let latest = Timestamp.rfc3339(milliseconds: Clock.unixMilliseconds() + 60_000)
+                    try demand(
+                        due <= latest || node.count("identity_changed") > 0, "\(node.name): \(due), not by \(latest)")
+                }
+                try ca.force(list)
+                for node in [ca, node] {
+                    try node.waitDocument(.trust, version: 1)
+                    try demandSoon(node)
+                }
+                let status = try ca.mesh(["ca", "rotate", "status", "--json"])
+                try demand(status.output.contains("(overdue: unless it came back within"), status.output)
+                for _ in 0..<3 {
+                    try node.stop()
+                    try node.start()
+                    try node.waitReady()
+                    try demandSoon(node)
+                }
             }
         }
 
