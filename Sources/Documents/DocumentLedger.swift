@@ -92,9 +92,7 @@ public struct DocumentLedger: Sendable {
             guard current < stamp, !asNext || current.version < stamp.version else {
                 throw DocumentError(
                     .older,
-                    "\(document.kind.rawValue) version \(stamp.version) (\(stamp.digestText)) is older than version "
-                        + "\(current.version) (\(current.digestText)), which is in force",
-                    hint: "read the document in force (mesh documents) and sign the change with a higher version")
+                    Self.notNewer(document.kind, stamp, than: current), hint: Self.olderHint(document.kind))
             }
         } else {
             try checkBase(base, of: document.kind)
@@ -105,6 +103,20 @@ public struct DocumentLedger: Sendable {
         try put(document, stamp)
         if document.kind == .operators { keepWitnesses(former) } else { witnesses[document.kind] = nil }
         return .taken
+    }
+
+    private static func notNewer(_ kind: DocumentKind, _ stamp: DocumentStamp, than current: DocumentStamp) -> String {
+        let offered = "\(kind.rawValue) version \(stamp.version) (\(stamp.digestText))"
+        return stamp.version == current.version
+            ? "\(offered) is not taken: another document that is in force has this version already (\(current.digestText))"
+            : "\(offered) is older than version \(current.version) (\(current.digestText)), which is in force"
+    }
+
+    private static func olderHint(_ kind: DocumentKind) -> String {
+        kind == .operators
+            ? "change the list in force (mesh operator add or remove, --ca-dir DIR): after mesh ca rotate activate it is in the next "
+                + "root's directory"
+            : "read the document in force (mesh documents) and sign the change with a higher version"
     }
 
     private func checkBase(_ base: UInt64?, of kind: DocumentKind) throws(DocumentError) {

@@ -34,6 +34,29 @@ public struct RenewalSchedule: Sendable, Equatable {
         return notBefore * 1000 + Int64((life * share).rounded())
     }
 
+    /// When to ask for a certificate below the root that a list of roots made active, in unix milliseconds.
+    ///
+    /// Nodes ask within windows of one length, the first of which begins with the list: also in a new process, and where the list came
+    /// late. Who asked in vain asks again within the next window: the CA has not changed over yet. Who begins only when two of them
+    /// are over is awaited, and asks within a tenth of one.
+    ///
+    /// - Parameters:
+    ///   - listed: when the list was made, unix milliseconds.
+    ///   - now: unix milliseconds.
+    ///   - window: the length of a window, milliseconds.
+    ///   - isAgain: an attempt was in vain.
+    ///   - chance: from 0 to 1.
+    public static func rootDue(listed: Int64, now: Int64, window: Int64, isAgain: Bool, chance: Double) -> Int64 {
+        let window = max(1, window)
+        // A list of a clock that is ahead begins now.
+        let start = min(listed, now)
+        let number = (now - start) / window
+        let end = start + (number + 1) * window
+        let chance = min(1, max(0, chance))
+        if isAgain { return end + Int64(Double(window) * chance) }
+        return now + Int64(Double(number < 2 ? end - now : window / 10) * chance)
+    }
+
     /// Whether certificates live too short for the absence that was asked for.
     public var isTooShortForAbsence: Bool { absence.map { Double($0) > 0.9 * Double(lifetime) } ?? false }
 

@@ -52,10 +52,11 @@ struct CARotateWait {
     private func renewal(of late: [JSONValue], since issued: Int64?, _ now: Int64) -> String {
         guard let spread = Self.spread(late), let issued else { return "renews soon: \(Self.spreading)" }
         if now <= issued + spread { return "renews by \(UTCTime.text(issued + spread)): \(Self.spreading)" }
-        // Whoever asked before the CA had changed over asks again after the same time.
+        // Whoever asked before the CA had changed over asks again within the same time, and who came back meanwhile does, too.
         return now <= issued + 2 * spread
-            ? "asks again by \(UTCTime.text(issued + 2 * spread))"
-            : "overdue: see its log (renewal_failed), or whether it renews at all"
+            ? "asks by \(UTCTime.text(issued + 2 * spread)): it was away, or asked before the CA had changed over"
+            : "overdue: unless it came back within \(UTCTime.duration((spread + 9) / 10)), see its log (renewal_failed), or whether it "
+                + "renews at all"
     }
 
     /// The longest time in seconds within which one of these nodes renews, of those that are linked.

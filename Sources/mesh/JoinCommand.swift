@@ -59,7 +59,8 @@ enum JoinCommand {
             let key = try files.pair.pendingKey()
             let (joined, issued) = try ask(token, key, terms, place)
             credentials = joined
-            try files.write(credentials, issued, address: token.address, addsRoots: place?.isAuthority != true)
+            try files.write(
+                credentials, issued, address: token.address, token: token, addsRoots: place?.isAuthority != true)
         } catch let error as EnrolmentError {
             // A key that the CA has refused is of no use to anybody; one whose answer was lost may be.
             if !hadKey, !error.isAboutReach { unlink(files.pair.nextKey) }

@@ -69,12 +69,15 @@ private enum OperatorChange {
         .json,
     ]
 
-    /// Loads the root and its list, and writes the list as `change` makes it, in the next version.
+    /// Loads the root and its list, and writes the list as `change` makes it, in the next version. A list that is not the newest is
+    /// refused before.
     static func make(
         _ context: CommandContext,
         _ change: (inout OperatorList, CAFiles, Passphrase?) throws(CommandFailure) -> Void
     ) throws(CommandFailure) -> (path: String, document: SignedDocument) {
         let files = CAFiles(context.invocation.string("ca-dir") ?? CAFiles.defaultDirectory)
+        var (before, list) = try OperatorFiles.read(files.operators)
+        try StaleOperators.refuse(before, of: files, context)
         let passphrase =
             if let file = context.invocation.string("passphrase-file") {
                 try PassphraseSource.file(file)
@@ -88,7 +91,6 @@ private enum OperatorChange {
             return try CertificateAuthority.load(
                 certificateFile: files.root.certificate, keyFile: files.root.key, passphrase: passphrase)
         }
-        var (before, list) = try OperatorFiles.read(files.operators)
         try change(&list, files, used)
         do throws(CertificateError) {
             let document = try OperatorFiles.sign(list, version: before.version + 1, by: root)

@@ -53,6 +53,12 @@ struct SeenDocuments {
         }
     }
 
+    /// What is kept of a kind, not verified; nil where there is nothing, or nothing that can be read.
+    func document(_ kind: DocumentKind) -> SignedDocument? {
+        guard let document = try? read(file(kind)), document.kind == kind else { return nil }
+        return document
+    }
+
     /// Keeps what a ledger has and is newer than what is here.
     func save(_ ledger: DocumentLedger) throws(CommandFailure) {
         for path in [parent, directory] {

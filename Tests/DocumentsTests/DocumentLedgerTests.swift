@@ -37,6 +37,14 @@ import Testing
         let (lower, higher) = one.stamp < two.stamp ? (one, two) : (two, one)
         #expect(try third.take(lower, asNext: true) == .taken)
         #expect(code { _ = try third.take(higher, asNext: true) } == .older)
+        do {
+            _ = try third.take(higher, asNext: true)
+        } catch {
+            #expect(
+                error.message
+                    == "policy version 5 (\(higher.stamp.digestText)) is not taken: another document that is in force "
+                    + "has this version already (\(lower.stamp.digestText))")
+        }
         #expect(try third.take(higher) == .taken)
     }
 

@@ -22,6 +22,25 @@ import Testing
         #expect(tooLong.isTooShortForAbsence)
     }
 
+    @Test(
+        arguments: [
+            // The first window begins with the list, whenever somebody begins to wait.
+            (1_000, false, 0, 1_000), (1_000, false, 1, 1_600), (1_500, false, 0, 1_500), (1_500, false, 1, 1_600),
+            (1_500, false, 0.5, 1_550), (1_599, false, 1, 1_600),
+            // Then the second.
+            (1_600, false, 1, 2_200), (2_100, false, 1, 2_200),
+            // Who comes later is awaited.
+            (2_200, false, 1, 2_260), (90_000, false, 1, 90_060), (90_000, false, 0, 90_000),
+            // In vain: within the next one.
+            (1_000, true, 0, 1_600), (1_500, true, 0, 1_600), (1_500, true, 1, 2_200), (2_300, true, 0.5, 3_100),
+            // By a clock that is ahead.
+            (400, false, 1, 1_000), (400, true, 0, 1_000),
+        ] as [(Int64, Bool, Double, Int64)])
+    func anotherRootIsAskedForWithinWindows(now: Int64, isAgain: Bool, chance: Double, due: Int64) {
+        #expect(
+            RenewalSchedule.rootDue(listed: 1_000, now: now, window: 600, isAgain: isAgain, chance: chance) == due)
+    }
+
     @Test func pausesGrowToATwentiethAndSpread() {
         let schedule = RenewalSchedule(notBefore: 0, notAfter: 86_400)
         #expect(schedule.pause(attempt: 1, chance: 0) == 1_000)

@@ -42,26 +42,39 @@ public struct EnrolmentFiles: Sendable {
     public var documents: String { pair.certificate + ".documents.json" }
 
     /// The address of the CA at which the node has joined; nil where it has not.
-    var rememberedAddress: String? {
-        guard let bytes = try? SafeFile.read(memory), let value = try? JSONReader.parse(bytes) else { return nil }
-        return value["address"]?.string
+    var rememberedAddress: String? { remembered["address"]?.string }
+
+    /// Whether the certificate that is here, or one of before that was renewed since, came by this token: then it is used up.
+    func cameBy(_ token: JoinToken) -> Bool { remembered["token"]?.string == token.key.id }
+
+    private var remembered: JSONValue {
+        guard let bytes = try? SafeFile.read(memory), let value = try? JSONReader.parse(bytes) else { return .null }
+        return value
     }
 
     /// Writes everything, the certificate last: while there is none, nothing has happened. Roots that are trusted already stay.
     ///
-    /// - Parameter addsRoots: false for a file of roots that is a CA's own, which could not issue with others in it.
+    /// - Parameters:
+    ///   - address: where the CA is.
+    ///   - token: the token by which they came, which is remembered as used up.
+    ///   - addsRoots: false for a file of roots that is a CA's own, which could not issue with others in it.
     ///
     /// Errors: `unwritable_file`; those of `TrustBundle.load` for a file of roots that is there and cannot be read.
     public func write(
-        _ credentials: Credentials, _ issued: IssuedIdentity, address: String, addsRoots: Bool = true
+        _ credentials: Credentials, _ issued: IssuedIdentity, address: String, token: JoinToken? = nil,
+        addsRoots: Bool = true
     ) throws(CertificateError) {
         if addsRoots { _ = try addRoots(of: issued.trust) }
         if !issued.documents.isEmpty {
             try SafeFile.write(JSONValue.array(issued.documents).serialized(), to: documents, mode: 0o600)
         }
-        let memory: JSONValue = ["address": .string(address), "trustDomain": .string(issued.trustDomain)]
-        try SafeFile.write(memory.serialized(), to: self.memory, mode: 0o644)
+        var memory: JSONObject = ["address": .string(address), "trustDomain": .string(issued.trustDomain)]
+        try SafeFile.write(JSONValue.object(memory).serialized(), to: self.memory, mode: 0o644)
         try pair.replace(by: credentials)
+        // Last: as long as the pair is not here, the CA takes the token again from the same key.
+        guard let token else { return }
+        memory["token"] = .string(token.key.id)
+        try SafeFile.write(JSONValue.object(memory).serialized(), to: self.memory, mode: 0o644)
     }
 
     /// Writes what a renewal brought: the roots of the trust domain that are new, then the pair. Roots are only added: taking

@@ -42,7 +42,8 @@ enum FirstIdentity {
         } else if let (token, place) = invitation {
             let (credentials, issued) = try await join(
                 token, key, configuration.identity.join.patience, configuration.tls.enrolmentTerms, log)
-            try files.write(credentials, issued, address: token.address, addsRoots: place?.isAuthority != true)
+            try files.write(
+                credentials, issued, address: token.address, token: token, addsRoots: place?.isAuthority != true)
         }
         log.info(
             "joined", "this node has got its first certificate", [("certificate", .string(files.pair.certificate))])

@@ -10,7 +10,7 @@ import Policy
 /// another root by now.
 ///
 /// An ended one the CA may still renew. Where it does not, and for a revoked one, the token of `identity.join.tokenFile` is
-/// tried: a fresh one is the way back. One that was used before is refused by the CA, and costs nothing.
+/// tried: a fresh one is the way back. The one by which the node has joined is of no use, and the CA is not asked with it.
 @ControlPlane
 struct IdentityRecovery {
     let configuration: Configuration
@@ -115,23 +115,49 @@ struct IdentityRecovery {
         _ = try files.renew(by: next.credentials, next.issued)
     }
 
-    private func join(_ stored: Stored, _ token: JoinToken, _ patience: Duration) async throws {
+    private func join(
+        _ stored: Stored, _ token: JoinToken, _ patience: Duration, isRunning: Bool = false
+    ) async throws {
         guard token.node == stored.node else {
             throw StartFailure(exitCode: 78, lines: ["it is for node \(token.node)"])
         }
+        if files.cameBy(token) {
+            throw used("the token is the one by which this node has joined, and works once only", stored, isRunning)
+        }
         let key = try files.pair.pendingKey()
-        let (credentials, issued) = try await FirstIdentity.join(
-            token, key, patience, configuration.tls.enrolmentTerms, log)
-        try files.write(credentials, issued, address: token.address)
+        let credentials: Credentials
+        let issued: IssuedIdentity
+        do {
+            (credentials, issued) = try await FirstIdentity.join(
+                token, key, patience, configuration.tls.enrolmentTerms, log)
+        } catch let error as EnrolmentError where error.reason == .tokenUsed {
+            // A version before this one did not remember it.
+            throw used(
+                "the token was used already, by this node when it joined unless somebody else had it (mesh ca nodes)",
+                stored, isRunning)
+        }
+        try files.write(credentials, issued, address: token.address, token: token)
         log.info(
             "joined", "this node has got another certificate with a token",
             [("certificate", .string(files.pair.certificate))])
     }
 
-    /// The way back for a node whose certificate has ended beyond renewal.
-    nonisolated static func hint(_ configuration: Configuration, node: String) -> String {
+    private func used(_ what: String, _ stored: Stored, _ isRunning: Bool) -> EnrolmentError {
+        EnrolmentError(
+            .tokenUsed, what, hint: Self.hint(configuration, node: stored.node, isRunning: isRunning))
+    }
+
+    /// The way back for a node whose certificate has ended beyond renewal, or is revoked.
+    ///
+    /// - Parameter isRunning: the agent runs, and looks at the file of its token by itself.
+    nonisolated static func hint(
+        _ configuration: Configuration, node: String, isRunning: Bool = false
+    ) -> String {
         let made = "make a fresh token on the CA's node (mesh ca token create --node \(node) --out FILE)"
-        if let file = configuration.identity.join.tokenFile { return "\(made), put it into \(file) and start again" }
+        if let file = configuration.identity.join.tokenFile {
+            return "\(made), put it into \(file)"
+                + (isRunning ? ": the agent tries it within seconds" : " and start again")
+        }
         guard let certificate = configuration.identity.certificate, certificate.hasSuffix("/\(node).crt") else {
             return "\(made), name it in identity.join.tokenFile and start again"
         }
@@ -169,7 +195,7 @@ struct IdentityRecovery {
     /// Errors: those of `FirstIdentity.join`; `StartFailure` where the token is another node's; those of the files.
     func rejoin(_ token: JoinToken) async throws -> Bool {
         guard let stored = stored() else { return false }
-        try await join(stored, token, .zero)
+        try await join(stored, token, .zero, isRunning: true)
         return true
     }
 

@@ -96,18 +96,23 @@ final class IdentityRenewal: TimerHandler {
     }
 
     private func awaitRoot() {
-        guard let list = agent.documents.ledger.rootList, let state = agent.ownRootState, state != .active
+        let ledger = agent.documents.ledger
+        guard let list = ledger.rootList, let document = ledger.documents[.trust], let state = agent.ownRootState,
+            state != .active
         else {
             (rootDue, rootAwaited) = (nil, nil)
             return
         }
         let next = AwaitedRoot(key: list.active.spkiSHA256, isUrgent: state == .retired, certificate: fingerprint)
         guard next != rootAwaited else { return }
-        // One that was asked for in vain is asked for again after the whole time: the CA has not changed over yet.
         let isAgain = rootAwaited.map { $0.key == next.key && $0.isUrgent == next.isUrgent } ?? false
-        let spread = Self.spread(lifetime: schedule.lifetime)
-        let wait = next.isUrgent && !isAgain ? 0 : Int64.random(in: 0...spread) + (isAgain ? spread : 0)
-        rootDue = Clock.unixMilliseconds() + wait
+        let now = Clock.unixMilliseconds()
+        rootDue =
+            next.isUrgent && !isAgain
+            ? now
+            : RenewalSchedule.rootDue(
+                listed: document.issued * 1000, now: now, window: Self.spread(lifetime: schedule.lifetime),
+                isAgain: isAgain, chance: .random(in: 0...1))
         rootAwaited = next
     }
 

@@ -129,7 +129,12 @@ final class RevokedIdentity {
                 "rejoin_failed", IdentityRecovery.revokedText,
                 [
                     ("detail", .string(Agent.lines(of: error)[0])), ("again", .bool(isLater)),
-                    ("hint", .string(known?.hint ?? IdentityRecovery.hint(configuration, node: agent.shared.node))),
+                    (
+                        "hint",
+                        .string(
+                            known?.hint
+                                ?? IdentityRecovery.hint(configuration, node: agent.shared.node, isRunning: true))
+                    ),
                 ])
         }
     }

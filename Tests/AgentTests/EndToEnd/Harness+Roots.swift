@@ -29,9 +29,12 @@ struct TestRoots {
         return key
     }
 
-    func sign(_ version: UInt64, _ list: RootList, by root: CertificateAuthority) throws -> SignedDocument {
+    /// - Parameter age: how many seconds ago it was made.
+    func sign(
+        _ version: UInt64, _ list: RootList, by root: CertificateAuthority, age: Int64 = 0
+    ) throws -> SignedDocument {
         try SignedDocument(
-            .trust, trustDomain: TestMesh.trustDomain, version: version, issued: Int64(time(nil)),
+            .trust, trustDomain: TestMesh.trustDomain, version: version, issued: Int64(time(nil)) - age,
             payload: list.payload,
             signedBy: key(root))
     }

@@ -104,13 +104,35 @@ extension EndToEnd {
                 try joined.revokeLinked()
                 try node.waitFor("own_identity_revoked")
                 try joined.waitRevoked(by: "documents")
-                // The token that it has was used.
-                try node.waitFor("rejoin_failed")
+                // The token that it has was used, by itself.
+                func demandUsed(_ detail: String, _ way: String) throws {
+                    let failed = try node.waitFor("rejoin_failed") { $0["hint"]?.contains(way) == true }
+                    try demand(failed["detail"]?.contains(detail) == true, "\(failed.value)")
+                    try demand(failed["detail"]?.contains("token_used") == true, "\(failed.value)")
+                    try demand(failed["hint"]?.contains("mesh ca token create --node Node") == true, "\(failed.value)")
+                }
+                let here = "put it into \(node.tokenFile): the agent tries it within seconds"
+                func refusals() -> Int {
+                    joined.ca.count("enrolment_refused") { $0["reason"] == "token_used" }
+                }
+                try demandUsed("is the one by which this node has joined", here)
                 try node.stop()
                 // With it, it starts all the same, and says so.
                 try node.launch()
-                try node.waitFor("rejoin_failed")
+                try demandUsed("is the one by which this node has joined", "and start again")
+                try demandUsed("is the one by which this node has joined", here)
                 try node.stop()
+                try demandEqual(refusals(), 0, "the CA was asked with it")
+                // An agent that was older when it joined does not know, and asks.
+                let memory = node.identityDirectory + "/node.crt.ca.json"
+                var known = try JSONReader.parse(SafeFile.read(memory)).requireObject()
+                try demand(known["token"]?.string != nil, "\(known)")
+                known["token"] = nil
+                try SafeFile.write(JSONValue.object(known).serialized(), to: memory, mode: 0o644)
+                try node.launch()
+                try demandUsed("by this node when it joined unless", here)
+                try node.stop()
+                try demand(refusals() > 0, "the CA was not asked")
                 try joined.comesBack { try node.launch() }
             }
         }

@@ -1,4 +1,6 @@
+import Agent
 import Documents
+import EventLoop
 import Foundation
 import JSON
 import PKI
@@ -168,6 +170,62 @@ extension EndToEnd {
             }
         }
 
+        /// After `activate` the list of operators beside the old root is not the one in force, and is not changed any more; whoever knows
+        /// that: the next root's directory, the agent, or what was seen.
+        @Test func operatorsGoOnBesideTheNextRoot() throws {
+            try withMesh { mesh in
+                let steps = try Steps(mesh)
+                let (next, nobody) = (steps.certs + "-next", mesh.directory + "/no.sock")
+                let operators = try TestOperator(mesh)
+                let file = steps.certs + "/operators.json"
+                try SafeFile.write(operators.list.envelope, to: file, mode: 0o644)
+                try steps.ca.take(operators.list)
+                func add(_ name: String, in directory: String, at control: String? = nil) throws -> CommandResult {
+                    let run = try runProgram(
+                        [
+                            TestMesh.binaries + "/mesh", "--control", control ?? steps.ca.controlPath, "operator",
+                            "add", name,
+                        ]
+                            + ["--json", "--ca-dir", directory, "--passphrase-file", steps.passphrase])
+                    return CommandResult(status: run.status, output: run.output)
+                }
+                func demandRefused(_ run: CommandResult, _ words: [String]) throws {
+                    try demandEqual(run.reason, "stale_list", run.output)
+                    for words in words { try demand(run.output.contains(words), "\(words): \(run.output)") }
+                    try demand(!steps.exists("certs/bob.key"), "a key was made")
+                    try demandEqual(
+                        FileManager.default.contents(atPath: file), Data(operators.list.envelope),
+                        "the list was written")
+                }
+                func rotate(_ step: String) throws {
+                    let run = try steps.rotate(step, to: next)
+                    try demandEqual(run.status, 0, run.output)
+                }
+                try rotate("prepare")
+                try rotate("activate")
+                try steps.ca.waitDocument(.operators, version: 2)
+                let version = "version 2 ("
+                try demandRefused(
+                    try add("bob", in: steps.certs, at: nobody),
+                    [version, "was seen by the key in \(next)", "--ca-dir \(next)"])
+                // A directory in which nothing of it is known.
+                let moved = mesh.directory + "/moved"
+                try FileManager.default.moveItem(atPath: next, toPath: moved)
+                try demandRefused(
+                    try add("bob", in: steps.certs), [version, "is in force at the agent", "mesh ca rotate activate"])
+                let listed = try steps.ca.mesh(["operator", "list", "--ca", steps.certs + "/ca.crt"])
+                try demandEqual(listed.status, 0, listed.output)
+                try demandRefused(
+                    try add("bob", in: steps.certs, at: nobody), [version, "was seen by the key in \(steps.certs)"])
+                // There it goes on.
+                let made = try add("bob", in: moved)
+                try demandEqual(made.status, 0, made.output)
+                let applied = try steps.ca.mesh(["operator", "apply", moved + "/operators.json"])
+                try demandEqual(applied.status, 0, applied.output)
+                try demandEqual(try steps.ca.documentVersion(.operators), 3)
+            }
+        }
+
         /// Where the agent refuses the files in the end, those of before are put back.
         @Test func whatTheAgentRefusesIsPutBack() throws {
             try withMesh { mesh in
@@ -186,6 +244,39 @@ extension EndToEnd {
                 try steps.demandIssues("Before")
                 try steps.step("activate")
                 try steps.demandIssues("After")
+            }
+        }
+
+        /// The time to renew in counts from when the list was made, not from when an agent takes it, or starts.
+        @Test func theTimeToRenewCountsFromTheList() throws {
+            try withMesh { mesh in
+                // Ten minutes at most; a list of an hour ago makes it one.
+                let (ca, node) = try mesh.joinedNode(ttl: "24h")
+                let roots = try TestRoots(mesh)
+                let list = try roots.sign(1, roots.list(.retiring, .active), by: mesh.authority, age: 3_600)
+                try node.waitLinked(to: ca)
+                func demandSoon(_ node: TestNode) throws {
+                    // Whoever has asked by now has got a certificate below the same root, and waits for the next window.
+                    guard node.count("identity_changed") == 0 else { return }
+                    let due = try demandValue(
+                        try node.control.get("/v1/agent").json["identity"]?["renewal"]?.string, "time of the renewal")
+                    let latest = Timestamp.rfc3339(milliseconds: Clock.unixMilliseconds() + 60_000)
+                    try demand(
+                        due <= latest || node.count("identity_changed") > 0, "\(node.name): \(due), not by \(latest)")
+                }
+                try ca.force(list)
+                for node in [ca, node] {
+                    try node.waitDocument(.trust, version: 1)
+                    try demandSoon(node)
+                }
+                let status = try ca.mesh(["ca", "rotate", "status", "--json"])
+                try demand(status.output.contains("(overdue: unless it came back within"), status.output)
+                for _ in 0..<3 {
+                    try node.stop()
+                    try node.start()
+                    try node.waitReady()
+                    try demandSoon(node)
+                }
             }
         }
 
