@@ -61,7 +61,8 @@ enum CAInitCommand {
                 certificateFile: files.intermediate.certificate, keyFile: files.intermediate.key,
                 passphrase: passphrase, replace: replace)
             try OperatorFiles.create(files, authorities.root, passphrase, replace: replace)
-            if replace { SeenDocuments(authorities.root.trustDomain, beside: files).forget() }
+            // Also where somebody has removed the files of a mesh of that name, and left this.
+            SeenDocuments(authorities.root.trustDomain, beside: files).forget()
         } catch {
             throw CommandFailure(error)
         }

@@ -84,7 +84,8 @@ struct SeenDocuments {
         }
     }
 
-    private func file(_ kind: DocumentKind) -> String { "\(directory)/\(kind.rawValue).json" }
+    /// Where one of a kind is kept.
+    func file(_ kind: DocumentKind) -> String { "\(directory)/\(kind.rawValue).json" }
 
     private func witness(_ kind: DocumentKind) -> String { "\(directory)/\(kind.rawValue).operators.json" }
 

@@ -41,7 +41,9 @@ enum StaleOperators {
             "\(files.operators) has version \(own.version) (\(own.stamp.digestText)) of the list of operators, and \(which) "
                 + "(\(stamp.digestText)) \(newest.place); nothing was made or signed",
             hint: holder.map { "that list is in \($0.directory): --ca-dir \(ShellWord.quoted($0.directory))" }
-                ?? "say where that list is: --ca-dir DIR; after mesh ca rotate activate it is the next root's directory",
+                ?? "say where that list is: --ca-dir DIR (after mesh ca rotate activate the next root's directory); where it is lost, "
+                + "mesh operator list --ca \(files.root.certificate) keeps a verified copy in "
+                + "\(SeenDocuments(own.trustDomain, beside: files).file(.operators)), to be put in place of \(files.operators)",
             showsReason: true)
     }
 

@@ -46,8 +46,8 @@ final class VerifiedDocuments {
         ledger = try anchor.ledger(domain)
         try SeenDocuments(domain, beside: anchor.files).load(into: &ledger)
         try learn(.trust)
-        try takeOwnOperators()
         try learn(.operators)
+        try takeOwnOperators()
     }
 
     // MARK: - Believing
@@ -128,6 +128,8 @@ final class VerifiedDocuments {
         let path = anchor.files.operators
         guard SafeFile.exists(path) else { return }
         let document = try OperatorFiles.read(path).document
+        // Another one of the version in force is none that the mesh will have: `mesh ca init` writes a first list beside each root.
+        guard document.version > ledger.documents[.operators]?.version ?? 0 else { return }
         do throws(DocumentError) {
             _ = try ledger.take(document, now: Clock.unixSeconds())
         } catch {

@@ -54,6 +54,41 @@ import Testing
         #expect(try document().version == 3, "what failed changed the list")
     }
 
+    /// What was seen of a mesh goes with the files of its CA: a CA that is made anew in their place begins anew.
+    @Test func whatWasSeenOfAFormerMeshIsForgotten() throws {
+        func add(_ name: String) throws -> Finished {
+            try mesh(["operator", "add", name, "--passphrase-file", "pass"], in: workspace)
+        }
+        #expect(try add("carol").status == 0)
+        let seen = workspace.path("certs/seen/mesh.test")
+        try FileManager.default.createDirectory(atPath: seen, withIntermediateDirectories: true)
+        try FileManager.default.copyItem(
+            atPath: workspace.path("certs/operators.json"), toPath: seen + "/operators.json")
+        for name in try FileManager.default.contentsOfDirectory(atPath: workspace.path("certs")) where name != "seen" {
+            try FileManager.default.removeItem(atPath: workspace.path("certs/" + name))
+        }
+        let made = try mesh(["ca", "init", "--trust-domain", "mesh.test", "--passphrase-file", "pass"], in: workspace)
+        #expect(made.status == 0, "\(made.errors)")
+        let list = workspace.path("certs/operators.json")
+        let first = try Data(contentsOf: URL(fileURLWithPath: list))
+        let added = try add("bob")
+        #expect(added.status == 0, "\(added.errors)")
+        // What was seen of this one counts, and the way back is said.
+        try FileManager.default.createDirectory(atPath: seen, withIntermediateDirectories: true)
+        try FileManager.default.moveItem(atPath: list, toPath: seen + "/operators.json")
+        try first.write(to: URL(fileURLWithPath: list))
+        let stale = try add("dora")
+        #expect(stale.status == 1 && stale.errors.contains("(stale_list)"), "\(stale.errors)")
+        #expect(
+            stale.errors.contains("certs/seen/mesh.test/operators.json, to be put in place of certs/operators.json"),
+            "\(stale.errors)")
+        #expect(!FileManager.default.fileExists(atPath: workspace.path("certs/dora.key")))
+        try FileManager.default.removeItem(atPath: list)
+        try FileManager.default.copyItem(atPath: seen + "/operators.json", toPath: list)
+        #expect(try add("dora").status == 0)
+        #expect(try document().version == 3)
+    }
+
     @Test(arguments: ["ca", "a/b", "", "with space"]) func badNames(_ name: String) throws {
         #expect(try mesh(["operator", "add", name, "--passphrase-file", "pass"], in: workspace).status == 2)
     }

@@ -40,6 +40,8 @@ final class AuditFiles {
     private var descriptor: Int32 = -1
     /// The newest file that this process has opened.
     private var identity: Identity?
+    /// Why the directory could not be gone on in when the last file was to be begun; nil where that was not it.
+    private(set) var directoryProblem: String?
     /// Holds the lock on the directory: two processes would write their chains into each other.
     private var lock: Int32
     /// Bytes that a failed write has left at the end of the newest file, and that could not be taken back.
@@ -110,6 +112,7 @@ final class AuditFiles {
     /// Begins a file. Gives an error number, 0 for none.
     func begin(first: UInt64) -> Int32 {
         close()
+        directoryProblem = nil
         let moved = followDirectory()
         guard moved == 0 else { return moved }
         let name = AuditFileName.name(first: first)
@@ -142,9 +145,10 @@ final class AuditFiles {
     /// there is none, and locks it. Gives an error number, 0 for none.
     private func followDirectory() -> Int32 {
         var (held, found) = (stat(), stat())
-        guard fstat(lock, &held) == 0 else { return errno }
+        // On a file system from elsewhere what is held may be gone as well (ESTALE).
+        let isHeld = fstat(lock, &held) == 0
         if stat(directory, &found) == 0 {
-            guard Identity(found) != Identity(held) else { return 0 }
+            guard !isHeld || Identity(found) != Identity(held) else { return 0 }
         } else {
             guard errno == ENOENT else { return errno }
         }
@@ -154,6 +158,7 @@ final class AuditFiles {
             Glibc.close(self.lock)
             self.lock = lock
         } catch {
+            directoryProblem = error.lines.joined(separator: "; ")
             return ESTALE
         }
         do throws(SystemError) {

@@ -313,7 +313,8 @@ final class AuditWriter: TimerHandler {
     private func tell(_ code: Int32) {
         // What strangers cause must not switch anything off.
         trail.report(
-            failure: SystemError.text(code), isBlocked: lost.known > 0 || pending.contains { !$0.isStrangers })
+            failure: files.directoryProblem ?? SystemError.text(code),
+            isBlocked: lost.known > 0 || pending.contains { !$0.isStrangers })
     }
 
     private func succeeded() {

@@ -71,10 +71,11 @@ public struct EnrolmentFiles: Sendable {
         var memory: JSONObject = ["address": .string(address), "trustDomain": .string(issued.trustDomain)]
         try SafeFile.write(JSONValue.object(memory).serialized(), to: self.memory, mode: 0o644)
         try pair.replace(by: credentials)
-        // Last: as long as the pair is not here, the CA takes the token again from the same key.
+        // Last: as long as the pair is not here, the CA takes the token again from the same key. Where it cannot be written, the CA says
+        // once more that the token was used.
         guard let token else { return }
         memory["token"] = .string(token.key.id)
-        try SafeFile.write(JSONValue.object(memory).serialized(), to: self.memory, mode: 0o644)
+        try? SafeFile.write(JSONValue.object(memory).serialized(), to: self.memory, mode: 0o644)
     }
 
     /// Writes what a renewal brought: the roots of the trust domain that are new, then the pair. Roots are only added: taking

@@ -50,7 +50,7 @@ public struct JoinPlace: Sendable {
         isAuthority =
             file == files.trust && file.hasSuffix(".crt") && SafeFile.exists("\(file.dropLast(4)).key")
         isForced = false
-        elsewhere = "take it away, or out of trust.ca"
+        elsewhere = isAuthority ? "name another file in trust.ca" : "take it away, or out of trust.ca"
         consent = "with this CA's root in it both are trusted, as where a mesh has changed its root"
     }
 

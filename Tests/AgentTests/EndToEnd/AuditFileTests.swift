@@ -38,6 +38,11 @@ extension EndToEnd {
             try demandEqual(told["level"], "error")
             try demandEqual(told["change"], change)
             try demandEqual(told["file"], (file as NSString).lastPathComponent)
+            // Where there is no file, nobody can look for the record yet.
+            try Deadline.until("a new file") {
+                let newest = (try? files(node))?.last
+                return newest != nil && newest != file
+            }
             let record = try node.waitAudited("audit_file_changed", ["change": change])
             try demandEqual(try node.metric("mesh_audit_files_changed_total"), 1)
             try demandEqual(try node.metric("mesh_audit_lost_total"), 0)

@@ -113,7 +113,7 @@ final class Wire: @unchecked Sendable {
         while true {
             let count = whileOpen { recv(descriptor, &buffer, atMost, flags) }
             if count > 0 { return .bytes(Array(buffer[..<count])) }
-            if count == 0 { return sendWasReset ? .reset : .end }
+            if count == 0 { return lock.withLock { sendWasReset } ? .reset : .end }
             switch errno {
             case EINTR: continue
             case EAGAIN: return .nothing
@@ -166,8 +166,7 @@ final class Wire: @unchecked Sendable {
             }
             if count < 0 {
                 if errno == EINTR { continue }
-                sendWasReset = errno == ECONNRESET
-                if sendWasReset { failure = Wire.error }
+                if errno == ECONNRESET { lock.withLock { sendWasReset = true } }
                 throw Failure("send after \(done) bytes: \(Wire.error)")
             }
             done += count

@@ -226,6 +226,31 @@ extension EndToEnd {
             }
         }
 
+        /// A root that `mesh ca init` has made has a first list of operators beside it, which is not the mesh's.
+        @Test func aNextRootsOwnListIsNotTheMeshs() throws {
+            try withMesh { mesh in
+                let steps = try Steps(mesh)
+                let operators = try TestOperator(mesh)
+                try steps.ca.take(operators.list)
+                let next = mesh.directory + "/next"
+                // Of two of one version the ledgers of agents go by the larger digest.
+                repeat {
+                    let made = try runProgram([
+                        TestMesh.binaries + "/mesh", "ca", "init", "--out", next, "--force", "--passphrase-file",
+                        steps.passphrase, "--trust-domain", TestMesh.trustDomain,
+                    ])
+                    try demandEqual(made.status, 0, made.output)
+                } while try SignedDocument(envelope: SafeFile.read(next + "/operators.json")).stamp
+                    < operators.list.stamp
+                try steps.step("prepare")
+                try steps.step("activate")
+                try steps.ca.waitDocument(.operators, version: 2)
+                let listed = try steps.ca.mesh(["operator", "list", "--json", "--ca", next + "/ca.crt"])
+                try demandEqual(listed.status, 0, listed.output)
+                try demand(listed.output.contains("tester"), listed.output)
+            }
+        }
+
         /// Where the agent refuses the files in the end, those of before are put back.
         @Test func whatTheAgentRefusesIsPutBack() throws {
             try withMesh { mesh in
