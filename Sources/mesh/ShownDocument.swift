@@ -29,7 +29,7 @@ struct ShownDocument {
             anchor = try TrustAnchor(operator: context)
         }
         if let anchor {
-            let verified = try VerifiedDocuments(anchor, client, former: former)
+            let verified = try VerifiedDocuments(anchor, client, former: former, signs: !onlyShows)
             document = try verified.current(kind)
             isVerified = true
             if onlyShows { verified.recordShown() }

@@ -30,7 +30,11 @@ final class VerifiedDocuments {
     /// - Parameters:
     ///   - anchor: by what they are verified.
     ///   - former: a file with an older list of operators, which may have signed what is in force.
-    init(_ anchor: TrustAnchor, _ client: ControlClient, former: String? = nil) throws(CommandFailure) {
+    ///   - signs: what is read is what the next version is made from; then a newer list of operators beside the anchor counts, which
+    ///     no agent has yet.
+    init(
+        _ anchor: TrustAnchor, _ client: ControlClient, former: String? = nil, signs: Bool = true
+    ) throws(CommandFailure) {
         self.client = client
         self.anchor = anchor
         let state = try client.call(.get, "/v1/documents")
@@ -47,7 +51,7 @@ final class VerifiedDocuments {
         try SeenDocuments(domain, beside: anchor.files).load(into: &ledger)
         try learn(.trust)
         try learn(.operators)
-        try takeOwnOperators()
+        if signs { try takeOwnOperators() }
     }
 
     // MARK: - Believing

@@ -220,6 +220,12 @@ extension EndToEnd {
                 // There it goes on.
                 let made = try add("bob", in: moved)
                 try demandEqual(made.status, 0, made.output)
+                // What is not applied yet is nothing that the agent hides.
+                for _ in 0..<2 {
+                    let shown = try steps.ca.mesh(["operator", "list", "--json", "--ca", moved + "/ca.crt"])
+                    try demandEqual(shown.status, 0, shown.output)
+                    try demandEqual(try JSONReader.parse(shown.output)["version"]?.integer, 2)
+                }
                 let applied = try steps.ca.mesh(["operator", "apply", moved + "/operators.json"])
                 try demandEqual(applied.status, 0, applied.output)
                 try demandEqual(try steps.ca.documentVersion(.operators), 3)
