@@ -34,6 +34,10 @@ static bool output_reserve(ctls_session *s, size_t count) {
         // slow peer is not copied for every record.
         size_t capacity = (held + count + FIRST_OUTPUT - 1) / FIRST_OUTPUT * FIRST_OUTPUT;
         if (held > 0 && capacity < 2 * s->output_capacity) capacity = 2 * s->output_capacity;
+        // An empty buffer that is kept grows in few steps as well, not by a page for each batch that is a little larger.
+        if (held == 0 && capacity <= KEPT_OUTPUT && capacity < 2 * s->output_capacity) {
+            capacity = 2 * s->output_capacity < KEPT_OUTPUT ? 2 * s->output_capacity : KEPT_OUTPUT;
+        }
         unsigned char *grown = malloc(capacity);
         if (grown == NULL) return false;
         if (held > 0) memcpy(grown, s->output + s->output_head, held);

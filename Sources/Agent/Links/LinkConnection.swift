@@ -84,8 +84,11 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
     /// The peer's kernel ended the connection, without a reset.
     private(set) var endedInOrder = false
     private(set) var bytesSent: UInt64 = 0
-    /// What had been received when the timer fired last: nothing new means that the link is quiet.
-    var quietSince: UInt64 = 0
+    /// Since when the bytes are counted that tell a quiet link, and how many had come and gone then.
+    private var quietWindow: (start: UInt64, bytes: UInt64) = (0, 0)
+
+    /// A link is quiet that carried less than so many bytes for at least so many nanoseconds: what keeps it alive, no more.
+    private static let quiet: (bytes: UInt64, time: UInt64) = (4096, 1_000_000_000)
 
     /// Plaintext sealed in one pump before the socket is asked again: many full TLS records, and little enough that a
     /// new small message waits behind not much of it.
@@ -161,8 +164,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         if tag == Self.partingTag { return partingEnded(isAcknowledged: false) }
         deadline = nil
         guard !isClosed else { return }
-        if bytesReceived == quietSince { tls.releaseIdleMemory() }
-        quietSince = bytesReceived
+        releaseMemoryIfQuiet()
         // The wall clock may have been set meanwhile; pings carry it.
         session.setWallClock(unixMilliseconds: UInt64(Clock.unixMilliseconds()), now: loop.now)
         switch session.advance(now: loop.now) {
@@ -174,6 +176,21 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         case .violation(let reason): return close(reason, session.lastNotice.detail)
         }
         scheduleTimer()
+    }
+
+    /// Gives back what a quiet link does not need. The timer may fire any moment, between two bytes of a bulk transfer as well,
+    /// which would have to allocate it again at once: hence the time.
+    private func releaseMemoryIfQuiet() {
+        guard core.loop.now - quietWindow.start >= Self.quiet.time else { return }
+        let bytes = bytesReceived &+ bytesSent
+        if bytes &- quietWindow.bytes < Self.quiet.bytes { releaseIdleMemory() }
+        quietWindow = (core.loop.now, bytes)
+    }
+
+    /// Gives back what holds no byte; it comes back with the next one.
+    func releaseIdleMemory() {
+        tls.releaseIdleMemory()
+        partial.shrinkIfEmpty()
     }
 
     func tickEnded(loop: EventLoop) {
@@ -230,7 +247,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
                 core.plaintext.copyMemory(from: bytes)
                 return bytes.count
             }
-            partial.removeAll(keepingCapacity: false)
+            partial.removeAll(keepingCapacity: true)
         }
         reading: while !isClosed {
             switch tls.read(into: UnsafeMutableRawBufferPointer(rebasing: core.plaintext[held...])) {

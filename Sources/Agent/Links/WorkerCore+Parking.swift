@@ -28,7 +28,7 @@ extension WorkerCore {
         }
         link.session.park(now: loop.now)
         endMoves(of: link.lane, "the link was lost")
-        link.tls.releaseIdleMemory()
+        link.releaseIdleMemory()
         parked[link.lane] = ParkedSession(link, bytes: bytes, core: self)
         return true
     }
