@@ -45,9 +45,15 @@ public struct CredentialFiles: Sendable {
     /// Errors: `unwritable_file`; then the old pair is in place, or the new one is decided and comes with
     /// ``finishReplacing()``.
     public func replace(by credentials: Credentials) throws(CertificateError) {
-        try credentials.key.write(to: nextKey, encryptedWith: passphrase)
+        if !waits(credentials.key) { try credentials.key.write(to: nextKey, encryptedWith: passphrase) }
         try SafeFile.write(Array(credentials.certificatePEM.utf8), to: nextCertificate, mode: 0o644)
         try finishReplacing()
+    }
+
+    /// Whether the file that waits is known to hold this key, encrypted; a plain one is written again, which costs nothing.
+    private func waits(_ key: PrivateKey) -> Bool {
+        guard let passphrase, let text = try? SafeFile.readSecret(nextKey) else { return false }
+        return OpenedKeys.key(in: text, passphrase) === key
     }
 
     /// Where a pair waits that shall take these files' place, for somebody to look at first.
@@ -94,10 +100,14 @@ public struct CredentialFiles: Sendable {
         try move(nextCertificate, to: certificate)
     }
 
+    /// Where the source is gone, another process has carried out the same change: the agent looks after the files that somebody
+    /// else replaces, and finishes what it finds begun.
     private func move(_ source: String, to target: String) throws(CertificateError) {
         guard rename(source, target) == 0 else {
+            let error = errno
+            if error == ENOENT, access(source, F_OK) != 0 { return }
             throw CertificateError(
-                .unwritableFile, "cannot put \(source) in place: \(String(cString: strerror(errno)))",
+                .unwritableFile, "cannot put \(source) in place: \(String(cString: strerror(error)))",
                 hint: "check directory and rights", file: target)
         }
         SafeFile.syncDirectory(of: target)

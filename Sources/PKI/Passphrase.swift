@@ -82,6 +82,14 @@ public final class Passphrase: @unchecked Sendable {
         withExtendedLifetime(self) { body(UnsafeRawBufferPointer(start: memory.pointer, count: count)) }
     }
 
+    /// Whether both are the same bytes; how long the answer takes tells nothing but their lengths.
+    func isSame(as other: Passphrase) -> Bool {
+        guard count == other.count else { return false }
+        return withBytes { own in
+            other.withBytes { sodium_memcmp(own.baseAddress!, $0.baseAddress!, own.count) == 0 }
+        }
+    }
+
     /// A secret of its own for one purpose: SHA-256 of a label and this one.
     ///
     /// - Parameter label: names the purpose; no other purpose's label begins with it.

@@ -41,7 +41,7 @@ extension PrivateKey {
         try self.init(retaining: key)
     }
 
-    /// Reads a key file.
+    /// Reads a key file; of one that is encrypted and whose key is in use already, the key in use.
     ///
     /// - Parameter permissions: whether a file that group or others may read is refused.
     ///
@@ -57,11 +57,15 @@ extension PrivateKey {
             throw error
         }
         defer { bytes.wipe() }
+        if let passphrase, let key = OpenedKeys.key(in: bytes, passphrase) { return key }
+        let key: PrivateKey
         do {
-            return try PrivateKey(pem: bytes, passphrase: passphrase)
+            key = try PrivateKey(pem: bytes, passphrase: passphrase)
         } catch {
             throw error.inFile(file)
         }
+        if let passphrase { OpenedKeys.note(key, as: bytes, passphrase) }
+        return key
     }
 
     /// A certificate that is named where its key was meant is no secret, and to close it to others would mend nothing.
@@ -118,6 +122,7 @@ extension PrivateKey {
         var bytes = try pem(encryptedWith: passphrase)
         defer { bytes.wipe() }
         try SafeFile.write(bytes, to: file, mode: 0o600, replace: replace)
+        if let passphrase { OpenedKeys.note(self, as: bytes, passphrase) }
     }
 
     private static func decodePKCS8(_ der: [UInt8]) throws(CertificateError) -> OpaquePointer {

@@ -33,6 +33,10 @@ enum StatusCommand {
                 let when = "failed at \(failure.text(of: "at")), the old configuration is in force: "
                 fields.append(("last reload", when + failure.text(of: "detail")))
             }
+            for refusal in answer.elements(of: "refusedFiles") {
+                let when = "\(refusal.text(of: "files")), at \(refusal.text(of: "at")), the old ones are in use: "
+                fields.append(("refused", when + refusal.text(of: "detail")))
+            }
             Output.fields(fields + predecessor(answer["predecessor"] ?? .null))
             if answer["ready"]?.bool == true, directory["services"]?.integer == 0 {
                 Output.note("nothing is registered in the directory yet", next: .register)

@@ -90,7 +90,8 @@ enum WhyCommand {
                         + "no link, whatever the policy says (mesh revoke --list)", by: indentation)
             }
             if let node = answer["node"]?.string {
-                let version = answer["policy"]?["version"]?.integer.map { ", policy version \($0)" } ?? ""
+                let version = answer["policy"]?["version"]?.integer.map { ", which goes by version \($0) of the mesh's policy" }
+                    ?? ""
                 Output.hanging("  asked    \(node)\(version)", by: indentation)
             }
         }

@@ -1,5 +1,6 @@
 import Foundation
 import PKI
+import Synchronization
 import Testing
 
 @Suite struct CredentialFilesTests {
@@ -37,6 +38,44 @@ import Testing
             #expect(
                 try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["node.crt", "node.key"])
         }
+    }
+
+    /// An encrypted key that waits is not encrypted once more, and need not be opened to be used; another one takes its place.
+    @Test func anEncryptedKeyThatWaitsIsUsedAsItIs() throws {
+        let scratch = try Scratch()
+        let plain = files(scratch)
+        let passphrase = Passphrase("correct horse")
+        let files = CredentialFiles(certificate: plain.certificate, key: plain.key, passphrase: passphrase)
+        let key = try files.pendingKey()
+        let waiting = try Data(contentsOf: URL(fileURLWithPath: files.nextKey))
+        #expect(try files.pendingKey() === key)
+        let leaf = try Fixture.shared.get().ca.issue(
+            IssueRequest(node: "db-1", validity: day), for: key.publicKey, now: noon)
+        try files.replace(by: Credentials(chain: [leaf], key: key))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: files.key)) == waiting)
+        #expect(!FileManager.default.fileExists(atPath: files.nextKey))
+
+        _ = try files.pendingKey()
+        let other = try issue()
+        try files.replace(by: other)
+        let loaded = try Credentials.load(
+            certificateFile: files.certificate, keyFile: files.key, passphrase: passphrase)
+        #expect(loaded.leaf == other.leaf && loaded.key === other.key)
+    }
+
+    /// An agent finishes what it finds begun, also where whoever began it goes on.
+    @Test func twoMayFinishTheSameChange() async throws {
+        let scratch = try Scratch()
+        let files = files(scratch)
+        let credentials = try issue()
+        let isOver = Mutex(false)
+        let finisher = Thread {
+            while !isOver.withLock({ $0 }) { #expect(throws: Never.self) { try files.finishReplacing() } }
+        }
+        finisher.start()
+        defer { isOver.withLock { $0 = true } }
+        for _ in 0..<200 { try files.replace(by: credentials) }
+        #expect(try load(files).leaf == credentials.leaf)
     }
 
     @Test func wherePowerFailsInBetweenTheChangeIsCarriedOut() throws {

@@ -29,6 +29,48 @@ import Testing
         #expect(reason { try PrivateKey(pem: pem) } == .badPassphrase)
     }
 
+    /// Opening costs a fifth of a second, by intent: not again for who has the key in use, and the passphrase.
+    @Test func anEncryptedKeyInUseIsNotOpenedAgain() throws {
+        let scratch = try Scratch()
+        let pem = try PrivateKey.generate().pem(encryptedWith: Passphrase("correct horse"))
+        let file = try scratch.write("a.key", String(decoding: pem, as: UTF8.self), mode: 0o600)
+        func load(_ words: String = "correct horse") throws -> PrivateKey {
+            try PrivateKey.load(file: file, passphrase: Passphrase(words))
+        }
+        let key = try load()
+        #expect(try load() === key)
+        #expect(reason { try load("correct horsf") } == .badPassphrase)
+        #expect(reason { try PrivateKey.load(file: file) } == .badPassphrase)
+        chmod(file, 0o644)
+        #expect(reason { try load() } == .keyReadableByOthers)
+        chmod(file, 0o600)
+        // Another text, of another key or of the same.
+        let other = try PrivateKey.generate()
+        try other.write(to: file, encryptedWith: Passphrase("correct horse"))
+        #expect(try load() === other)
+        try key.write(to: file, encryptedWith: Passphrase("battery staple"))
+        #expect(reason { try load() } == .badPassphrase)
+        #expect(try load("battery staple") === key)
+    }
+
+    /// Nothing keeps a key that nobody uses.
+    @Test func aKeyOutOfUseIsNotKept() throws {
+        let scratch = try Scratch()
+        let file = scratch.file("a.key")
+        let passphrase = Passphrase("correct horse")
+        weak var kept: PrivateKey?
+        func make() throws -> PublicKey {
+            let key = try PrivateKey.generate()
+            try key.write(to: file, encryptedWith: passphrase)
+            kept = try PrivateKey.load(file: file, passphrase: passphrase)
+            #expect(kept === key)
+            return key.publicKey
+        }
+        let publicKey = try make()
+        #expect(kept == nil)
+        #expect(try PrivateKey.load(file: file, passphrase: passphrase).publicKey == publicKey)
+    }
+
     /// Where a passphrase was given, another one is needed, and no flag that is there already.
     @Test func theFlagOfAPassphraseIsNamedWhereNoneWasGiven() throws {
         let pem = try PrivateKey.generate().pem(encryptedWith: Passphrase("correct horse"))

@@ -192,12 +192,16 @@ final class IdentityRenewal: TimerHandler {
         Task { @ControlPlane in
             do {
                 guard let files = try EnrolmentFiles.opened(agent.configuration) else { return isAsking = false }
-                let key = try files.pair.pendingKey()
+                // An encrypted key takes a fifth of a second, for which nothing here need wait.
+                let key = try await Task.detached { try files.pair.pendingKey() }.value
+                guard !isStopped else { return isAsking = false }
                 let next = try await EnrolmentClient.renew(
                     present.credentials, node: present.node, trustDomain: domain, address: address,
                     trust: present.servers, key: key, under: agent.configuration.tls.enrolmentTerms)
-                let added = try files.renew(by: next.credentials, next.issued)
                 isAsking = false
+                // Another process may write by now; it asks with the same key.
+                guard !isStopped else { return }
+                let added = try files.renew(by: next.credentials, next.issued)
                 noteRoots(added, files.trust)
                 guard !isStopped else { return }
                 if case .failed(let lines) = agent.reloadIdentity(by: "renewal") {

@@ -34,6 +34,24 @@ final class FileSetWatcher: TimerHandler {
         let take: @ControlPlane () -> Outcome
     }
 
+    /// A set that is not in use.
+    struct Refusal {
+        /// When that was found, milliseconds since 1970.
+        let at: Int64
+        /// Which files, for people.
+        let text: String
+        /// What is wrong with them.
+        let lines: [String]
+
+        /// As the control API shows it.
+        var json: JSONValue {
+            [
+                "at": .string(Timestamp.rfc3339(milliseconds: at)), "files": .string(text),
+                "detail": .string(FailureText(lines).line),
+            ]
+        }
+    }
+
     /// How files were, to see whether they have changed.
     typealias Stamps = [String: FileStamp?]
 
@@ -54,8 +72,8 @@ final class FileSetWatcher: TimerHandler {
     private var settleTimer: TimerID?
     private var seen: Stamps = [:]
     private var failures = 0
-    /// The set that is there was refused.
-    private var isRefused = false
+    /// What is wrong with the set that is there; nil where it is in use or was not looked at yet.
+    private(set) var refusal: Refusal?
     private var isStopped = false
     /// Changes by result.
     private(set) var counts: [String: UInt64] = ["applied": 0, "refused": 0]
@@ -82,7 +100,7 @@ final class FileSetWatcher: TimerHandler {
         guard !isStopped else { return }
         seen = read ?? Self.stamps(of: subject.files())
         failures = 0
-        isRefused = false
+        refusal = nil
         watchDirectories()
         poll()
         // What changed between the reading and the watching nobody tells of.
@@ -96,7 +114,7 @@ final class FileSetWatcher: TimerHandler {
         guard !isStopped else { return }
         let now = Self.stamps(of: subject.files())
         let isChanged = now != seen
-        guard isChanged || isPoll && isRefused else { return }
+        guard isChanged || isPoll && refusal != nil else { return }
         switch subject.take() {
         case .applied(let isDifferent):
             if isDifferent { counts["applied", default: 0] += 1 }
@@ -109,7 +127,7 @@ final class FileSetWatcher: TimerHandler {
             report(lines, changed: now.keys.filter { now[$0] != seen[$0] }.sorted())
             failures = 0
             seen = now
-            isRefused = true
+            refusal = Refusal(at: Clock.unixMilliseconds(), text: subject.text, lines: lines)
         case .notNow: settle()
         }
     }

@@ -45,6 +45,8 @@ extension Agent {
                     "detail": .string(FailureText(failure.lines).line),
                 ]
             } ?? .null,
+            "refusedFiles": .array(
+                [identityWatcher, edge.certificateWatcher, targetWatcher].compactMap { $0?.refusal?.json }),
             "configuration": effective.file.map { .string($0) } ?? .null,
             "predecessor": predecessor?.json ?? .null,
         ]
