@@ -90,9 +90,9 @@ enum WhyCommand {
                         + "no link, whatever the policy says (mesh revoke --list)", by: indentation)
             }
             if let node = answer["node"]?.string {
-                let version = answer["policy"]?["version"]?.integer.map { ", which goes by version \($0) of the mesh's policy" }
-                    ?? ""
-                Output.hanging("  asked    \(node)\(version)", by: indentation)
+                let version = answer["policy"]?["version"]?.integer
+                let document = version.map { ", which goes by version \($0) of the mesh's policy" } ?? ""
+                Output.hanging("  asked    \(node)\(document)", by: indentation)
             }
         }
         return explanation.allowed ? .ok : .denied
