@@ -32,12 +32,42 @@ public struct CredentialFiles: Sendable {
     ///
     /// Errors: `unwritable_file`, `library_failure`.
     public func pendingKey(_ algorithm: KeyAlgorithm = .p256) throws(CertificateError) -> PrivateKey {
+        try keep(preparedKey(algorithm))
+    }
+
+    /// What ``preparedKey(_:)`` gives.
+    public struct PreparedKey: Sendable {
+        fileprivate let key: PrivateKey
+        /// It is in no file yet.
+        fileprivate let isNew: Bool
+        /// The key as it is to be written, where that is encrypted.
+        fileprivate let encrypted: [UInt8]?
+    }
+
+    /// The part of ``pendingKey(_:)`` that takes long where keys are encrypted: for any thread, as it writes nothing.
+    ///
+    /// Errors: `library_failure`.
+    public func preparedKey(_ algorithm: KeyAlgorithm = .p256) throws(CertificateError) -> PreparedKey {
         if access(nextKey, F_OK) == 0, let key = try? PrivateKey.load(file: nextKey, passphrase: passphrase) {
-            return key
+            return PreparedKey(key: key, isNew: false, encrypted: nil)
         }
         let key = try PrivateKey.generate(algorithm)
-        try key.write(to: nextKey, encryptedWith: passphrase)
-        return key
+        return PreparedKey(
+            key: key, isNew: true, encrypted: passphrase == nil ? nil : try key.pem(encryptedWith: passphrase))
+    }
+
+    /// The rest of ``pendingKey(_:)``: writes a new key, so that it waits for its certificate.
+    ///
+    /// Errors: `unwritable_file`, `library_failure`.
+    public func keep(_ prepared: PreparedKey) throws(CertificateError) -> PrivateKey {
+        guard prepared.isNew else { return prepared.key }
+        if let passphrase, let text = prepared.encrypted {
+            try SafeFile.write(text, to: nextKey, mode: 0o600)
+            OpenedKeys.note(prepared.key, as: text, passphrase)
+        } else {
+            try prepared.key.write(to: nextKey)
+        }
+        return prepared.key
     }
 
     /// Replaces both files by `credentials`, whose key may wait already.
@@ -52,7 +82,8 @@ public struct CredentialFiles: Sendable {
 
     /// Whether the file that waits is known to hold this key, encrypted; a plain one is written again, which costs nothing.
     private func waits(_ key: PrivateKey) -> Bool {
-        guard let passphrase, let text = try? SafeFile.readSecret(nextKey) else { return false }
+        guard let passphrase, var text = try? SafeFile.readSecret(nextKey) else { return false }
+        defer { text.wipe() }
         return OpenedKeys.key(in: text, passphrase) === key
     }
 
@@ -105,7 +136,8 @@ public struct CredentialFiles: Sendable {
     private func move(_ source: String, to target: String) throws(CertificateError) {
         guard rename(source, target) == 0 else {
             let error = errno
-            if error == ENOENT, access(source, F_OK) != 0 { return }
+            // Whoever it was may not have synced it yet.
+            if error == ENOENT, access(source, F_OK) != 0 { return SafeFile.syncDirectory(of: target) }
             throw CertificateError(
                 .unwritableFile, "cannot put \(source) in place: \(String(cString: strerror(error)))",
                 hint: "check directory and rights", file: target)

@@ -63,19 +63,40 @@ import Testing
         #expect(loaded.leaf == other.leaf && loaded.key === other.key)
     }
 
+    /// A plain key that waits from before there was a passphrase is not put in place as it is.
+    @Test func aPlainKeyThatWaitsIsEncrypted() throws {
+        let scratch = try Scratch()
+        let plain = files(scratch)
+        let key = try plain.pendingKey()
+        let passphrase = Passphrase("correct horse")
+        let files = CredentialFiles(certificate: plain.certificate, key: plain.key, passphrase: passphrase)
+        #expect(try files.pendingKey().publicKey == key.publicKey)
+        let leaf = try Fixture.shared.get().ca.issue(
+            IssueRequest(node: "db-1", validity: day), for: key.publicKey, now: noon)
+        try files.replace(by: Credentials(chain: [leaf], key: files.pendingKey()))
+        #expect(try String(contentsOfFile: files.key, encoding: .utf8).contains("BEGIN ENCRYPTED PRIVATE KEY"))
+    }
+
     /// An agent finishes what it finds begun, also where whoever began it goes on.
-    @Test func twoMayFinishTheSameChange() async throws {
+    @Test func twoMayFinishTheSameChange() throws {
         let scratch = try Scratch()
         let files = files(scratch)
-        let credentials = try issue()
+        let credentials = try (0..<2).map { _ in try issue() }
         let isOver = Mutex(false)
+        let failures = Mutex<[String]>([])
+        let ended = DispatchSemaphore(value: 0)
         let finisher = Thread {
-            while !isOver.withLock({ $0 }) { #expect(throws: Never.self) { try files.finishReplacing() } }
+            while !isOver.withLock({ $0 }) {
+                do { try files.finishReplacing() } catch { failures.withLock { $0.append("\(error)") } }
+            }
+            ended.signal()
         }
         finisher.start()
-        defer { isOver.withLock { $0 = true } }
-        for _ in 0..<200 { try files.replace(by: credentials) }
-        #expect(try load(files).leaf == credentials.leaf)
+        for round in 0..<200 { try files.replace(by: credentials[round % 2]) }
+        isOver.withLock { $0 = true }
+        ended.wait()
+        #expect(failures.withLock { $0 } == [])
+        #expect(try load(files).leaf == credentials[1].leaf)
     }
 
     @Test func wherePowerFailsInBetweenTheChangeIsCarriedOut() throws {

@@ -202,7 +202,7 @@ enum EdgeTable {
             make: Configuration.EdgeIssuer.init, identity: \.issuer, maximum: 64, "Whose tokens (JWT) are accepted."),
         .value(
             "edge.authentication.apiKeys", \.edge.authentication.apiKeys, .optional(.path),
-            "File with API keys, as `mesh apikey create` writes it. Looked at twice a second."),
+            "File with API keys, as `mesh apikey create` writes it; it must exist. Looked at twice a second."),
         .value(
             "edge.authentication.localIssuer.key", \.edge.authentication.localIssuerKey, .optional(.path),
             "File of the local issuer (`mesh token init`); its public key is served at `/.well-known/jwks.json`, and its "
@@ -217,7 +217,7 @@ enum EdgeTable {
         .value(
             "edge.authentication.revocations", \.edge.authentication.revocations, .optional(.path),
             "File with revoked tokens and subjects, as `mesh token revoke` writes it. Looked at twice a second; what is "
-                + "revoked ends at once."),
+                + "revoked ends at once. While there is no such file, nothing is revoked."),
         .value(
             "edge.authentication.tokenInQuery", \.edge.authentication.tokenInQuery, .boolean,
             "Accept tokens in the query (`access_token`). They end up in logs and histories: use another way."),

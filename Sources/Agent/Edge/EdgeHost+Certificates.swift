@@ -25,6 +25,7 @@ extension EdgeHost {
 
     /// Reads everything anew and switches to it as a whole.
     private func takeCertificates() -> FileSetWatcher.Outcome {
+        guard !isFrozen() else { return .notNow }
         let prepared: Prepared
         do {
             prepared = try prepareAgain()

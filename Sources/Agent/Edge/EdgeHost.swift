@@ -36,6 +36,8 @@ final class EdgeHost: TimerHandler {
     private var certificateStamps: FileSetWatcher.Stamps
     /// Told what changed files will bring, before it is in force.
     var willApply: @ControlPlane (EdgeRuntime) -> Void = { _ in }
+    /// Nothing may change at the moment.
+    var isFrozen: @ControlPlane () -> Bool = { false }
     /// How often certificates are looked at where the kernel tells of no changes, in nanoseconds.
     var pollInterval: @ControlPlane () -> UInt64 = { Configuration().identity.renew.pollInterval.nanoseconds }
 

@@ -116,7 +116,8 @@ struct IdentityRecovery {
     }
 
     private func join(
-        _ stored: Stored, _ token: JoinToken, _ patience: Duration, isRunning: Bool = false
+        _ stored: Stored, _ token: JoinToken, _ patience: Duration, isRunning: Bool = false,
+        mayWrite: () -> Bool = { true }
     ) async throws {
         guard token.node == stored.node else {
             throw StartFailure(exitCode: 78, lines: ["it is for node \(token.node)"])
@@ -124,7 +125,9 @@ struct IdentityRecovery {
         if files.cameBy(token) {
             throw used("the token is the one by which this node has joined, and works once only", stored, isRunning)
         }
-        let key = try files.pair.pendingKey()
+        let prepared = try await Task.detached { [pair = files.pair] in try pair.preparedKey() }.value
+        guard mayWrite() else { throw CancellationError() }
+        let key = try files.pair.keep(prepared)
         let credentials: Credentials
         let issued: IssuedIdentity
         do {
@@ -136,6 +139,7 @@ struct IdentityRecovery {
                 "the token was used already, by this node when it joined unless somebody else had it (mesh ca nodes)",
                 stored, isRunning)
         }
+        guard mayWrite() else { throw CancellationError() }
         try files.write(credentials, issued, address: token.address, token: token)
         log.info(
             "joined", "this node has got another certificate with a token",
@@ -192,10 +196,14 @@ struct IdentityRecovery {
     /// Joins anew with `token`, in a running agent whose identity is revoked; false where no identity is stored that the CA could
     /// have issued. Nothing is changed before the CA's answer is here.
     ///
-    /// Errors: those of `FirstIdentity.join`; `StartFailure` where the token is another node's; those of the files.
-    func rejoin(_ token: JoinToken) async throws -> Bool {
+    /// - Parameter mayWrite: false where another process has the files by now: then nothing is written, and that one asks with the
+    ///   same key.
+    ///
+    /// Errors: those of `FirstIdentity.join`; `StartFailure` where the token is another node's; those of the files;
+    /// `CancellationError` where nothing may be written.
+    func rejoin(_ token: JoinToken, mayWrite: () -> Bool) async throws -> Bool {
         guard let stored = stored() else { return false }
-        try await join(stored, token, .zero, isRunning: true)
+        try await join(stored, token, .zero, isRunning: true, mayWrite: mayWrite)
         return true
     }
 

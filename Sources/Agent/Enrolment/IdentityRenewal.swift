@@ -191,16 +191,21 @@ final class IdentityRenewal: TimerHandler {
         let present = agent.identity
         Task { @ControlPlane in
             do {
-                guard let files = try EnrolmentFiles.opened(agent.configuration) else { return isAsking = false }
+                guard !isStopped, let files = try EnrolmentFiles.opened(agent.configuration) else {
+                    return isAsking = false
+                }
+                // What an end of power or of rights left undone must not meet another key.
+                try files.pair.finishReplacing()
                 // An encrypted key takes a fifth of a second, for which nothing here need wait.
-                let key = try await Task.detached { try files.pair.pendingKey() }.value
+                let prepared = try await Task.detached { try files.pair.preparedKey() }.value
                 guard !isStopped else { return isAsking = false }
+                let key = try files.pair.keep(prepared)
                 let next = try await EnrolmentClient.renew(
                     present.credentials, node: present.node, trustDomain: domain, address: address,
                     trust: present.servers, key: key, under: agent.configuration.tls.enrolmentTerms)
                 isAsking = false
-                // Another process may write by now; it asks with the same key.
-                guard !isStopped else { return }
+                // Another process may write by now; it asks with the same key. The passphrase may be another one by now.
+                guard !isStopped, let files = try EnrolmentFiles.opened(agent.configuration) else { return }
                 let added = try files.renew(by: next.credentials, next.issued)
                 noteRoots(added, files.trust)
                 guard !isStopped else { return }
@@ -208,6 +213,7 @@ final class IdentityRenewal: TimerHandler {
                     throw EnrolmentError(
                         .badCertificate, lines.joined(separator: "; "), hint: "look at the files of the identity")
                 }
+                agent.identityWatcher.update()
                 counts["renewed", default: 0] += 1
                 lastError = nil
             } catch {

@@ -110,13 +110,16 @@ final class RevokedIdentity {
         do {
             guard let files = try EnrolmentFiles.opened(configuration) else { return }
             let recovery = IdentityRecovery(configuration: configuration, ca: nil, files: files, log: agent.log)
-            guard try await recovery.rejoin(token) else { return }
+            guard try await recovery.rejoin(token, mayWrite: { !agent.isFrozen && !agent.isDraining }) else { return }
             if case .failed(let lines) = agent.reloadIdentity(by: "token") {
                 throw EnrolmentError(
                     .badCertificate, lines.joined(separator: "; "), hint: "look at the files of the identity")
             }
+            agent.identityWatcher.update()
             refused = nil
             agent.renewal.update()
+        } catch is CancellationError {
+            return
         } catch {
             let isFirst = refused?.token != key
             let known = error as? EnrolmentError

@@ -24,6 +24,7 @@ extension Agent {
 
     private func takeIdentity() -> FileSetWatcher.Outcome {
         guard !isDraining else { return .applied(isDifferent: false) }
+        guard !isFrozen else { return .notNow }
         switch reloadIdentity(by: "changed files") {
         case .applied(let changes, _, _):
             if !changes.isEmpty { renewal.update() }

@@ -120,7 +120,8 @@ final class FileSetWatcher: TimerHandler {
             if isDifferent { counts["applied", default: 0] += 1 }
             update(read: now)
         case .refused(let lines):
-            // What nobody has changed since is not told again.
+            // What nobody has changed since is not told again; what is wrong with it may be something else by now.
+            if let refusal { self.refusal = Refusal(at: refusal.at, text: refusal.text, lines: lines) }
             guard isChanged else { return }
             failures += 1
             guard failures >= Self.attempts else { return settle() }

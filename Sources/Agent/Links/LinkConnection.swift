@@ -119,6 +119,7 @@ final class LinkConnection: EventHandler, TimerHandler, TickHandler {
         self.gate = gate
         self.core = core
         establishedAt = Clock.unixMilliseconds()
+        quietWindow.start = core.loop.now
         partial.append(leftover)
     }
 

@@ -1,3 +1,4 @@
+import Bytes
 import Documents
 import EventLoop
 import JSON
@@ -28,6 +29,8 @@ extension WorkerCore {
         }
         link.session.park(now: loop.now)
         endMoves(of: link.lane, "the link was lost")
+        // The peer sends a frame of which only a part has come once more.
+        link.partial.removeAll()
         link.releaseIdleMemory()
         parked[link.lane] = ParkedSession(link, bytes: bytes, core: self)
         return true
