@@ -40,11 +40,17 @@ extension EndToEnd {
                 try lists.publish()
                 try String(contentsOfFile: other.authority, encoding: .utf8).write(
                     toFile: ca, atomically: true, encoding: .utf8)
+                func certificate() throws -> String? {
+                    try node.control.get("/v1/agent").json["identity"]?["fingerprint"]?.string
+                }
+                let before = try certificate()
+                try node.issue(IssueRequest(node: "Directory"))
                 // Time enough for it to be looked at, and to be forgotten.
                 let start = Deadline.now
                 try Deadline.until("it was looked at") { Deadline.now > start + 1.5 }
                 try demandEqual(node.count("identity_revoked"), 0, "something has changed in between")
                 try demandEqual(node.count("target_certificates_applied"), 0, "something has changed in between")
+                try demandEqual(try certificate(), before, "something has changed in between")
                 wire.close()
                 try node.waitFor("takeover_failed")
                 try node.waitFor("identity_revoked") { $0["node"] == "Beta" && $0["reason"] == "revoked" }
@@ -52,6 +58,48 @@ extension EndToEnd {
                 try Deadline.until("the target's CA was read again") {
                     node.count("target_certificates_applied") + node.count("reloaded") > 0
                 }
+                try Deadline.until("its own certificate was read again") { try certificate() != before }
+            }
+        }
+
+        /// The CA answers a node whose files another process has by now: that one asks with the same key. Where it fails, the node
+        /// asks again.
+        @Test(.enabled(if: getuid() == 0)) func theCAAnswersDuringATakeoverThatFails() throws {
+            try withMesh { mesh in
+                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA(ttl: "\(Deadline.lifetime(8))s") }
+                let node = try mesh.node("Node") { $0.joinsByToken() }
+                try ca.start()
+                try ca.waitReady()
+                try ca.createToken(for: "Node", in: node.tokenFile)
+                try node.start()
+                try node.waitReady()
+                let (file, pending) = (node.identityDirectory + "/node.crt", node.identityDirectory + "/node.key.next")
+                let answers = ca.count("certificate_issued") { $0["node"] == "Node" }
+                let changes = node.count("identity_changed")
+                let thread = try HeldThread("ca", of: try ca.running())
+                try Deadline.until("the node asks") { FileManager.default.fileExists(atPath: pending) }
+                let (certificate, key) = try (
+                    String(contentsOfFile: file, encoding: .utf8), String(contentsOfFile: pending, encoding: .utf8)
+                )
+                let wire = try Wire("unix:" + node.takeoverPath)
+                try wire.send(Takeovers.message(#"{"type":"hello","protocol":1,"supervised":false,"descriptors":0}"#))
+                try demandEqual(try Takeovers.type(of: wire), "offer")
+                try wire.send(Takeovers.message(#"{"type":"freeze","descriptors":0}"#))
+                try node.waitFor("takeover_started")
+                try thread.release()
+                try ca.waitFor("certificate_issued", skipping: answers) { $0["node"] == "Node" }
+                // Time enough for the answer to come, and to be written.
+                let start = Deadline.now
+                try Deadline.until("the answer was there") { Deadline.now > start + 0.5 }
+                try demandEqual(try String(contentsOfFile: file, encoding: .utf8), certificate, "the certificate")
+                try demandEqual(try String(contentsOfFile: pending, encoding: .utf8), key, "the key that waits")
+                try demandEqual(node.count("identity_changed"), changes, "identity_changed")
+                wire.close()
+                try node.waitFor("takeover_failed")
+                try node.waitFor("identity_changed", skipping: changes) { $0["by"] == "renewal" }
+                try demandEqual(
+                    try String(contentsOfFile: node.identityDirectory + "/node.key", encoding: .utf8), key,
+                    "the key that waited is the one in use")
             }
         }
 

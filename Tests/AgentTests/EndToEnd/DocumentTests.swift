@@ -79,6 +79,8 @@ extension EndToEnd {
                 try demandEqual(why["policy"]?["version"]?.integer, 1, "\(why)")
                 try demandEqual(why["policy"]?["source"]?.string, "document")
                 try demandEqual(why["allowed"]?.bool, false)
+                let told = try pair.client.mesh(["why", "--from", "service:shop", "--to", "echo"]).output
+                try demand(told.contains("  asked    Client, which goes by version 1 of the mesh's policy\n"), told)
                 // Alone after a restart it still goes by what it had.
                 pair.directory.kill()
                 pair.server.kill()

@@ -232,15 +232,12 @@ extension EndToEnd {
                 try node.waitFor("identity_refused")
                 try demandEqual(try inUse(), swapped.fingerprintSHA256)
                 try demandEqual(try node.metric("mesh_identity_changes_total{result=\"refused\"}"), 1)
-                func status() throws -> String {
-                    try runProgram([TestMesh.binaries + "/mesh", "status", "--control", node.controlPath]).output
-                }
-                let told = try status()
+                let told = try node.mesh(["status"]).output
                 try demand(told.contains("refused ") && told.contains("files of the identity, at 20"), told)
                 try demand(told.contains("Other"), "what is wrong is told: \(told)")
                 let good = try write(second)
                 try Deadline.until("a good pair after it is in use") { try inUse() == good.fingerprintSHA256 }
-                let after = try status()
+                let after = try node.mesh(["status"]).output
                 try demand(after.contains("identity") && !after.contains("refused "), after)
             }
         }
