@@ -92,7 +92,7 @@ import Testing
             ended.signal()
         }
         finisher.start()
-        for round in 0..<200 { try files.replace(by: credentials[round % 2]) }
+        for round in 0..<50 { try files.replace(by: credentials[round % 2]) }
         isOver.withLock { $0 = true }
         ended.wait()
         #expect(failures.withLock { $0 } == [])
