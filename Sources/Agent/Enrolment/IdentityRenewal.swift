@@ -213,7 +213,7 @@ final class IdentityRenewal: TimerHandler {
                     throw EnrolmentError(
                         .badCertificate, lines.joined(separator: "; "), hint: "look at the files of the identity")
                 }
-                agent.identityWatcher.update()
+                agent.identityWatcher.foundGood()
                 counts["renewed", default: 0] += 1
                 lastError = nil
             } catch {

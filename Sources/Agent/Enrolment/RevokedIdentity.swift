@@ -115,7 +115,7 @@ final class RevokedIdentity {
                 throw EnrolmentError(
                     .badCertificate, lines.joined(separator: "; "), hint: "look at the files of the identity")
             }
-            agent.identityWatcher.update()
+            agent.identityWatcher.foundGood()
             refused = nil
             agent.renewal.update()
         } catch is CancellationError {

@@ -133,6 +133,9 @@ final class FileSetWatcher: TimerHandler {
         }
     }
 
+    /// Somebody else has read the set that is there and put it in force. What has changed since is still looked at.
+    func foundGood() { refusal = nil }
+
     /// Ends.
     func stop() {
         isStopped = true
