@@ -6,14 +6,23 @@ import Testing
         let loop = try EventLoop()
         let probe = Probe()
         var fired: [Int] = []
-        let start = loop.now
+        var start: UInt64 = 0
         probe.onTimer = { tag, loop in
+            guard tag > 0 else {
+                // Time stands still within a tick: none is due before all are scheduled, however busy the machine is.
+                start = loop.now
+                let others = loop.timerCount
+                for tag in [3, 1, 4, 2, 5] {
+                    loop.schedule(at: start + UInt64(tag) * Clock.millisecond, probe, tag: tag)
+                }
+                #expect(loop.timerCount == others + 5)
+                return
+            }
             fired.append(tag)
             #expect(loop.now >= start + UInt64(tag) * Clock.millisecond)
             if fired.count == 5 { loop.handle.stop() }
         }
-        for tag in [3, 1, 4, 2, 5] { loop.schedule(at: start + UInt64(tag) * Clock.millisecond, probe, tag: tag) }
-        #expect(loop.timerCount == 5)
+        loop.schedule(at: 0, probe, tag: 0)
         loop.runTest()
         #expect(fired == [1, 2, 3, 4, 5])
         #expect(loop.timerCount == 0)
