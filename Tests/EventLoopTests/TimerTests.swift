@@ -7,7 +7,7 @@ import Testing
         let probe = Probe()
         var fired: [Int] = []
         var start: UInt64 = 0
-        probe.onTimer = { tag, loop in
+        probe.onTimer = { [unowned probe] tag, loop in
             guard tag > 0 else {
                 // Time stands still within a tick: none is due before all are scheduled, however busy the machine is.
                 start = loop.now
