@@ -36,7 +36,8 @@ final class EdgeHost: TimerHandler {
     private var certificateStamps: FileSetWatcher.Stamps
     /// Told what changed files will bring, before it is in force.
     var willApply: @ControlPlane (EdgeRuntime) -> Void = { _ in }
-    /// Nothing may change at the moment.
+    /// Nothing may change at the moment: another process tries to take over. Once it has, what is still connected here is looked
+    /// after as before.
     var isFrozen: @ControlPlane () -> Bool = { false }
     /// How often certificates are looked at where the kernel tells of no changes, in nanoseconds.
     var pollInterval: @ControlPlane () -> UInt64 = { Configuration().identity.renew.pollInterval.nanoseconds }

@@ -129,7 +129,7 @@ extension Agent {
             }
         }
         edge.willApply = { [unowned self] in self.updateOCSP(self.identity, $0) }
-        edge.isFrozen = { [unowned self] in self.isFrozen }
+        edge.isFrozen = { [unowned self] in self.isFrozen && !self.isHandedOver }
         edge.pollInterval = { [unowned self] in self.configuration.identity.renew.pollInterval.nanoseconds }
         try edge.start(loops)
         watchPolicy()

@@ -66,13 +66,7 @@ extension EndToEnd {
         /// asks again.
         @Test(.enabled(if: getuid() == 0)) func theCAAnswersDuringATakeoverThatFails() throws {
             try withMesh { mesh in
-                let ca = try mesh.node("Directory", directory: true) { try $0.serveCA(ttl: "\(Deadline.lifetime(8))s") }
-                let node = try mesh.node("Node") { $0.joinsByToken() }
-                try ca.start()
-                try ca.waitReady()
-                try ca.createToken(for: "Node", in: node.tokenFile)
-                try node.start()
-                try node.waitReady()
+                let (ca, node) = try mesh.joinedNode(ttl: "\(Deadline.lifetime(8))s")
                 let (file, pending) = (node.identityDirectory + "/node.crt", node.identityDirectory + "/node.key.next")
                 let answers = ca.count("certificate_issued") { $0["node"] == "Node" }
                 let changes = node.count("identity_changed")

@@ -54,6 +54,25 @@ extension EndToEnd {
             }
         }
 
+        /// The process before this one has connections, too, until it ends.
+        @Test func aListThatChangesWhileTheOldProcessDrains() throws {
+            try withMesh { mesh in
+                let clients = try Clients(mesh, mode: "soft")
+                let (socket, other) = (try clients.socket(clients.laptop), try clients.socket(clients.desk))
+                let old = try clients.edge.edge.takeOver()
+                try socket.sendText("still here")
+                try demandEqual(try socket.frame().payload, Array("still here".utf8), "echo")
+                try clients.lists.revoke(clients.laptopFile)
+                try clients.lists.publish()
+                try socket.waitEnd()
+                try other.sendText("still here")
+                try demandEqual(try other.frame().payload, Array("still here".utf8), "somebody else")
+                try demand(old.isRunning, "the old process has ended")
+                old.signal(SIGTERM)
+                try demandEqual(try old.wait(), 0, "exit status")
+            }
+        }
+
         /// What is connected ends when the list changes, and only that.
         @Test func aListThatChangesEndsConnections() throws {
             try withMesh { mesh in
